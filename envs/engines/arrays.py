@@ -1,0 +1,51 @@
+"""Families that need no physics engine, as array operations over all environments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from envs.engines.base import Engine, Noise, StepOutput
+from envs.family import TaskFamily, Tasks
+
+
+class ArraysEngine(Engine):
+    """Steps all environments by the family's own array functions, in numpy."""
+
+    def __init__(self, family: TaskFamily, num_tasks: int, num_episodes: int) -> None:
+        """Raises ValueError for a family whose definition is not made of array functions."""
+        super().__init__(family, num_tasks, num_episodes)
+        if family.definition.engine != "arrays":
+            raise ValueError(
+                f"the arrays engine cannot run {family.name}; use --engine {family.definition.engine}"
+            )
+        self._definition = family.definition
+        self._state: Any = None
+
+    def draw_noise(self, rng: np.random.Generator) -> Noise:
+        """Standard normal, first for resets, then for all steps."""
+        reset = rng.standard_normal((*self.shape, self._definition.reset_noise_size))
+        step = rng.standard_normal((self.horizon, *self.shape, self._definition.step_noise_size))
+        return Noise(reset, step)
+
+    def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
+        """Start episodes where `mask` holds; observations `[T, E, O]`."""
+        chosen = self._start(tasks, mask)
+        start = self._definition.start(np, self._tasks, noise)
+        start = np.broadcast_to(start, (*self.shape, start.shape[-1])).copy()
+        if self._state is not None and mask is not None:
+            start = np.where(chosen[..., None], start, self._state)
+        self._state = start
+        return self._observe()
+
+    def step(self, action: Any, noise: Any) -> StepOutput:
+        """One step of every environment."""
+        self._state, reward, terminated, metrics = self._definition.step(
+            np, self._state, self._clip(action), self._tasks, noise
+        )
+        return StepOutput(self._observe(), reward, terminated, self._truncated(), metrics)
+
+    def _observe(self) -> np.ndarray:
+        obs: np.ndarray = self._definition.observe(np, self._state).astype(np.float32)
+        return obs

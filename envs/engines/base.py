@@ -1,0 +1,78 @@
+"""What every engine shares: shapes, the episode clock and the noise container."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from envs.family import TaskFamily, Tasks
+
+
+class Noise(NamedTuple):
+    """All the randomness of one episode of every environment."""
+
+    reset: np.ndarray  # [T, E, …]
+    step: np.ndarray  # [H, T, E, …]
+
+
+class StepOutput(NamedTuple):
+    """The result of one step; there is no autoreset, `obs` is the true successor."""
+
+    obs: np.ndarray  # [T, E, O] float32
+    reward: np.ndarray  # [T, E] float64
+    terminated: np.ndarray  # [T, E] bool
+    truncated: np.ndarray  # [T, E] bool
+    metrics: dict[str, np.ndarray]  # each [T, E]
+
+
+class Engine:
+    """Spaces and clock of T tasks × E episodes of a family."""
+
+    def __init__(self, family: TaskFamily, num_tasks: int, num_episodes: int) -> None:
+        """Raises ValueError where a count is below 1."""
+        for name, count in (("tasks", num_tasks), ("episodes", num_episodes)):
+            if count < 1:
+                raise ValueError(f"{name} must be at least 1, got {count}")
+        self.family = family
+        self.num_tasks = num_tasks
+        self.num_episodes = num_episodes
+        self.horizon = family.horizon
+        self.observation_space = family.observation_space
+        self.action_space = family.action_space
+        self._elapsed = np.zeros((num_tasks, num_episodes), dtype=np.int64)
+        self._tasks: Tasks = {}
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(T, E)."""
+        return self.num_tasks, self.num_episodes
+
+    def _start(self, tasks: Tasks, mask: np.ndarray | None) -> np.ndarray:
+        """Set the tasks, restart the masked clocks and return the mask `[T, E]`."""
+        for name in self.family.parameters:
+            if name not in tasks or len(tasks[name]) != self.num_tasks:
+                raise ValueError(
+                    f"{self.family.name} needs {self.num_tasks} values of the task parameter "
+                    f"{name!r}, got {tasks.get(name)!r}"
+                )
+        # [T, …] -> [T, 1, …], so that a task broadcasts over its episodes
+        self._tasks = {
+            name: np.asarray(values, dtype=np.float64)[:, None] for name, values in tasks.items()
+        }
+        chosen = np.ones(self.shape, dtype=bool) if mask is None else np.asarray(mask)
+        self._elapsed[chosen] = 0
+        return chosen
+
+    def _clip(self, action: Any) -> np.ndarray:
+        """Actions within the action space, in float64."""
+        space = self.action_space
+        return np.clip(np.asarray(action, dtype=np.float64), space.low, space.high)
+
+    def _truncated(self) -> np.ndarray:
+        """Advance the clock by a step; True where the horizon is reached."""
+        self._elapsed += 1
+        return self._elapsed >= self.horizon
+
+    def close(self) -> None:
+        """Nothing to free."""

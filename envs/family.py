@@ -1,0 +1,145 @@
+"""Families of tasks: what varies, how it is drawn, and which environments it makes.
+
+A task is a value, a flat dictionary such as `{"velocity": 1.3}`. A batch of tasks is the same
+dictionary with arrays that have a leading axis. An environment never draws its own task.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Protocol
+
+import gymnasium
+import numpy as np
+
+from envs.distributions import Distribution
+
+Task = dict[str, Any]
+"""One value per parameter: a number, or a list of numbers; JSON-able."""
+Tasks = dict[str, np.ndarray]
+"""The same with a leading task axis `[T, …]`."""
+SplitName = Literal["train", "test", "ood"]
+
+
+class Definition(Protocol):
+    """What a family's pure array functions need to say; `xp` is an array namespace.
+
+    All arrays may have any leading axes; none is made inside (numpy, torch and strict
+    array-API namespaces all run them). A state is a dictionary of arrays.
+    """
+
+    observation_space: gymnasium.spaces.Box
+    action_space: gymnasium.spaces.Box
+    default_task: Task
+    engine: str
+    """Which engine steps it: "threads" (MuJoCo) or "arrays"."""
+
+
+@dataclass(frozen=True)
+class TaskFamily:
+    """A named distribution over the tasks of one environment definition."""
+
+    name: str
+    env_id: str  # the Gymnasium id of the plain environment
+    definition: Any
+    parameters: Mapping[str, Distribution]
+    meaning: Mapping[str, str]
+    horizon: int
+    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    preset: str = "default"
+
+    def __post_init__(self) -> None:
+        """Refuse an impossible horizon."""
+        if self.horizon < 1:
+            raise ValueError(f"horizon must be at least 1, got {self.horizon}")
+
+    @property
+    def observation_space(self) -> gymnasium.spaces.Box:
+        """Of one environment."""
+        space: gymnasium.spaces.Box = self.definition.observation_space
+        return space
+
+    @property
+    def action_space(self) -> gymnasium.spaces.Box:
+        """Of one environment."""
+        space: gymnasium.spaces.Box = self.definition.action_space
+        return space
+
+    def with_options(self, preset: str | None = None, horizon: int | None = None) -> TaskFamily:
+        """The family as a source defines it, or with another horizon.
+
+        Raises:
+            ValueError: an unknown preset (with the nearest one and the list), or a bad horizon.
+        """
+        family = self
+        if preset is not None and preset != "default":
+            if preset not in self.presets:
+                raise ValueError(unknown("preset", preset, ["default", *self.presets], self.name))
+            family = replace(family, preset=preset, **self.presets[preset])
+        return family if horizon is None else replace(family, horizon=horizon)
+
+    def sample(self, n: int, rng: np.random.Generator) -> Tasks:
+        """`n` independent tasks."""
+        return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
+
+    def split(self, name: SplitName) -> TaskSplit:
+        """Tasks for training, for testing, or from outside the training range.
+
+        Raises:
+            ValueError: an unknown split.
+        """
+        if name not in ("train", "test", "ood"):
+            raise ValueError(unknown("split", name, ["train", "test", "ood"], self.name))
+        return TaskSplit(self, name)
+
+    def to_json(self) -> dict[str, Any]:
+        """What a run records of its family."""
+        return {
+            "name": self.name,
+            "preset": self.preset,
+            "horizon": self.horizon,
+            "parameters": {name: dist.to_json() for name, dist in self.parameters.items()},
+        }
+
+
+@dataclass(frozen=True)
+class TaskSplit:
+    """One of a family's splits; train and test draws come from disjoint streams of a seed."""
+
+    family: TaskFamily
+    name: SplitName
+
+    def sample(self, n: int, seed: int, *path: int) -> Tasks:
+        """`n` tasks of the stream that `seed`, the split's name and `path` name.
+
+        Raises:
+            ValueError: `n` is below 1, or the family has no tasks out of distribution.
+        """
+        if n < 1:
+            raise ValueError(f"at least one task must be sampled, got {n}")
+        stream = ("train", "test", "ood").index(self.name)
+        rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *path)))
+        if self.name != "ood":
+            return self.family.sample(n, rng)
+        return {k: dist.sample_ood(n, rng) for k, dist in self.family.parameters.items()}
+
+
+def task_at(tasks: Mapping[str, np.ndarray], i: int) -> Task:
+    """The i-th task of a batch, as plain numbers."""
+    return {name: np.asarray(values)[i].tolist() for name, values in tasks.items()}
+
+
+def stack_tasks(tasks: Iterable[Task]) -> Tasks:
+    """The inverse of `task_at`."""
+    rows = list(tasks)
+    return {name: np.asarray([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
+
+
+def unknown(what: str, name: str, known: list[str], of: str = "") -> str:
+    """A message that names an unknown value, the nearest valid ones and all of them."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    owner = f" of {of}" if of else ""
+    return f"unknown {what}{owner} {name!r}{hint} (known: {', '.join(known)})"

@@ -1,0 +1,49 @@
+"""A point that is to reach a goal that it cannot see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from envs.distributions import Uniform
+from envs.family import Task, TaskFamily
+
+
+class PointNavigation:
+    """−‖x − g‖₂ per step until |x − g| < .01 in both axes (Finn et al. 2017, arXiv 1703.03400)."""
+
+    engine = "arrays"
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float32)
+    default_task: Task = {"goal": [0.3, 0.3]}  # noqa: RUF012
+    reset_noise_size = 0
+    step_noise_size = 0
+
+    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+        """The point starts at the origin: `[…, 2]`."""
+        return task["goal"] * 0.0
+
+    def observe(self, xp: Any, state: Any) -> Any:
+        """The position `[…, 2]`."""
+        return state
+
+    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+        """Next state, reward, terminated and metrics."""
+        state = state + action
+        gap = state - task["goal"]
+        distance = xp.sqrt(xp.sum(gap * gap, axis=-1))
+        terminated = xp.all(xp.abs(gap) < 0.01, axis=-1)
+        return state, -distance, terminated, {"distance": distance}
+
+
+POINT_NAV = TaskFamily(
+    name="point-nav",
+    env_id="metarl/PointNav-v0",
+    definition=PointNavigation(),
+    parameters={"goal": Uniform(-0.5, 0.5, unit="m", size=2)},
+    meaning={"goal": "position to reach"},
+    horizon=100,
+    presets={"finn2017": {}, "deleu2020": {}},
+)

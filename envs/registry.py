@@ -1,0 +1,40 @@
+"""All families by name."""
+
+from __future__ import annotations
+
+from envs.family import TaskFamily, unknown
+from envs.locomotion import HALF_CHEETAH_DIR, HALF_CHEETAH_VEL
+from envs.navigation import POINT_NAV
+
+_FAMILIES: dict[str, TaskFamily] = {}
+
+
+def register_family(family: TaskFamily) -> None:
+    """Make a family known by its name.
+
+    Raises:
+        ValueError: the name is taken.
+    """
+    if family.name in _FAMILIES:
+        raise ValueError(f"a family named {family.name!r} is already registered")
+    _FAMILIES[family.name] = family
+
+
+def family_names() -> list[str]:
+    """The names of all families, sorted."""
+    return sorted(_FAMILIES)
+
+
+def make_family(name: str, preset: str | None = None, horizon: int | None = None) -> TaskFamily:
+    """The family `name`, as `preset` defines it.
+
+    Raises:
+        ValueError: an unknown name or preset (with the nearest ones), or a bad horizon.
+    """
+    if name not in _FAMILIES:
+        raise ValueError(unknown("env", name, family_names()) + "; --list-envs shows them all")
+    return _FAMILIES[name].with_options(preset, horizon)
+
+
+for _family in (HALF_CHEETAH_VEL, HALF_CHEETAH_DIR, POINT_NAV):
+    register_family(_family)

@@ -1,0 +1,71 @@
+"""One environment of a family, as Gymnasium knows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from envs.engines import make_engine
+from envs.family import Task, TaskFamily, stack_tasks
+
+
+class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+    """A plain Gymnasium environment of one task, stepped by the family's own engine.
+
+    `reset(options={"task": {…}})` sets the task, which stays until another one is set; before
+    that it is the family's default task. The task is never part of the observation.
+    """
+
+    metadata = {"render_modes": []}  # noqa: RUF012
+
+    def __init__(self, family: TaskFamily) -> None:
+        """Args: family: whose task is stepped."""
+        self.family = family
+        self.observation_space = family.observation_space
+        self.action_space = family.action_space
+        self.task: Task = dict(family.definition.default_task)
+        self._engine = make_engine(family, 1, 1, threads=1)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode of the current task, or of `options["task"]`.
+
+        Raises:
+            ValueError: a task whose parameters are not the family's.
+        """
+        super().reset(seed=seed)
+        task = (options or {}).get("task", self.task)
+        if set(task) != set(self.family.parameters):
+            raise ValueError(
+                f"a task of {self.family.name} has the parameters "
+                f"{sorted(self.family.parameters)}, got {sorted(task)}"
+            )
+        self.task = dict(task)
+        self._noise = self._engine.draw_noise(self.np_random)
+        self._steps = 0
+        obs = self._engine.reset(stack_tasks([self.task]), self._noise.reset)
+        return obs[0, 0], {}
+
+    def step(
+        self, action: np.ndarray
+    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step; the reward is of the action after clipping to the action space."""
+        # the noise of an episode covers its horizon; stepping beyond it is the user's mistake
+        noise = self._noise.step[min(self._steps, self.family.horizon - 1)]
+        self._steps += 1
+        out = self._engine.step(np.asarray(action)[None, None], noise)
+        metrics = {name: float(values[0, 0]) for name, values in out.metrics.items()}
+        return (
+            out.obs[0, 0],
+            float(out.reward[0, 0]),
+            bool(out.terminated[0, 0]),
+            bool(out.truncated[0, 0]),
+            metrics,
+        )
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._engine.close()

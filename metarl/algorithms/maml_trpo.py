@@ -1,0 +1,222 @@
+"""MAML-TRPO: learn initial weights from which a few policy-gradient steps solve a new task.
+
+Finn, Abbeel and Levine 2017 (arXiv 1703.03400), algorithm 3, with the trust-region outer step of
+TRPO (arXiv 1502.05477). docs/maml_trpo.md maps every equation to its line and explains every
+metric. Axes are `[task, episode, step, …]` = T, E, H throughout.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.meta_objective import Losses, MetaObjective, MetaState
+from metarl.core.adapt import adapt, inner_rates
+from metarl.core.mapping import Workers, over_tasks
+from metarl.core.params import Params, broadcast, detach, map_params
+from metarl.core.trust_region import Trial, conjugate_gradient, line_search
+from metarl.rl.advantages import policy_batch
+from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
+from metarl.rl.evaluate import episode_returns
+from metarl.rl.losses import INNER_LOSSES, likelihood_ratio, mean_kl
+from metarl.rl.policy import make_policy, sample
+from metarl.rl.rollout import Action, ActionScaling, rollout
+
+
+class MamlTrpo:
+    """Meta-trains a policy; what training changes lives in the `MetaState` passed in and out."""
+
+    def __init__(
+        self,
+        config: MamlTrpoConfig,
+        observation_space: gymnasium.spaces.Space[Any],
+        action_space: gymnasium.spaces.Space[Any],
+        *,
+        device: str | torch.device = "cpu",
+        threads: int = 1,
+    ) -> None:
+        """Args:
+        config: hyper-parameters.
+        observation_space: of one environment, a flat `Box`.
+        action_space: of one environment, a `Box` or a `Discrete`.
+        device: where the tensors live.
+        threads: worker threads of the update on a CPU.
+        """
+        self.config = config
+        self.device = torch.device(device)
+        self.policy = make_policy(
+            observation_space,
+            action_space,
+            hidden=config.hidden,
+            activation=config.activation,
+            initial_std=config.initial_std,
+            min_std=config.min_std,
+        )
+        self.scaling = ActionScaling.of(action_space, config.action_scale)
+        self.losses = Losses(
+            inner=INNER_LOSSES[config.inner_loss](self.policy),
+            surrogate=likelihood_ratio(self.policy),
+            kl=mean_kl(self.policy),
+        )
+        self.workers = Workers(threads)
+        self.stacked = self.device.type == "cuda"
+
+    def init(self, seed: int) -> MetaState:
+        """Fresh meta-parameters; the same seed gives the same bits."""
+        generator = torch.Generator().manual_seed(seed)
+        theta = map_params(lambda p: p.to(self.device), self.policy.init(generator))
+        rates = inner_rates(theta, self.config.inner_lr)
+        if self.config.learn_inner_lr:
+            rates = map_params(lambda a, p: a.expand_as(p).clone(), rates, theta)
+        return MetaState(theta, rates)
+
+    def iteration(
+        self,
+        state: MetaState,
+        env: BatchedEnv,
+        tasks: Tasks,
+        rng_for: Callable[[int], np.random.Generator],
+    ) -> tuple[MetaState, dict[str, float]]:
+        """One meta-iteration: sample, adapt, sample again, and step θ within the trust region.
+
+        Args:
+            state: θ and α.
+            env: T tasks × E episodes.
+            tasks: the iteration's tasks, each parameter `[T, …]`.
+            rng_for: the generator of the k-th sampling phase.
+
+        Returns:
+            The next state (the same object where no step was accepted) and the metrics.
+
+        Raises:
+            NonFiniteError: the environment returned a value that is not finite.
+        """
+        started = time.perf_counter()
+        objective = self._objective(state, env.num_tasks)
+        learner = self.learner(state)
+        phi = learner.start(env.num_tasks)
+        sampling, steps = 0.0, 0.0
+        returns: list[float] = []
+        explained: list[float] = []
+        norms: list[float] = []
+        for k in range(self.config.inner_steps + 1):
+            phase = time.perf_counter()
+            episodes, _ = rollout(
+                learner, phi, env, tasks, rng_for(k), scaling=self.scaling, device=self.device
+            )
+            sampling += time.perf_counter() - phase
+            batch, explained_variance = policy_batch(episodes, self.config.returns)
+            returns.append(float(episode_returns(episodes).mean()))
+            explained.append(float(explained_variance.mean()))
+            steps += float(episodes.mask.sum())
+            if k < self.config.inner_steps:
+                phi = objective.inner_step(batch)
+                norms.append(objective.inner_gradient_norm())
+            else:
+                objective.set_outer(batch)
+        state, outer = self._outer_step(state, objective)
+        elapsed = time.perf_counter() - started
+        metrics = {
+            "return/before": returns[0],
+            "return/after": returns[-1],
+            "return/gain": returns[-1] - returns[0],
+            **outer,
+            "inner/grad_norm": float(np.mean(norms)) if norms else 0.0,
+            "baseline/explained_variance": float(np.mean(explained)),
+            "time/sampling": sampling,
+            "time/update": elapsed - sampling,
+            "time/env_steps_per_second": steps / elapsed,
+        }
+        if "log_std" in state.theta:
+            metrics["policy/std"] = float(state.theta["log_std"].exp().mean())
+        return state, metrics
+
+    def _outer_step(
+        self, state: MetaState, objective: MetaObjective
+    ) -> tuple[MetaState, dict[str, float]]:
+        """TRPO on θ ↦ surrogate(adapt(θ)): natural gradient, then a backtracking line search."""
+        c = self.config
+        theta = objective.vector()
+        surrogate, gradient = objective.start()
+        solution = conjugate_gradient(
+            lambda v: objective.fisher(v) + c.cg_damping * v, -gradient, iterations=c.cg_iterations
+        )
+        # sᵀFs = 2 max_kl: the longest step s ∝ F⁻¹(−g) on the boundary of the trust region
+        curvature = torch.dot(solution.x, objective.fisher(solution.x) + c.cg_damping * solution.x)
+        step = torch.sqrt(2 * c.max_kl / curvature) * solution.x
+        finite = bool(torch.isfinite(step).all()) and bool(curvature > 0)
+        search = line_search(
+            theta,
+            step,
+            objective.evaluate,
+            Trial(surrogate, 0.0),
+            max_kl=c.max_kl,
+            steps=c.line_search_steps if finite else 0,
+            decay=c.line_search_decay,
+        )
+        metrics = {
+            "outer/kl": search.trial.kl,
+            "outer/surrogate_gain": surrogate - search.trial.surrogate,
+            "outer/backtracks": float(search.backtracks),
+            "outer/accepted": float(search.accepted),
+            "outer/cg_residual": solution.residual,
+            "outer/non_finite": float(not finite),
+        }
+        return (objective.state(search.vector) if search.accepted else state), metrics
+
+    def _objective(self, state: MetaState, num_tasks: int) -> MetaObjective:
+        return MetaObjective(
+            state,
+            num_tasks,
+            self.losses,
+            first_order=self.config.first_order,
+            learn_rates=self.config.learn_inner_lr,
+            stacked=self.stacked,
+            workers=self.workers,
+        )
+
+    def learner(self, state: MetaState) -> MamlLearner:
+        """The agent that adapts from `state`, for sampling, evaluation and use."""
+        return MamlLearner(self, state)
+
+
+class MamlLearner:
+    """A `Learner` whose state is φ `[T, …]` and which learns by gradient steps."""
+
+    def __init__(self, algorithm: MamlTrpo, state: MetaState) -> None:
+        """Adapts from `state` with the inner loop of `algorithm`."""
+        self._algorithm = algorithm
+        self._state = state
+
+    def start(self, num_tasks: int) -> Params:
+        """φ = θ for every task."""
+        return broadcast(self._state.theta, num_tasks)
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+        """The noise of actions, `shape` + the noise of one."""
+        return self._algorithm.policy.noise(rng, shape)
+
+    @torch.no_grad()
+    def act(self, phi: Params, inputs: StepInput, noise: Tensor) -> tuple[Action, Params]:
+        """Draw one action `[T, E, …]` per environment from π_φ; φ stays."""
+        dist = self._algorithm.policy.distribution(phi, inputs.obs)
+        return Action(sample(dist, noise), dist), phi
+
+    def adapt(self, phi: Params, episodes: Episodes) -> Params:
+        """One inner step per task on its own episodes."""
+        algorithm = self._algorithm
+        batch, _ = policy_batch(episodes, algorithm.config.returns)
+        step = over_tasks(
+            lambda params, data: adapt(params, [data], algorithm.losses.inner, self._state.rates),
+            how="vmap" if algorithm.stacked else "threads",
+            workers=algorithm.workers,
+        )
+        return detach(step(phi, batch))

@@ -1,0 +1,91 @@
+"""Hyper-parameters of MAML-TRPO; every field is an option of `scripts/train_metarl.py`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from metarl.rl.advantages import ReturnsConfig
+
+
+@dataclass(frozen=True)
+class MamlTrpoConfig:
+    """MAML-TRPO (arXiv 1703.03400, algorithm 3)."""
+
+    iterations: int = 500
+    """Meta-iterations in all, those before a resume included."""
+    tasks: int = 40
+    """T, tasks per meta-iteration."""
+    episodes: int = 20
+    """E, episodes per task and sampling phase."""
+    inner_steps: int = 1
+    """K, gradient steps of adaptation, each on fresh episodes; 0 is TRPO on all tasks."""
+    inner_lr: float = 0.1
+    """α, the step size of adaptation (its initial value where it is learned)."""
+    learn_inner_lr: bool = False
+    """Learn α, one value per weight, together with θ (Meta-SGD, arXiv 1707.09835)."""
+    first_order: bool = False
+    """Take ∂φ/∂θ = I (FOMAML): cheaper, biased."""
+    inner_loss: Literal["likelihood-ratio", "log-likelihood", "dice"] = "likelihood-ratio"
+    """What adaptation descends; log-likelihood has the right gradient and a wrong Hessian."""
+    discount: float = 0.99
+    """γ of the returns."""
+    gae_lambda: float = 1.0
+    """λ of generalised advantage estimation; 1 is returns minus baseline."""
+    bootstrap_at_horizon: bool = False
+    """Continue the value beyond the horizon instead of ending it there with zero."""
+    hidden: tuple[int, ...] = (64, 64)
+    """Widths of the policy's hidden layers."""
+    activation: Literal["tanh", "relu"] = "tanh"
+    """Activation of the hidden layers."""
+    initial_std: float = 1.0
+    """σ₀ of the actions, in policy units (see `action_scale`)."""
+    min_std: float = 1e-6
+    """Lower bound of σ."""
+    action_scale: float = 1.0
+    """What the policy's unit action is, as a fraction of half the actuator's range."""
+    max_kl: float = 0.01
+    """Trust region: mean KL between the adapted policies before and after the outer step."""
+    cg_iterations: int = 10
+    """Conjugate-gradient iterations of the outer step."""
+    cg_damping: float = 1e-5
+    """Multiple of the identity added to the Fisher matrix."""
+    line_search_steps: int = 15
+    """Candidates that the line search tries at most."""
+    line_search_decay: float = 0.8
+    """Factor between one candidate's step and the next one's."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ValueError: names the option, its value and what is allowed.
+        """
+        for name in ("iterations", "tasks", "episodes", "cg_iterations", "line_search_steps"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("inner_steps", self.inner_steps >= 0, "at least 0")
+        for name in ("inner_lr", "initial_std", "min_std", "action_scale", "max_kl"):
+            self._require(name, _finite(getattr(self, name)) > 0, "positive and finite")
+        self._require("cg_damping", _finite(self.cg_damping) >= 0, "zero or positive, and finite")
+        for name in ("discount", "gae_lambda"):
+            self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
+        self._require("line_search_decay", 0 < self.line_search_decay < 1, "between 0 and 1")
+        self._require("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        losses = ("likelihood-ratio", "log-likelihood", "dice")
+        self._require("inner_loss", self.inner_loss in losses, f"one of {', '.join(losses)}")
+        self._require("activation", self.activation in ("tanh", "relu"), "tanh or relu")
+
+    def _require(self, name: str, holds: bool, allowed: str) -> None:
+        if not holds:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} must be {allowed}, got {getattr(self, name)!r}")
+
+    @property
+    def returns(self) -> ReturnsConfig:
+        """How rewards become advantages."""
+        return ReturnsConfig(self.discount, self.gae_lambda, self.bootstrap_at_horizon)
+
+
+def _finite(value: float) -> float:
+    return value if math.isfinite(value) else -math.inf

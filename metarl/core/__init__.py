@@ -1,0 +1,1 @@
+"""Adaptation and trust-region mathematics on trees of tensors; imports torch only."""

@@ -1,0 +1,62 @@
+"""Gradient-based adaptation, φ ← φ − α ⊙ ∇L(φ), for any loss and any batches.
+
+The only interface to the two worlds it serves is a loss `(params, batch) -> scalar` for ONE
+task: in reinforcement learning the batches are K fresh rollouts, in few-shot learning the same
+support set K times. Several tasks at once come from outside (`metarl.core.mapping`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metarl.core.params import Params, map_params
+
+LossFn = Callable[[Params, Any], Tensor]
+"""`(params, batch) -> scalar`, for one task."""
+
+
+def inner_rates(params: Params, lr: float) -> Params:
+    """One learning rate per parameter tensor (scalars `[]`), all equal to `lr`."""
+    return {name: torch.full((), lr, dtype=p.dtype, device=p.device) for name, p in params.items()}
+
+
+def sgd_step(params: Params, gradient: Params, rates: Params) -> Params:
+    """φ' = φ − α ⊙ g; `rates` broadcast against the parameters (Meta-SGD, arXiv 1707.09835)."""
+    return map_params(lambda p, g, a: p - a * g, params, gradient, rates)
+
+
+def adapt(
+    params: Params,
+    batches: Iterable[Any],
+    loss: LossFn,
+    rates: Params,
+    *,
+    first_order: bool = False,
+) -> Params:
+    """Take one gradient step per batch (MAML's inner loop, arXiv 1703.03400, eq. 1).
+
+    φ_{k+1} = φ_k − α ⊙ ∇L(φ_k; batch_k), φ_0 = `params`.
+
+    The result is differentiable in `params` and in `rates`; with `first_order` the inner
+    gradients are constants, so that ∂φ/∂θ = I.
+
+    Args:
+        params: θ of one task.
+        batches: what each inner step learns from.
+        loss: `(params, batch) -> scalar`.
+        rates: α, one tensor per parameter that broadcasts against it.
+        first_order: drop the second derivatives (FOMAML).
+
+    Returns:
+        φ, the adapted parameters, with the shapes of `params`.
+    """
+    for batch in batches:
+        gradient = torch.func.grad(loss)(params, batch)
+        if first_order:
+            gradient = map_params(lambda g: g.detach(), gradient)
+        params = sgd_step(params, gradient, rates)
+    return params

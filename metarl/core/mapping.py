@@ -1,0 +1,87 @@
+"""One function, many tasks: vmapped, one at a time, or spread over threads; all equal.
+
+On a GPU one vmapped call is fastest. On a CPU, gradients over thousands of samples per task are
+about twice as fast one task at a time (they stay in the cache), spread over a thread per core
+with one torch thread each. The result does not depend on the number of threads: every task is
+computed by itself, and results come back in the order of the tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+Mapping = Literal["loop", "threads", "vmap"]
+Result = TypeVar("Result")
+
+
+class Workers:
+    """A thread per core that maps functions over tasks, in order."""
+
+    def __init__(self, threads: int = 1) -> None:
+        """Args: threads: at least 1; with 1 the calling thread does the work itself."""
+        if threads < 1:
+            raise ValueError(f"threads must be at least 1, got {threads}")
+        self.threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+
+    def map(self, fn: Callable[..., Result], *items: Sequence[object]) -> list[Result]:
+        """`[fn(*columns) for columns in zip(*items)]`; the first error is raised."""
+        if self._pool is None:
+            return [fn(*columns) for columns in zip(*items, strict=True)]
+        return list(self._pool.map(fn, *items))
+
+    def close(self) -> None:
+        """End the threads."""
+        if self._pool is not None:
+            self._pool.shutdown()
+
+
+def over_tasks(
+    fn: Callable[..., Result], *, how: Mapping = "loop", workers: Workers | None = None
+) -> Callable[..., Result]:
+    """Lift a function of one task to a leading task axis on every argument and result.
+
+    Args:
+        fn: takes and returns trees of tensors of one task.
+        how: "vmap" (one batched call), "loop" (one task at a time) or "threads" (`workers`).
+        workers: the threads of "threads".
+
+    Raises:
+        ValueError: an unknown `how`, or "threads" without `workers`.
+    """
+    if how == "vmap":
+        return torch.func.vmap(fn)
+    if how not in ("loop", "threads"):
+        raise ValueError(f"how must be 'loop', 'threads' or 'vmap', got {how!r}")
+    if how == "threads" and workers is None:
+        raise ValueError("how='threads' needs workers=Workers(threads)")
+    run = workers if workers is not None and how == "threads" else Workers(1)
+
+    def mapped(*arguments: object) -> Result:
+        rows = [unstack_tasks(argument) for argument in arguments]
+        return stack_tasks(run.map(fn, *rows))
+
+    return mapped
+
+
+def unstack_tasks(tree: object) -> list[object]:
+    """A tree of tensors `[T, …]` to T trees of `[…]` (views)."""
+    leaves, spec = pytree.tree_flatten(tree)
+    columns = [leaf.unbind(0) for leaf in leaves]
+    return [pytree.tree_unflatten(list(row), spec) for row in zip(*columns, strict=True)]
+
+
+def stack_tasks(rows: list[Result]) -> Result:
+    """The inverse of `unstack_tasks`."""
+    flat = [pytree.tree_flatten(row) for row in rows]
+    columns: list[Tensor] = [
+        torch.stack(column) for column in zip(*(leaves for leaves, _ in flat), strict=True)
+    ]
+    result: Result = pytree.tree_unflatten(columns, flat[0][1])
+    return result

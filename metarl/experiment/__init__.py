@@ -1,0 +1,1 @@
+"""Runs on disk: configuration, logs, checkpoints and counted seeds. Knows no algorithm."""

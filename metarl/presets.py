@@ -1,0 +1,63 @@
+"""Hyper-parameters by preset and environment, each preset named after its source.
+
+The preset `default` is ours: it takes the families' tasks of Finn et al. 2017 and what trains
+best on them. A tanh network learns faster than a rectified one on the cheetahs, and so does less
+initial noise: a third of the action range instead of all of it (see docs/maml_trpo.md).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.experiment.config import nearest
+
+Overrides = dict[str, Any]
+
+_FINN_CHEETAH: Overrides = {"hidden": (100, 100), "activation": "relu"}
+_FINN_POINT: Overrides = {
+    "tasks": 20,
+    "hidden": (100, 100),
+    "activation": "relu",
+    "inner_lr": 0.5,
+    "iterations": 100,
+}
+_SCALED: Overrides = {"action_scale": 0.1}  # the policy's unit action is a tenth of the range
+
+MAML_TRPO: dict[str, dict[str, Overrides]] = {
+    "default": {
+        "half-cheetah-vel": {"initial_std": 1 / 3},
+        "half-cheetah-dir": {"initial_std": 1 / 3},
+        "point-nav": _FINN_POINT,
+    },
+    "finn2017": {
+        "half-cheetah-vel": _FINN_CHEETAH,
+        "half-cheetah-dir": _FINN_CHEETAH,
+        "point-nav": _FINN_POINT,
+    },
+    "deleu2020": {
+        "half-cheetah-vel": _SCALED,
+        "half-cheetah-dir": _SCALED,
+        "point-nav": {"tasks": 20},
+    },
+    "promp2018": {
+        "half-cheetah-vel": {**_SCALED, "iterations": 1001},
+        "half-cheetah-dir": {**_SCALED, "iterations": 1001},
+    },
+}
+"""MAML-TRPO: preset → environment → what differs from the configuration's defaults."""
+
+
+def maml_trpo_preset(preset: str, env: str) -> MamlTrpoConfig:
+    """The configuration of `preset` for `env`.
+
+    Raises:
+        ValueError: an unknown preset, or one that says nothing about `env`.
+    """
+    if preset not in MAML_TRPO:
+        raise ValueError(f"unknown preset {preset!r}; {nearest(preset, MAML_TRPO)}")
+    table = MAML_TRPO[preset]
+    if env not in table and preset != "default":
+        known = [name for name, envs in MAML_TRPO.items() if env in envs]
+        raise ValueError(f"preset {preset!r} has no {env}; presets that have: {', '.join(known)}")
+    return MamlTrpoConfig(**table.get(env, {}))

@@ -1,0 +1,1 @@
+"""Policies, returns, losses and rollouts of meta-reinforcement learning."""

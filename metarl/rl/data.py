@@ -1,0 +1,103 @@
+"""What flows through reinforcement learning here; every field with its shape.
+
+Axes: T tasks, E episodes, H steps, O observation and A action dimensions. Containers are
+immutable and hold no `None`; raw and processed data are different types.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+import gymnasium
+import numpy as np
+from torch import Tensor
+
+Tasks = Mapping[str, np.ndarray]
+"""One value of every task parameter per task, each `[T, …]`."""
+
+
+class Noise(NamedTuple):
+    """All the randomness that one episode of every environment needs."""
+
+    reset: Any  # [T, E, …]
+    step: Any  # [H, T, E, …]
+
+
+class StepOutput(NamedTuple):
+    """What a batched environment returns from a step, each `[T, E, …]`."""
+
+    obs: Any  # [T, E, O], the true successor: there is no autoreset
+    reward: Any  # [T, E]
+    terminated: Any  # [T, E] bool, the task ended
+    truncated: Any  # [T, E] bool, the horizon ended the episode
+    metrics: dict[str, Any]  # each [T, E]
+
+
+class BatchedEnv(Protocol):
+    """T tasks × E episodes of one family, stepped together."""
+
+    @property
+    def num_tasks(self) -> int:
+        """T."""
+
+    @property
+    def num_episodes(self) -> int:
+        """E."""
+
+    @property
+    def horizon(self) -> int:
+        """H, steps of an episode at most."""
+
+    @property
+    def observation_space(self) -> gymnasium.spaces.Space[Any]:
+        """Of one environment: a flat `Box`."""
+
+    @property
+    def action_space(self) -> gymnasium.spaces.Space[Any]:
+        """Of one environment: a `Box` or a `Discrete`."""
+
+    def draw_noise(self, rng: np.random.Generator) -> Noise:
+        """Draw what one episode needs, in a fixed order."""
+
+    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Any:
+        """Start an episode where `mask` `[T, E]` holds (everywhere by default); obs `[T, E, O]`."""
+
+    def step(self, action: Any, noise: Any) -> StepOutput:
+        """One step with actions `[T, E, A]` in the environment's units, or `[T, E]` int64."""
+
+    def close(self) -> None:
+        """Free what the environments hold."""
+
+
+class StepInput(NamedTuple):
+    """All that an agent may see before it acts, each `[T, E, …]`."""
+
+    obs: Tensor  # [T, E, O]
+    prev_action: Tensor  # [T, E, A], or [T, E]; zero before the first step
+    prev_reward: Tensor  # [T, E]
+    prev_done: Tensor  # [T, E] bool
+
+
+class Episodes(NamedTuple):
+    """Raw experience, `[T, E, H, …]`; entries where `mask` is False hold no experience."""
+
+    obs: Tensor  # [T, E, H, O]
+    action: Tensor  # [T, E, H, A] in the policy's units, or [T, E, H] int64
+    reward: Tensor  # [T, E, H]
+    mask: Tensor  # [T, E, H] bool
+    terminated: Tensor  # [T, E, H] bool
+    truncated: Tensor  # [T, E, H] bool
+    final_obs: Tensor  # [T, E, O], the true successor of the last step
+    dist: dict[str, Tensor]  # parameters of the behaviour distribution, each [T, E, H, …]
+    metrics: dict[str, Tensor]  # each [T, E, H]
+
+
+class PolicyBatch(NamedTuple):
+    """All that a policy loss may see, `[…, E, H, …]`: one task, or tasks with a leading axis."""
+
+    obs: Tensor  # [E, H, O]
+    action: Tensor  # [E, H, A] or [E, H] int64
+    advantage: Tensor  # [E, H]
+    mask: Tensor  # [E, H] bool
+    dist: dict[str, Tensor]  # parameters of the behaviour distribution, each [E, H, …]

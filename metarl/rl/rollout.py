@@ -1,0 +1,201 @@
+"""Collect episodes: all tasks and episodes of a batched environment step together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
+
+State = TypeVar("State")
+
+
+class Action(NamedTuple):
+    """What an agent does in one step, and the distribution that it was drawn from."""
+
+    action: Tensor  # [T, E, A], or [T, E] int64 for discrete actions; in the policy's units
+    dist: dict[str, Tensor]  # parameters of the distribution, each [T, E, …]
+
+
+class Learner(Protocol[State]):
+    """An agent that learns a task from episodes: MAML by gradient steps, RL² in its state."""
+
+    def start(self, num_tasks: int) -> State:
+        """The state before the first episode, for `num_tasks` tasks."""
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+        """The noise that acting needs, `shape` + the noise of one action."""
+
+    def act(self, state: State, inputs: StepInput, noise: Tensor) -> tuple[Action, State]:
+        """One action for each environment, and the state after it."""
+
+    def adapt(self, state: State, episodes: Episodes) -> State:
+        """The state after learning from `episodes`."""
+
+
+class NonFiniteError(RuntimeError):
+    """An environment returned an observation or a reward that is not finite."""
+
+
+class ActionScaling(NamedTuple):
+    """Maps the policy's actions to the environment's: `center + scale · a` for bounded boxes.
+
+    A policy's unit action is `action_scale` times half the range of the actuator. Dimensions
+    without two finite bounds are only multiplied by `action_scale`; discrete actions stay.
+    """
+
+    center: np.ndarray  # [A]
+    scale: np.ndarray  # [A]
+    discrete: bool
+
+    @classmethod
+    def of(cls, space: gymnasium.spaces.Space[Any], action_scale: float) -> ActionScaling:
+        """The scaling of `space`, a `Box` or a `Discrete`."""
+        if not isinstance(space, gymnasium.spaces.Box):
+            return cls(np.zeros(0), np.zeros(0), True)
+        low = space.low.astype(np.float64)
+        high = space.high.astype(np.float64)
+        bounded = np.isfinite(low) & np.isfinite(high)
+        low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+        return cls((low + high) / 2, (high - low) / 2 * action_scale, False)
+
+    def __call__(self, action: Tensor) -> np.ndarray:
+        """The environment's action, unclipped (the environment clips)."""
+        raw: np.ndarray = action.cpu().numpy()
+        return raw if self.discrete else self.center + self.scale * raw
+
+
+def rollout(
+    learner: Learner[State],
+    state: State,
+    env: BatchedEnv,
+    tasks: Tasks,
+    rng: np.random.Generator,
+    *,
+    scaling: ActionScaling,
+    device: torch.device,
+) -> tuple[Episodes, State]:
+    """Run every environment for one episode.
+
+    Args:
+        learner: who acts.
+        state: the learner's state before the episode.
+        env: T tasks × E episodes.
+        tasks: one value of every parameter per task, each `[T, …]`.
+        rng: draws, in this order, the environments' noise and the learner's.
+        scaling: the policy's units to the environment's.
+        device: where the episodes are stored.
+
+    Returns:
+        The episodes `[T, E, H, …]` (entries after an episode's end are masked) and the learner's
+        state after them.
+
+    Raises:
+        NonFiniteError: names the task, the episode and the step.
+    """
+    shape = (env.num_tasks, env.num_episodes)
+    env_noise = env.draw_noise(rng)
+    action_noise = learner.noise(rng, (env.horizon, *shape)).to(device)
+    buffer = _Buffer(shape, env.horizon, device)
+    obs = env.reset(tasks, env_noise.reset)
+    running = np.ones(shape, dtype=bool)
+    inputs = _first_input(env, obs, device)
+    final_obs = inputs.obs
+    for t in range(env.horizon):
+        action, state = learner.act(state, inputs, action_noise[t])
+        obs, reward, terminated, truncated, metrics = env.step(
+            scaling(action.action), env_noise.step[t]
+        )
+        done = terminated | truncated
+        reward_now, done_now = _tensor(reward, device), _tensor(done, device)
+        buffer.put(
+            t,
+            obs=inputs.obs,
+            action=action.action,
+            reward=reward_now,
+            mask=torch.from_numpy(running.copy()),
+            terminated=torch.from_numpy(np.asarray(terminated) & running),
+            truncated=torch.from_numpy(np.asarray(truncated) & running),
+        )
+        buffer.put(t, prefix="dist/", **action.dist)
+        buffer.put(t, prefix="metrics/", **{k: _tensor(v, device) for k, v in metrics.items()})
+        inputs = StepInput(_tensor(obs, device), action.action, reward_now, done_now)
+        was_running = torch.from_numpy(running).to(device)
+        final_obs = torch.where(was_running.unsqueeze(-1), inputs.obs, final_obs)
+        running = running & ~done
+        if not running.any():
+            break
+    episodes = buffer.episodes(final_obs)
+    _check_finite(episodes, tasks)
+    return episodes, state
+
+
+def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(array))
+    return tensor.to(device, torch.float32 if tensor.is_floating_point() else tensor.dtype)
+
+
+def _first_input(env: BatchedEnv, obs: np.ndarray, device: torch.device) -> StepInput:
+    shape = (env.num_tasks, env.num_episodes)
+    if isinstance(env.action_space, gymnasium.spaces.Box):
+        no_action = torch.zeros((*shape, *env.action_space.shape), device=device)
+    else:
+        no_action = torch.zeros(shape, dtype=torch.int64, device=device)
+    zeros = torch.zeros(shape, device=device)
+    return StepInput(_tensor(obs, device), no_action, zeros, zeros.bool())
+
+
+class _Buffer:
+    """Storage `[T, E, H, …]`, made when a field's first step arrives."""
+
+    def __init__(self, shape: tuple[int, int], horizon: int, device: torch.device) -> None:
+        self._shape = (*shape, horizon)
+        self._device = device
+        self._fields: dict[str, Tensor] = {}
+
+    def put(self, t: int, *, prefix: str = "", **values: Tensor) -> None:
+        for key, value in values.items():
+            name = prefix + key
+            if name not in self._fields:
+                self._fields[name] = torch.zeros(
+                    (*self._shape, *value.shape[2:]), dtype=value.dtype, device=self._device
+                )
+            self._fields[name][:, :, t] = value
+
+    def _group(self, prefix: str) -> dict[str, Tensor]:
+        return {
+            name.removeprefix(prefix): field
+            for name, field in self._fields.items()
+            if name.startswith(prefix)
+        }
+
+    def episodes(self, final_obs: Tensor) -> Episodes:
+        f = self._fields
+        return Episodes(
+            obs=f["obs"],
+            action=f["action"],
+            reward=f["reward"],
+            mask=f["mask"],
+            terminated=f["terminated"],
+            truncated=f["truncated"],
+            final_obs=final_obs,
+            dist=self._group("dist/"),
+            metrics=self._group("metrics/"),
+        )
+
+
+def _check_finite(episodes: Episodes, tasks: Tasks) -> None:
+    finite = torch.isfinite(episodes.reward) & torch.isfinite(episodes.obs).all(-1)
+    bad = ~finite & episodes.mask
+    if not bool(bad.any()):
+        return
+    task, episode, step = (int(i) for i in bad.nonzero()[0])
+    named = {name: np.asarray(values)[task].tolist() for name, values in tasks.items()}
+    raise NonFiniteError(
+        f"the environment returned a reward or an observation that is not finite: "
+        f"task {task} ({named}), episode {episode}, step {step}"
+    )

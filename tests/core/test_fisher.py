@@ -1,0 +1,119 @@
+"""Products with J and JᵀFJ against explicit Jacobians and Hessians, in float64."""
+
+import pytest
+import torch
+from torch import Tensor
+from tests.core.test_adapt import network, network_loss
+
+from metarl.core.adapt import adapt
+from metarl.core.fisher import Adaptation, FisherProduct, Meta
+from metarl.core.params import Params, broadcast, flatten, map_params, unflatten, unstack
+
+STEPS = 3
+
+
+def setup() -> tuple[Params, Params, list[tuple[Tensor, Tensor]]]:
+    params, batches = network()
+    g = torch.Generator().manual_seed(1)
+    rates = map_params(
+        lambda p: 0.02 + 0.1 * torch.rand(p.shape, generator=g, dtype=p.dtype), params
+    )
+    return params, rates, batches
+
+
+def kept(params: Params, rates: Params, batches: list, first_order: bool = False) -> Adaptation:
+    adaptation = Adaptation(params, network_loss, rates, first_order=first_order)
+    for batch in batches[:STEPS]:
+        adaptation.step(batch)
+    return adaptation
+
+
+def divergence(old: Params, batch: tuple[Tensor, Tensor]):
+    """KL between unit Gaussians whose means a network gives."""
+
+    def mean(params: Params) -> Tensor:
+        return torch.tanh(batch[0] @ params["w1"] + params["b1"]) @ params["w2"]
+
+    target = mean(old).detach()
+    return lambda phi: 0.5 * (mean(phi) - target).square().mean()
+
+
+def random_like(params: Params, seed: int) -> Params:
+    g = torch.Generator().manual_seed(seed)
+    return map_params(lambda p: torch.randn(p.shape, generator=g, dtype=p.dtype), params)
+
+
+def test_pushes_and_pulls_equal_the_explicit_jacobian() -> None:
+    """J and Jᵀ of three steps with a rate per weight, in θ and in the rates."""
+    params, rates, batches = setup()
+
+    def phi_of(theta: Tensor, alpha: Tensor) -> Tensor:
+        return flatten(
+            adapt(unflatten(theta, params), batches[:STEPS], network_loss, unflatten(alpha, rates))
+        )
+
+    j_theta, j_rates = torch.func.jacrev(phi_of, argnums=(0, 1))(flatten(params), flatten(rates))
+    adaptation = kept(params, rates, batches)
+    v = Meta(random_like(params, 2), random_like(rates, 3))
+    u = random_like(params, 4)
+
+    pushed = flatten(adaptation.push(v))
+    torch.testing.assert_close(pushed, j_theta @ flatten(v.theta) + j_rates @ flatten(v.rates))
+    pulled = adaptation.pull(u, rates=True)
+    torch.testing.assert_close(flatten(pulled.theta), j_theta.T @ flatten(u))
+    torch.testing.assert_close(flatten(pulled.rates), j_rates.T @ flatten(u))
+
+
+def test_the_fisher_product_equals_the_explicit_hessian() -> None:
+    """JᵀFJ v is the Hessian of KL(φ_old ‖ adapt(θ)) at θ_old times v."""
+    params, rates, batches = setup()
+    adaptation = kept(params, rates, batches)
+    kl = divergence(adaptation.phi, batches[3])
+    size = flatten(params).numel()
+
+    def of_meta(vector: Tensor) -> Tensor:
+        theta, alpha = unflatten(vector[:size], params), unflatten(vector[size:], rates)
+        return kl(adapt(theta, batches[:STEPS], network_loss, alpha))
+
+    start = torch.cat([flatten(params), flatten(rates)])
+    torch.testing.assert_close(
+        torch.func.grad(of_meta)(start), torch.zeros_like(start), atol=1e-12, rtol=0
+    )
+    hessian = torch.func.hessian(of_meta)(start)
+    v = Meta(random_like(params, 5), random_like(rates, 6))
+    product = FisherProduct(adaptation, kl)(v)
+    actual = torch.cat([flatten(product.theta), flatten(product.rates)])
+    expected = hessian @ torch.cat([flatten(v.theta), flatten(v.rates)])
+    torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)
+
+
+def test_first_order_takes_the_jacobian_for_the_identity() -> None:
+    """A pushed or pulled direction comes back as it was."""
+    params, rates, batches = setup()
+    adaptation = kept(params, rates, batches, first_order=True)
+    u = random_like(params, 7)
+    torch.testing.assert_close(flatten(adaptation.push(Meta(u, {}))), flatten(u))
+    torch.testing.assert_close(flatten(adaptation.pull(u).theta), flatten(u))
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_stacked_tasks_give_what_each_task_gives_alone(seed: int) -> None:
+    """One pass over a leading task axis equals one pass per task."""
+    params, rates, _ = setup()
+    tasks = [network(10 + seed + i)[1] for i in range(3)]
+    stacked = [
+        (torch.stack([t[k][0] for t in tasks]), torch.stack([t[k][1] for t in tasks]))
+        for k in range(4)
+    ]
+
+    def summed(p: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+        return torch.func.vmap(network_loss)(p, batch).sum()
+
+    together = Adaptation(broadcast(params, 3), summed, broadcast(rates, 3))
+    for batch in stacked[:STEPS]:
+        together.step(batch)
+    v = random_like(params, 8)
+    rows = unstack(together.push(Meta(broadcast(v, 3), {})))
+    for row, batches in zip(rows, tasks, strict=True):
+        alone = kept(params, rates, batches).push(Meta(v, {}))
+        torch.testing.assert_close(flatten(row), flatten(alone))

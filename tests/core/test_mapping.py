@@ -1,0 +1,40 @@
+"""Tasks one at a time, over threads and vmapped give the same."""
+
+import pytest
+import torch
+from tests.core.test_adapt import network, network_loss
+
+from metarl.core.adapt import adapt
+from metarl.core.mapping import Mapping, Workers, over_tasks
+from metarl.core.params import broadcast, map_params
+
+
+@pytest.mark.parametrize("how", ["threads", "vmap"])
+def test_every_mapping_gives_what_the_loop_gives(how: Mapping) -> None:
+    """Adapting five tasks: threads bit for bit, vmap within rounding."""
+    params, _ = network()
+    rates = map_params(lambda p: torch.full_like(p, 0.1), params)
+    data = [network(i)[1][0] for i in range(5)]
+    batch = (torch.stack([x for x, _ in data]), torch.stack([y for _, y in data]))
+
+    def adapted(theta, support):
+        return adapt(theta, [support, support], network_loss, rates)
+
+    theta = broadcast(params, 5)
+    expected = over_tasks(adapted, how="loop")(theta, batch)
+    actual = over_tasks(adapted, how=how, workers=Workers(2))(theta, batch)
+    for name, value in expected.items():
+        if how == "threads":
+            assert torch.equal(actual[name], value)
+        else:
+            torch.testing.assert_close(actual[name], value, rtol=1e-10, atol=1e-12)
+
+
+def test_impossible_mappings_are_refused() -> None:
+    """The message names the value and the allowed ones."""
+    with pytest.raises(ValueError, match="'loop', 'threads' or 'vmap', got 'gpu'"):
+        over_tasks(lambda p: p, how="gpu")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="needs workers"):
+        over_tasks(lambda p: p, how="threads")
+    with pytest.raises(ValueError, match="threads must be at least 1, got 0"):
+        Workers(0)

@@ -1,0 +1,50 @@
+"""Conjugate gradient and the backtracking line search."""
+
+import torch
+from torch import Tensor
+
+from metarl.core.trust_region import Trial, conjugate_gradient, line_search
+
+
+def test_conjugate_gradient_solves_what_linalg_solves() -> None:
+    """On a random positive definite system, after as many iterations as unknowns."""
+    g = torch.Generator().manual_seed(0)
+    root = torch.randn(8, 8, generator=g, dtype=torch.float64)
+    a = root @ root.T + torch.eye(8, dtype=torch.float64)
+    b = torch.randn(8, generator=g, dtype=torch.float64)
+    solution = conjugate_gradient(lambda v: a @ v, b, iterations=20, tolerance=1e-24)
+    torch.testing.assert_close(solution.x, torch.linalg.solve(a, b), rtol=1e-9, atol=1e-9)
+    assert solution.residual < 1e-9
+
+
+def test_a_zero_gradient_gives_a_zero_step() -> None:
+    """No division by zero where there is nothing to solve."""
+    solution = conjugate_gradient(lambda v: v, torch.zeros(3), iterations=5)
+    assert solution.residual == 0.0
+    assert not solution.x.any()
+
+
+def search(evaluate) -> tuple[Tensor, object]:
+    start = torch.tensor([1.0])
+    result = line_search(
+        start, torch.tensor([-1.0]), evaluate, Trial(1.0, 0.0), max_kl=0.1, steps=6, decay=0.5
+    )
+    return start, result
+
+
+def test_the_line_search_takes_the_first_candidate_within_the_region() -> None:
+    """It halves the step until the KL bound holds."""
+    start, result = search(lambda x: Trial(float(x**2), float((x - 1) ** 2)))
+    assert result.accepted
+    assert result.backtracks == 2
+    assert float(result.vector) == 0.75
+    assert float(start) == 1.0
+
+
+def test_a_failed_line_search_returns_the_start_itself() -> None:
+    """The same object, not a copy, and the trial of the start."""
+    for trial in (Trial(2.0, 0.0), Trial(0.0, 1.0), Trial(float("nan"), 0.0)):
+        start, result = search(lambda _, t=trial: t)
+        assert result.vector is start
+        assert not result.accepted
+        assert result.trial == Trial(1.0, 0.0)
