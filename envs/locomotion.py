@@ -60,7 +60,7 @@ class HalfCheetah:
         return float(self.model.opt.timestep) * self.frame_skip
 
     def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-        """`[*shape, 18]`: offsets of the positions, U(−.1, .1), and of the velocities, .1 N(0, 1)."""
+        """`[*shape, 18]`: offsets of positions, U(−.1, .1), and of velocities, .1 N(0, 1)."""
         scale = self.reset_noise_scale
         position = rng.uniform(-scale, scale, (*shape, self.model.nq))
         velocity = scale * rng.standard_normal((*shape, self.model.nv))

@@ -49,9 +49,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         obs = self._engine.reset(stack_tasks([self.task]), self._noise.reset)
         return obs[0, 0], {}
 
-    def step(
-        self, action: np.ndarray
-    ) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; the reward is of the action after clipping to the action space."""
         # the noise of an episode covers its horizon; stepping beyond it is the user's mistake
         noise = self._noise.step[min(self._steps, self.family.horizon - 1)]

@@ -18,7 +18,8 @@ class ArraysEngine(Engine):
         super().__init__(family, num_tasks, num_episodes)
         if family.definition.engine != "arrays":
             raise ValueError(
-                f"the arrays engine cannot run {family.name}; use --engine {family.definition.engine}"
+                f"the arrays engine cannot run {family.name}; "
+                f"use --engine {family.definition.engine}"
             )
         self._definition = family.definition
         self._state: Any = None

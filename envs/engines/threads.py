@@ -88,7 +88,7 @@ class ThreadsEngine(Engine):
             state=self._states,
         )
         before, _ = self._positions(self._state)
-        self._state = np.ascontiguousarray(self._states[:, -1])
+        self._state = self._states[:, -1].copy()
         qpos, qvel = self._positions(self._state)
         reward, metrics = self._definition.reward(np, before, clipped, qpos, self._tasks)
         return StepOutput(

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-
 from typing import Any
 
 import gymnasium
@@ -76,7 +75,7 @@ class MamlTrpo:
         rates = inner_rates(theta, self.config.inner_lr)
         if self.config.learn_inner_lr:
             rates = map_params(lambda a, p: a.expand_as(p).clone(), rates, theta)
-        return MetaState(theta, rates)
+        return MetaState.from_tensors(MetaState(theta, rates).tensors())
 
     def iteration(
         self,

@@ -31,7 +31,8 @@ class MetaState(NamedTuple):
         """The inverse of `tensors`."""
 
         def group(prefix: str) -> Params:
-            return {k.removeprefix(prefix): p for k, p in tensors.items() if k.startswith(prefix)}
+            named = sorted(tensors.items())  # a file does not keep the order that sums depend on
+            return {k.removeprefix(prefix): p for k, p in named if k.startswith(prefix)}
 
         return cls(group("theta/"), group("rates/"))
 
@@ -154,7 +155,13 @@ class MetaObjective:
 
     def inner_step(self, batches: Any) -> Params:
         """Adapt every task on its batch (`[T, …]` in every field); returns φ `[T, …]`."""
-        phis = self._map(_Part.inner_step, self._rows(batches))
+        self._map(_Part.inner_step, self._rows(batches))
+        return self.phi
+
+    @property
+    def phi(self) -> Params:
+        """The adapted parameters `[T, …]`."""
+        phis = [part.adaptation.phi for part in self._parts]
         return phis[0] if self._stacked else stack_tasks(phis)
 
     def inner_gradient_norm(self) -> float:

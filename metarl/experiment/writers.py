@@ -147,7 +147,7 @@ class TensorBoardWriter(KVWriter):
         """
         options, metrics = dict(value.hparam_dict), dict(value.metric_dict)
         events: Any = self._writer.file_writer
-        for summary in hparams(options, metrics):
+        for summary in hparams(options, metrics):  # type: ignore[no-untyped-call]
             events.add_summary(summary)
         for name, metric in metrics.items():
             self._writer.add_scalar(name, metric, step)

@@ -17,21 +17,16 @@ Tasks = Mapping[str, np.ndarray]
 """One value of every task parameter per task, each `[T, …]`."""
 
 
-class Noise(NamedTuple):
+class Noise(Protocol):
     """All the randomness that one episode of every environment needs."""
 
-    reset: Any  # [T, E, …]
-    step: Any  # [H, T, E, …]
+    @property
+    def reset(self) -> Any:
+        """`[T, E, …]`."""
 
-
-class StepOutput(NamedTuple):
-    """What a batched environment returns from a step, each `[T, E, …]`."""
-
-    obs: Any  # [T, E, O], the true successor: there is no autoreset
-    reward: Any  # [T, E]
-    terminated: Any  # [T, E] bool, the task ended
-    truncated: Any  # [T, E] bool, the horizon ended the episode
-    metrics: dict[str, Any]  # each [T, E]
+    @property
+    def step(self) -> Any:
+        """`[H, T, E, …]`."""
 
 
 class BatchedEnv(Protocol):
@@ -60,11 +55,16 @@ class BatchedEnv(Protocol):
     def draw_noise(self, rng: np.random.Generator) -> Noise:
         """Draw what one episode needs, in a fixed order."""
 
-    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Any:
+    def reset(self, tasks: Any, noise: Any, mask: Any = None) -> Any:
         """Start an episode where `mask` `[T, E]` holds (everywhere by default); obs `[T, E, O]`."""
 
-    def step(self, action: Any, noise: Any) -> StepOutput:
-        """One step with actions `[T, E, A]` in the environment's units, or `[T, E]` int64."""
+    def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One step with actions `[T, E, A]` in the environment's units, or `[T, E]` int64.
+
+        Returns:
+            obs `[T, E, O]` (the true successor: there is no autoreset), reward, terminated,
+            truncated (each `[T, E]`), and metrics by name.
+        """
 
     def close(self) -> None:
         """Free what the environments hold."""

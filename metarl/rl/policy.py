@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, Protocol
 
 import gymnasium
@@ -167,7 +168,7 @@ def make_policy(
 
 def _init_mlp(sizes: tuple[int, ...], generator: torch.Generator) -> Params:
     params: Params = {}
-    for i, (fan_in, fan_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(sizes)):
         bound = math.sqrt(6 / (fan_in + fan_out))
         uniform = torch.rand(fan_out, fan_in, generator=generator)
         params[f"{i}.weight"] = bound * (2 * uniform - 1)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 from torch import Tensor
-from tests.core.test_adapt import network, network_loss
 
 from metarl.core.adapt import adapt
 from metarl.core.fisher import Adaptation, FisherProduct, Meta
 from metarl.core.params import Params, broadcast, flatten, map_params, unflatten, unstack
+from tests.core.test_adapt import network, network_loss
 
 STEPS = 3
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from tests.core.test_adapt import network, network_loss
 
 from metarl.core.adapt import adapt
 from metarl.core.mapping import Mapping, Workers, over_tasks
 from metarl.core.params import broadcast, map_params
+from tests.core.test_adapt import network, network_loss
 
 
 @pytest.mark.parametrize("how", ["threads", "vmap"])

@@ -1,0 +1,192 @@
+"""One meta-iteration of MAML-TRPO."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from metarl.algorithms.maml_trpo import MamlTrpo
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.meta_objective import MetaObjective, MetaState
+from metarl.core.mapping import Workers
+from metarl.core.params import flatten
+from metarl.experiment.seeding import rng
+from metarl.rl.advantages import policy_batch
+from metarl.rl.rollout import NonFiniteError, rollout
+
+CONFIG = MamlTrpoConfig(tasks=3, episodes=4, hidden=(8,), inner_lr=0.5)
+FAMILY = envs.make_family("point-nav", horizon=10)
+
+
+def algorithm(config: MamlTrpoConfig = CONFIG, threads: int = 1) -> MamlTrpo:
+    spaces = FAMILY.observation_space, FAMILY.action_space
+    return MamlTrpo(config, *spaces, threads=threads)
+
+
+def iterate(config: MamlTrpoConfig = CONFIG, threads: int = 1) -> tuple[MetaState, dict]:
+    algo = algorithm(config, threads)
+    env = envs.make_engine(FAMILY, config.tasks, config.episodes)
+    tasks = FAMILY.split("train").sample(config.tasks, 0)
+    return algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))
+
+
+def vector(state: MetaState) -> torch.Tensor:
+    return flatten(state.tensors())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"inner_steps": 2},
+        {"inner_steps": 0},
+        {"first_order": True},
+        {"learn_inner_lr": True},
+        {"inner_loss": "dice"},
+        {"inner_loss": "log-likelihood"},
+        {"bootstrap_at_horizon": True},
+    ],
+    ids=str,
+)
+def test_every_variant_steps_within_its_trust_region(change: dict) -> None:
+    """The surrogate falls, the KL bound holds, and the parameters move."""
+    config = replace(CONFIG, **change)
+    state, metrics = iterate(config)
+    assert metrics["outer/accepted"] == 1.0
+    assert 0 < metrics["outer/kl"] <= config.max_kl
+    assert metrics["outer/surrogate_gain"] > 0
+    start = algorithm(config).init(0)
+    assert not torch.equal(flatten(state.theta), flatten(start.theta))
+    moved = not torch.equal(flatten(state.rates), flatten(start.rates))
+    assert moved == config.learn_inner_lr
+
+
+def test_the_number_of_threads_does_not_change_a_bit() -> None:
+    """Parameters and every metric that is not a time."""
+    (one, a), (two, b) = iterate(threads=1), iterate(threads=2)
+    assert torch.equal(vector(one), vector(two))
+    assert {k: v for k, v in a.items() if k[:4] != "time"} == {
+        k: v for k, v in b.items() if k[:4] != "time"
+    }
+
+
+def collected(algo: MamlTrpo, state: MetaState, order: list[int], stacked: bool) -> MetaObjective:
+    """Data of the same three tasks, in any order and number."""
+    env = envs.make_engine(FAMILY, 3, 4)
+    tasks = FAMILY.split("train").sample(3, 0)
+    objective = MetaObjective(
+        state,
+        len(order),
+        algo.losses,
+        first_order=False,
+        learn_rates=algo.config.learn_inner_lr,
+        stacked=stacked,
+        workers=Workers(1),
+    )
+    learner = algo.learner(state)
+    phi = learner.start(3)
+    for k in range(2):
+        episodes, _ = rollout(
+            learner, phi, env, tasks, rng(0, k), scaling=algo.scaling, device=algo.device
+        )
+        phi = learner.adapt(phi, episodes)
+        batch, _ = policy_batch(episodes, algo.config.returns)
+        chosen = type(batch)(
+            *(
+                {k: v[order] for k, v in f.items()} if isinstance(f, dict) else f[order]
+                for f in batch
+            )
+        )
+        if k == 0:
+            objective.inner_step(chosen)
+        else:
+            objective.set_outer(chosen)
+    return objective
+
+
+@pytest.mark.parametrize("order", [[2, 0, 1], [0, 1, 2, 0, 1, 2]], ids=["permuted", "doubled"])
+def test_the_order_and_the_number_of_copies_of_tasks_do_not_matter(order: list[int]) -> None:
+    """Gradient and Fisher product are means over tasks."""
+    algo = algorithm()
+    state = algo.init(0)
+    plain = collected(algo, state, [0, 1, 2], stacked=False)
+    other = collected(algo, state, order, stacked=False)
+    gradient, expected = other.start()[1], plain.start()[1]
+    torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(other.fisher(expected), plain.fisher(expected), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("learn", [False, True], ids=["fixed rates", "learned rates"])
+def test_all_tasks_in_one_call_give_what_one_at_a_time_gives(learn: bool) -> None:
+    """Gradient, Fisher product and a candidate's surrogate and KL."""
+    algo = algorithm(replace(CONFIG, learn_inner_lr=learn))
+    state = algo.init(0)
+    loop = collected(algo, state, [0, 1, 2], stacked=False)
+    vmap = collected(algo, state, [0, 1, 2], stacked=True)
+    (value, gradient), (value_v, gradient_v) = loop.start(), vmap.start()
+    assert value_v == pytest.approx(value, abs=1e-6)
+    torch.testing.assert_close(gradient_v, gradient, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(vmap.fisher(gradient), loop.fisher(gradient), rtol=1e-4, atol=1e-6)
+    there = loop.vector() - 0.1 * gradient
+    assert vmap.evaluate(there) == pytest.approx(loop.evaluate(there), rel=1e-3, abs=1e-6)
+
+
+def test_at_the_start_candidates_equal_what_was_sampled() -> None:
+    """Re-adapting from θ_old on the same data: KL 0 and the surrogate of the start."""
+    algo = algorithm()
+    objective = collected(algo, algo.init(0), [0, 1, 2], stacked=False)
+    trial = objective.evaluate(objective.vector())
+    assert trial.kl == pytest.approx(0.0, abs=1e-9)
+    assert trial.surrogate == pytest.approx(objective.start()[0], abs=1e-7)
+
+
+def test_the_fisher_product_equals_the_hessian_of_the_kl_by_differences() -> None:
+    """Along the gradient, from the candidates' own KL: KL(θ + εv) ≈ ½ ε² vᵀ(JᵀFJ)v."""
+    algo = algorithm()
+    objective = collected(algo, algo.init(0), [0, 1, 2], stacked=False)
+    v = objective.start()[1]
+    v = v / v.norm()
+    expected = torch.dot(v, objective.fisher(v)).item()
+    eps = 3e-2
+    pair = [objective.evaluate(objective.vector() + s * eps * v).kl for s in (1, -1)]
+    assert sum(pair) / eps**2 == pytest.approx(expected, rel=0.02)
+
+
+def test_a_rejected_step_returns_the_same_object() -> None:
+    """A trust region that nothing can meet leaves the state as it was."""
+    algo = algorithm(replace(CONFIG, line_search_steps=1, max_kl=1e6))
+    env = envs.make_engine(FAMILY, 3, 4)
+    state = algo.init(0)
+    tasks = FAMILY.split("train").sample(3, 0)
+    after, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
+    assert metrics["outer/accepted"] == 0.0
+    assert after is state
+
+
+def test_a_reward_that_is_not_finite_is_named() -> None:
+    """Task, episode and step."""
+    algo = algorithm()
+    env = envs.make_engine(FAMILY, 3, 4)
+    tasks = FAMILY.split("train").sample(3, 0)
+    tasks["goal"][1, 0] = np.nan
+    with pytest.raises(NonFiniteError, match=r"task 1 .*goal.*nan.*episode 0, step 0"):
+        algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tasks": 0}, "--tasks must be at least 1, got 0"),
+        ({"inner_lr": float("nan")}, "--inner-lr must be positive and finite, got nan"),
+        ({"inner_steps": -1}, "--inner-steps must be at least 0, got -1"),
+        ({"discount": 1.5}, "--discount must be between 0 and 1, got 1.5"),
+        ({"inner_loss": "ratio"}, "--inner-loss must be one of"),
+    ],
+    ids=str,
+)
+def test_impossible_values_are_refused(change: dict, message: str) -> None:
+    """The option, what is allowed, and the value."""
+    with pytest.raises(ValueError, match=message):
+        replace(CONFIG, **change)

@@ -1,0 +1,133 @@
+"""What every family must obey."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env as gymnasium_check
+from stable_baselines3.common.env_checker import check_env as sb3_check
+
+import envs
+from envs.family import TaskFamily
+from envs.single import FamilyEnv
+
+FAMILIES = [envs.make_family(name) for name in envs.family_names()]
+every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
+
+
+def run(env: gymnasium.Env, task: dict, seed: int = 0, steps: int = 5) -> tuple[list, list]:
+    obs, _ = env.reset(seed=seed, options={"task": task})
+    rng = np.random.default_rng(1)
+    seen, rewards = [obs], []
+    for _ in range(steps):
+        low, high = env.action_space.low, env.action_space.high
+        obs, reward, *_ = env.step(rng.uniform(low, high).astype(np.float32))
+        seen.append(obs)
+        rewards.append(reward)
+    return seen, rewards
+
+
+@every_family
+@pytest.mark.filterwarnings("ignore:.*infinity.*", "ignore:.*symmetric and normalized.*")
+def test_both_checkers_accept_it(family: TaskFamily) -> None:
+    """Gymnasium's advice on infinite bounds and SB3's on action ranges may warn, nothing else."""
+    gymnasium_check(gymnasium.make(family.env_id).unwrapped, skip_render_check=True)
+    sb3_check(gymnasium.make(family.env_id).unwrapped)
+
+
+@every_family
+def test_the_task_changes_the_reward_and_never_the_observation(family: TaskFamily) -> None:
+    """Two tasks, the same seed and actions: equal observations, other rewards."""
+    tasks = envs.task_at(family.sample(2, np.random.default_rng(3)), 0), None
+    tasks = [envs.task_at(family.sample(9, np.random.default_rng(3)), i) for i in range(9)]
+    other = next(task for task in tasks if task != tasks[0])
+    obs_a, reward_a = run(FamilyEnv(family), tasks[0])
+    obs_b, reward_b = run(FamilyEnv(family), other)
+    np.testing.assert_array_equal(obs_a, obs_b)
+    assert reward_a != reward_b
+
+
+@every_family
+def test_the_same_seed_gives_the_same_bits_and_the_task_survives_reset(family: TaskFamily) -> None:
+    """A reset without a task keeps the one that was set."""
+    env = FamilyEnv(family)
+    task = envs.task_at(family.sample(1, np.random.default_rng(0)), 0)
+    first = run(env, task)
+    env.reset(seed=5)
+    assert env.task == task
+    second = run(env, task)
+    np.testing.assert_array_equal(first[0], second[0])
+    assert first[1] == second[1]
+
+
+@every_family
+def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None:
+    """Same noise and actions: the engine's [T, E] and one environment agree bit for bit."""
+    engine = envs.make_engine(family, 3, 2, threads=2)
+    rng = np.random.default_rng(0)
+    tasks, noise = family.sample(3, rng), engine.draw_noise(rng)
+    low, high = family.action_space.low, family.action_space.high
+    actions = rng.uniform(low, high, (4, 3, 2, *low.shape))
+    obs = [engine.reset(tasks, noise.reset)]
+    rewards = []
+    for action, step_noise in zip(actions, noise.step, strict=False):
+        out = engine.step(action, step_noise)
+        obs.append(out.obs)
+        rewards.append(out.reward)
+    for i in range(3):
+        for e in range(2):
+            one = envs.make_engine(family, 1, 1, threads=1)
+            task = {k: v[i : i + 1] for k, v in tasks.items()}
+            at = slice(i, i + 1), slice(e, e + 1)
+            np.testing.assert_array_equal(one.reset(task, noise.reset[at])[0, 0], obs[0][i, e])
+            for t, action in enumerate(actions):
+                out = one.step(action[at], noise.step[(t, *at)])
+                np.testing.assert_array_equal(out.obs[0, 0], obs[t + 1][i, e])
+                assert out.reward[0, 0] == rewards[t][i, e]
+    engine.close()
+
+
+@every_family
+def test_the_horizon_truncates_and_does_not_terminate(family: TaskFamily) -> None:
+    """Step H is truncated, step H − 1 is not."""
+    engine = envs.make_engine(family.with_options(horizon=3), 1, 1)
+    noise = engine.draw_noise(np.random.default_rng(0))
+    engine.reset(family.sample(1, np.random.default_rng(0)), noise.reset)
+    outs = [engine.step(np.zeros((1, 1, *family.action_space.shape)), noise.step[0]) for _ in "abc"]
+    assert [bool(o.truncated.item()) for o in outs] == [False, False, True]
+    assert not outs[-1].terminated.item()
+    engine.close()
+
+
+@every_family
+def test_training_and_test_tasks_come_from_disjoint_streams(family: TaskFamily) -> None:
+    """The same seed and path, other tasks; the same split, the same tasks."""
+    name = next(iter(family.parameters))
+    train, test = (family.split(s).sample(50, 0, 1)[name] for s in ("train", "test"))
+    assert not np.array_equal(train, test)
+    np.testing.assert_array_equal(train, family.split("train").sample(50, 0, 1)[name])
+
+
+def test_tasks_out_of_distribution_lie_outside_the_training_range() -> None:
+    """Where there is a range; a finite family says that it has no outside."""
+    for name in ("half-cheetah-vel", "point-nav"):
+        family = envs.make_family(name)
+        for key, values in family.split("ood").sample(100, 0).items():
+            assert not family.parameters[key].contains(values).any()
+    with pytest.raises(ValueError, match="no values out of distribution"):
+        envs.make_family("half-cheetah-dir").split("ood").sample(3, 0)
+
+
+def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
+    """Family, preset, split and engine."""
+    with pytest.raises(ValueError, match="did you mean half-cheetah-vel"):
+        envs.make_family("half-cheetah-vle")
+    with pytest.raises(ValueError, match="did you mean finn2017"):
+        envs.make_family("point-nav", "fin2017")
+    with pytest.raises(ValueError, match="unknown split"):
+        envs.make_family("point-nav").split("validation")
+    with pytest.raises(ValueError, match="did you mean threads"):
+        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="thread")
+    with pytest.raises(ValueError, match="use --engine arrays"):
+        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="threads")
+    with pytest.raises(ValueError, match=r"'velocity'.*got None"):
+        envs.make_engine(envs.make_family("half-cheetah-vel"), 1, 1).reset({}, None)

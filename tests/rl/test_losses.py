@@ -1,0 +1,149 @@
+"""Inner losses against exact expectations on problems small enough to enumerate."""
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from metarl.rl.data import PolicyBatch
+from metarl.rl.losses import dice, likelihood_ratio, log_likelihood, mean_kl
+from metarl.rl.policy import CategoricalMlpPolicy, GaussianMlpPolicy
+
+
+class Table:
+    """Logits by state: the parameters are the policy."""
+
+    def distribution(self, params: dict[str, Tensor], obs: Tensor) -> dict[str, Tensor]:
+        return {"logits": params["logits"][obs[..., 0].long()]}
+
+
+POLICY = Table()
+G = torch.Generator().manual_seed(0)
+LOGITS = torch.randn(3, 2, generator=G, dtype=torch.float64)
+
+
+def derivatives(f) -> tuple[Tensor, Tensor]:
+    flat = LOGITS.reshape(-1)
+    return torch.func.grad(f)(flat), torch.func.hessian(f)(flat)
+
+
+def batch(obs: Tensor, action: Tensor, advantage: Tensor) -> PolicyBatch:
+    dist = {k: v.detach() for k, v in POLICY.distribution({"logits": LOGITS}, obs).items()}
+    return PolicyBatch(obs, action, advantage, torch.ones(action.shape, dtype=torch.bool), dist)
+
+
+def expectation(loss, data: PolicyBatch, weight: Tensor):
+    """The exact expectation over enumerated trajectories, as a function of the parameters."""
+
+    def f(flat: Tensor) -> Tensor:
+        params = {"logits": flat.view(3, 2)}
+        each = [
+            loss(params, PolicyBatch(*(_pick(field, i) for field in data)))
+            for i in range(len(weight))
+        ]
+        return (torch.stack(each) * weight).sum()
+
+    return f
+
+
+def _pick(field, i: int):
+    return (
+        {k: v[i : i + 1] for k, v in field.items()} if isinstance(field, dict) else field[i : i + 1]
+    )
+
+
+def test_on_a_bandit_the_ratio_has_the_right_hessian_and_the_log_likelihood_a_wrong_one() -> None:
+    """−E[A] differentiated exactly, against both losses in exact expectation."""
+    advantage = torch.tensor([1.0, -2.0], dtype=torch.float64)
+    obs = torch.zeros(2, 1, 1, dtype=torch.float64)
+    data = batch(obs, torch.tensor([[0], [1]]), advantage.unsqueeze(1))
+    weight = LOGITS[0].softmax(0)
+    truth = derivatives(lambda flat: -(flat.view(3, 2)[0].softmax(0) * advantage).sum())
+    ratio = derivatives(expectation(likelihood_ratio(POLICY), data, weight))
+    naive = derivatives(expectation(log_likelihood(POLICY), data, weight))
+    torch.testing.assert_close(ratio, truth)
+    torch.testing.assert_close(naive[0], truth[0])
+    error = (naive[1] - truth[1]).norm() / truth[1].norm()
+    assert error > 0.3
+
+
+def test_over_two_steps_dice_has_the_right_hessian_and_the_ratio_drops_cross_time_terms() -> None:
+    """A two-step decision process: state 0, then state 1 or 2 by the first action."""
+    paths = torch.tensor(list(itertools.product((0, 1), (0, 1))))
+    obs = torch.stack([torch.zeros(4), 1.0 + paths[:, 0]], 1).double().unsqueeze(-1)
+    rewards = torch.tensor([[0.5, 1.0], [0.5, -1.0], [-0.3, 2.0], [-0.3, 0.7]]).double()
+
+    def probability(logits: Tensor) -> Tensor:
+        first = logits[0].log_softmax(0)[paths[:, 0]]
+        second = logits[1:].log_softmax(1)[paths[:, 0], paths[:, 1]]
+        return (first + second).exp()
+
+    weight = probability(LOGITS)
+    # DiCE weighs the reward of a step by all decisions before it; the mean is over two steps
+    truth = derivatives(lambda f: -(probability(f.view(3, 2)) * rewards.sum(1)).sum() / 2)
+    exact = derivatives(expectation(dice(POLICY), batch(obs, paths, rewards), weight))
+    torch.testing.assert_close(exact, truth)
+    to_go = rewards.flip(1).cumsum(1).flip(1)
+    ratio = derivatives(expectation(likelihood_ratio(POLICY), batch(obs, paths, to_go), weight))
+    torch.testing.assert_close(ratio[0], truth[0])
+    cross = truth[1][:2, 2:]  # between the first decision and the second ones
+    assert cross.abs().max() > 0.01
+    torch.testing.assert_close(ratio[1][:2, 2:], torch.zeros_like(cross))
+
+
+def gaussian_batch() -> tuple[GaussianMlpPolicy, dict[str, Tensor], PolicyBatch]:
+    policy = GaussianMlpPolicy(3, 2, hidden=(5,))
+    g = torch.Generator().manual_seed(3)
+    params = policy.init(g)
+    obs, action = torch.randn(4, 6, 3, generator=g), torch.randn(4, 6, 2, generator=g)
+    mask = torch.arange(6).expand(4, 6) < torch.tensor([[6], [4], [1], [6]])
+    advantage = torch.randn(4, 6, generator=g)
+    dist = policy.distribution(params, obs)
+    return policy, params, PolicyBatch(obs, action, advantage, mask, dist)
+
+
+def test_at_the_behaviour_policy_the_kl_and_its_gradient_are_zero_and_its_hessian_is_not() -> None:
+    """KL is differentiated through its second argument only."""
+    policy, params, data = gaussian_batch()
+    kl = mean_kl(policy)
+    assert float(kl(params, data)) == 0.0
+    gradient = torch.func.grad(kl)(params, data)
+    assert all(float(g.abs().max()) < 1e-6 for g in gradient.values())
+    hessian = torch.func.hessian(lambda s: kl({**params, "log_std": s}, data))(params["log_std"])
+    torch.testing.assert_close(hessian, 2 * torch.eye(2))
+
+
+def test_at_the_behaviour_policy_the_ratio_is_one() -> None:
+    """The surrogate is minus the mean advantage of the real steps."""
+    policy, params, data = gaussian_batch()
+    expected = -data.advantage[data.mask].mean()
+    torch.testing.assert_close(likelihood_ratio(policy)(params, data), expected)
+
+
+def test_nan_in_padding_reaches_neither_losses_nor_gradients() -> None:
+    """Every loss, with NaN in every field where the mask is False."""
+    policy, params, data = gaussian_batch()
+    wide = data.mask.unsqueeze(-1)
+    bad = data._replace(
+        obs=torch.where(wide, data.obs, torch.nan),
+        action=torch.where(wide, data.action, torch.nan),
+        advantage=torch.where(data.mask, data.advantage, torch.nan),
+        dist={k: torch.where(wide, v, torch.nan) for k, v in data.dist.items()},
+    )
+    for make in (likelihood_ratio, log_likelihood, dice, mean_kl):
+        loss = make(policy)
+        torch.testing.assert_close(loss(params, bad), loss(params, data))
+        clean = torch.func.grad(loss)(params, data)
+        for name, gradient in torch.func.grad(loss)(params, bad).items():
+            torch.testing.assert_close(gradient, clean[name])
+
+
+def test_categorical_policies_have_the_same_losses() -> None:
+    """Integer actions pass the masks."""
+    policy = CategoricalMlpPolicy(3, 4, hidden=(5,))
+    params = policy.init(torch.Generator().manual_seed(0))
+    obs = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(1))
+    dist = policy.distribution(params, obs)
+    mask = torch.ones(2, 5, dtype=torch.bool)
+    data = PolicyBatch(obs, torch.ones(2, 5, dtype=torch.int64), torch.ones(2, 5), mask, dist)
+    torch.testing.assert_close(likelihood_ratio(policy)(params, data), torch.tensor(-1.0))
