@@ -171,7 +171,7 @@ def update(options: Options) -> list[Row]:
         objective.set_outer(batch._replace(dist=behaviour(algorithm, objective, batch)))
         vector = objective.start()[1]
         product = objective.fisher
-        rows.append((f"Fisher product, {threads} threads", lambda p=product: p(vector), 1.0))
+        rows.append((f"Fisher product, {threads} threads", lambda p=product, v=vector: p(v), 1.0))
     naive = reverse_over_reverse(algorithm, state, batch)
     expected, actual = naive(vector), objective.fisher(vector)
     error = float((expected - actual).norm() / expected.norm())
