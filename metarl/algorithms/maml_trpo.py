@@ -121,7 +121,7 @@ class MamlTrpo:
                 norms.append(objective.inner_gradient_norm())
             else:
                 objective.set_outer(batch)
-        state, outer = self._outer_step(state, objective)
+        state, outer = self.outer_step(state, objective)
         elapsed = time.perf_counter() - started
         metrics = {
             "return/before": returns[0],
@@ -138,7 +138,7 @@ class MamlTrpo:
             metrics["policy/std"] = float(state.theta["log_std"].exp().mean())
         return state, metrics
 
-    def _outer_step(
+    def outer_step(
         self, state: MetaState, objective: MetaObjective
     ) -> tuple[MetaState, dict[str, float]]:
         """TRPO on θ ↦ surrogate(adapt(θ)): natural gradient, then a backtracking line search."""
