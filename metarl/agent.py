@@ -193,14 +193,15 @@ class Adapted:
             The action `[A]` or `[n, A]` within the action space, and `state`.
         """
         algorithm = self._agent.algorithm
+        policy = algorithm.policy(self._agent.state)
         obs = torch.as_tensor(np.asarray(observation), dtype=torch.float32)
         rows = obs.reshape(1, -1, obs.shape[-1]).to(algorithm.device)  # [T = 1, n, O]
         with torch.no_grad():
-            dist = algorithm.policy.distribution(self._phi, rows)
+            dist = policy.distribution(self._phi, rows)
             if deterministic:
                 action = mode(dist)
             else:
-                noise = algorithm.policy.noise(self._rng, tuple(rows.shape[:2]))
+                noise = policy.noise(self._rng, tuple(rows.shape[:2]))
                 action = sample(dist, noise.to(algorithm.device))
         space = self._agent.family.action_space
         scaled = algorithm.scaling(action[0])

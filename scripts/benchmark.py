@@ -161,14 +161,14 @@ def update(options: Options) -> list[Row]:
         objective = MetaObjective(
             state,
             options.tasks,
-            algorithm.losses,
+            algorithm.losses(state),
             first_order=False,
             learn_rates=False,
             stacked=False,
             workers=Workers(threads),
         )
         objective.inner_step(batch)
-        objective.set_outer(batch._replace(dist=behaviour(algorithm, objective, batch)))
+        objective.set_outer(batch._replace(dist=behaviour(algorithm, state, objective, batch)))
         vector = objective.start()[1]
         product = objective.fisher
         rows.append((f"Fisher product, {threads} threads", lambda p=product, v=vector: p(v), 1.0))
@@ -179,10 +179,12 @@ def update(options: Options) -> list[Row]:
     return [("reverse over reverse, graph kept", lambda: naive(vector), 1.0), *rows]
 
 
-def behaviour(algorithm: MamlTrpo, objective: MetaObjective, batch: Any) -> dict[str, Any]:
+def behaviour(
+    algorithm: MamlTrpo, state: MetaState, objective: MetaObjective, batch: Any
+) -> dict[str, Any]:
     """The distribution of the adapted policies on the same observations."""
     with torch.no_grad():
-        return algorithm.policy.distribution(objective.phi, batch.obs)
+        return algorithm.policy(state).distribution(objective.phi, batch.obs)
 
 
 def reverse_over_reverse(
@@ -192,12 +194,14 @@ def reverse_over_reverse(
     kept = []
     for task in unstack_tasks(batch):
         theta = leaves(state.theta)
-        inner = algorithm.losses.inner(theta, task)
+        inner = algorithm.losses(state).inner(theta, task)
         gradient = torch.autograd.grad(inner, list(theta.values()), create_graph=True)
         phi = {k: p - state.rates[k] * g for (k, p), g in zip(theta.items(), gradient, strict=True)}
         with torch.no_grad():
-            old = algorithm.policy.distribution(phi, task.obs)
-        kl = algorithm.losses.kl(phi, task._replace(dist={k: v.detach() for k, v in old.items()}))
+            old = algorithm.policy(state).distribution(phi, task.obs)
+        kl = algorithm.losses(state).kl(
+            phi, task._replace(dist={k: v.detach() for k, v in old.items()})
+        )
         kept.append((theta, torch.autograd.grad(kl, list(theta.values()), create_graph=True)))
 
     def product(vector: torch.Tensor) -> torch.Tensor:

@@ -22,11 +22,12 @@ from metarl.core.adapt import adapt, inner_rates
 from metarl.core.mapping import Workers, over_tasks
 from metarl.core.params import Params, broadcast, detach, map_params
 from metarl.core.trust_region import Trial, conjugate_gradient, line_search
+from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 from metarl.rl.evaluate import episode_returns
 from metarl.rl.losses import INNER_LOSSES, likelihood_ratio, mean_kl
-from metarl.rl.policy import make_policy, sample
+from metarl.rl.policy import Policy, make_policy, sample
 from metarl.rl.rollout import Action, ActionScaling, rollout
 
 
@@ -51,31 +52,45 @@ class MamlTrpo:
         """
         self.config = config
         self.device = torch.device(device)
-        self.policy = make_policy(
+        self._policy = make_policy(
             observation_space,
             action_space,
             hidden=config.hidden,
             activation=config.activation,
             initial_std=config.initial_std,
             min_std=config.min_std,
+            output_gain=config.output_gain,
         )
+        self._obs_dim = int(np.prod(observation_space.shape or (0,)))
         self.scaling = ActionScaling.of(action_space, config.action_scale)
-        self.losses = Losses(
-            inner=INNER_LOSSES[config.inner_loss](self.policy),
-            surrogate=likelihood_ratio(self.policy),
-            kl=mean_kl(self.policy),
-        )
         self.workers = Workers(threads)
         self.stacked = self.device.type == "cuda"
 
     def init(self, seed: int) -> MetaState:
         """Fresh meta-parameters; the same seed gives the same bits."""
         generator = torch.Generator().manual_seed(seed)
-        theta = map_params(lambda p: p.to(self.device), self.policy.init(generator))
+        theta = map_params(lambda p: p.to(self.device), self._policy.init(generator))
         rates = inner_rates(theta, self.config.inner_lr)
         if self.config.learn_inner_lr:
             rates = map_params(lambda a, p: a.expand_as(p).clone(), rates, theta)
-        return MetaState.from_tensors(MetaState(theta, rates).tensors())
+        statistics = normalizer.fresh(self._obs_dim) if self.config.normalize_observations else {}
+        statistics = map_params(lambda p: p.to(self.device), statistics)
+        return MetaState.from_tensors(MetaState(theta, rates, statistics).tensors())
+
+    def policy(self, state: MetaState) -> Policy:
+        """The policy as a function of φ, with the observation statistics of `state`."""
+        if not state.normalizer:
+            return self._policy
+        return normalizer.NormalizedPolicy(self._policy, state.normalizer)
+
+    def losses(self, state: MetaState) -> Losses:
+        """The losses of one task."""
+        policy = self.policy(state)
+        return Losses(
+            inner=INNER_LOSSES[self.config.inner_loss](policy),
+            surrogate=likelihood_ratio(policy),
+            kl=mean_kl(policy),
+        )
 
     def iteration(
         self,
@@ -105,6 +120,7 @@ class MamlTrpo:
         sampling, steps = 0.0, 0.0
         returns: list[float] = []
         explained: list[float] = []
+        statistics = state.normalizer
         norms: list[float] = []
         for k in range(self.config.inner_steps + 1):
             phase = time.perf_counter()
@@ -116,12 +132,16 @@ class MamlTrpo:
             returns.append(float(episode_returns(episodes).mean()))
             explained.append(float(explained_variance.mean()))
             steps += float(episodes.mask.sum())
+            if statistics:
+                statistics = normalizer.updated(statistics, episodes.obs, episodes.mask)
             if k < self.config.inner_steps:
                 phi = objective.inner_step(batch)
                 norms.append(objective.inner_gradient_norm())
             else:
                 objective.set_outer(batch)
         state, outer = self.outer_step(state, objective)
+        if statistics:
+            state = state._replace(normalizer=statistics)
         elapsed = time.perf_counter() - started
         metrics = {
             "return/before": returns[0],
@@ -175,7 +195,7 @@ class MamlTrpo:
         return MetaObjective(
             state,
             num_tasks,
-            self.losses,
+            self.losses(state),
             first_order=self.config.first_order,
             learn_rates=self.config.learn_inner_lr,
             stacked=self.stacked,
@@ -194,6 +214,8 @@ class MamlLearner:
         """Adapts from `state` with the inner loop of `algorithm`."""
         self._algorithm = algorithm
         self._state = state
+        self.policy = algorithm.policy(state)
+        self._inner_loss = algorithm.losses(state).inner
 
     def start(self, num_tasks: int) -> Params:
         """φ = θ for every task."""
@@ -201,12 +223,12 @@ class MamlLearner:
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of actions, `shape` + the noise of one."""
-        return self._algorithm.policy.noise(rng, shape)
+        return self.policy.noise(rng, shape)
 
     @torch.no_grad()
     def act(self, phi: Params, inputs: StepInput, noise: Tensor) -> tuple[Action, Params]:
         """Draw one action `[T, E, …]` per environment from π_φ; φ stays."""
-        dist = self._algorithm.policy.distribution(phi, inputs.obs)
+        dist = self.policy.distribution(phi, inputs.obs)
         return Action(sample(dist, noise), dist), phi
 
     def adapt(self, phi: Params, episodes: Episodes) -> Params:
@@ -214,7 +236,7 @@ class MamlLearner:
         algorithm = self._algorithm
         batch, _ = policy_batch(episodes, algorithm.config.returns)
         step = over_tasks(
-            lambda params, data: adapt(params, [data], algorithm.losses.inner, self._state.rates),
+            lambda params, data: adapt(params, [data], self._inner_loss, self._state.rates),
             how="vmap" if algorithm.stacked else "threads",
             workers=algorithm.workers,
         )

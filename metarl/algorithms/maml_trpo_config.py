@@ -43,6 +43,10 @@ class MamlTrpoConfig:
     """σ₀ of the actions, in policy units (see `action_scale`)."""
     min_std: float = 1e-6
     """Lower bound of σ."""
+    output_gain: float = 1.0
+    """Factor on the initial weights of the policy's last layer; small starts near zero action."""
+    normalize_observations: bool = False
+    """Show the policy observations of running mean 0 and variance 1."""
     action_scale: float = 1.0
     """What the policy's unit action is, as a fraction of half the actuator's range."""
     max_kl: float = 0.01
@@ -65,7 +69,7 @@ class MamlTrpoConfig:
         for name in ("iterations", "tasks", "episodes", "cg_iterations", "line_search_steps"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         self._require("inner_steps", self.inner_steps >= 0, "at least 0")
-        for name in ("inner_lr", "initial_std", "min_std", "action_scale", "max_kl"):
+        for name in ("inner_lr", "initial_std", "min_std", "action_scale", "max_kl", "output_gain"):
             self._require(name, _finite(getattr(self, name)) > 0, "positive and finite")
         self._require("cg_damping", _finite(self.cg_damping) >= 0, "zero or positive, and finite")
         for name in ("discount", "gae_lambda"):

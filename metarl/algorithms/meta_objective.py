@@ -20,11 +20,15 @@ class MetaState(NamedTuple):
 
     theta: Params  # θ, the initial policy parameters
     rates: Params  # α, the inner learning rates: scalars, or shaped like θ when learned
+    normalizer: Params = {}  # statistics of the observations; empty without normalisation  # noqa: RUF012
 
     def tensors(self) -> dict[str, Tensor]:
         """A flat dictionary for a checkpoint."""
-        named = {f"theta/{name}": p for name, p in self.theta.items()}
-        return named | {f"rates/{name}": p for name, p in self.rates.items()}
+        return {
+            f"{group}/{name}": p
+            for group, params in self._asdict().items()
+            for name, p in params.items()
+        }
 
     @classmethod
     def from_tensors(cls, tensors: dict[str, Tensor]) -> MetaState:
@@ -34,7 +38,7 @@ class MetaState(NamedTuple):
             named = sorted(tensors.items())  # a file does not keep the order that sums depend on
             return {k.removeprefix(prefix): p for k, p in named if k.startswith(prefix)}
 
-        return cls(group("theta/"), group("rates/"))
+        return cls(group("theta/"), group("rates/"), group("normalizer/"))
 
 
 class Losses(NamedTuple):
@@ -62,7 +66,7 @@ class _Part:
         self._learn_rates = learn_rates
         self._losses = Losses(*map(_summed, losses)) if stacked else losses
         self._inner_batches: list[Any] = []
-        theta, rates = self._lift(state)
+        theta, rates, _ = self._lift(state)
         self.adaptation = Adaptation(theta, self._losses.inner, rates, first_order=first_order)
 
     def _lift(self, state: MetaState) -> MetaState:
@@ -108,7 +112,7 @@ class _Part:
         return self._flat(self._fisher(direction))
 
     def evaluate(self, state: MetaState) -> tuple[float, float]:
-        theta, rates = self._lift(state)
+        theta, rates, _ = self._lift(state)
         phi = adapt(theta, self._inner_batches, self._losses.inner, rates)
         with torch.no_grad():
             return (
@@ -181,11 +185,11 @@ class MetaObjective:
 
     def state(self, vector: Tensor) -> MetaState:
         """The inverse of `vector`."""
-        theta, rates = self._state
+        theta, rates, normalizer = self._state
         if not self._learn_rates:
-            return MetaState(unflatten(vector, theta), rates)
-        split = len(vector) // 2
-        return MetaState(unflatten(vector[:split], theta), unflatten(vector[split:], rates))
+            return MetaState(unflatten(vector, theta), rates, normalizer)
+        first, second = vector.chunk(2)
+        return MetaState(unflatten(first, theta), unflatten(second, rates), normalizer)
 
     def start(self) -> tuple[float, Tensor]:
         """The surrogate at θ_old and its gradient `[P]`."""

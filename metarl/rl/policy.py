@@ -93,10 +93,12 @@ class GaussianMlpPolicy:
     activation: Activation = "tanh"
     initial_std: float = 1.0
     min_std: float = 1e-6
+    output_gain: float = 1.0
 
     def init(self, generator: torch.Generator) -> Params:
-        """Xavier-uniform weights, zero biases, σ = `initial_std`."""
+        """Xavier-uniform weights (the last layer's × `output_gain`), zero biases, σ₀."""
         params = _init_mlp((self.obs_dim, *self.hidden, self.action_dim), generator)
+        params[f"{len(self.hidden)}.weight"] *= self.output_gain
         params["log_std"] = torch.full((self.action_dim,), math.log(self.initial_std))
         return params
 
@@ -121,10 +123,13 @@ class CategoricalMlpPolicy:
     num_actions: int
     hidden: tuple[int, ...] = (64, 64)
     activation: Activation = "tanh"
+    output_gain: float = 1.0
 
     def init(self, generator: torch.Generator) -> Params:
-        """Xavier-uniform weights, zero biases."""
-        return _init_mlp((self.obs_dim, *self.hidden, self.num_actions), generator)
+        """Xavier-uniform weights (the last layer's × `output_gain`), zero biases."""
+        params = _init_mlp((self.obs_dim, *self.hidden, self.num_actions), generator)
+        params[f"{len(self.hidden)}.weight"] *= self.output_gain
+        return params
 
     def distribution(self, params: Params, obs: Tensor) -> Dist:
         """`{"logits"}`, `[…, N]`."""
@@ -143,6 +148,7 @@ def make_policy(
     activation: Activation,
     initial_std: float,
     min_std: float,
+    output_gain: float = 1.0,
 ) -> Policy:
     """The MLP policy that fits the spaces of one environment.
 
@@ -158,10 +164,10 @@ def make_policy(
         )
     obs_dim = observation_space.shape[0]
     if isinstance(action_space, gymnasium.spaces.Discrete) and action_space.start == 0:
-        return CategoricalMlpPolicy(obs_dim, int(action_space.n), hidden, activation)
+        return CategoricalMlpPolicy(obs_dim, int(action_space.n), hidden, activation, output_gain)
     if isinstance(action_space, box) and len(action_space.shape) == 1:
         return GaussianMlpPolicy(
-            obs_dim, action_space.shape[0], hidden, activation, initial_std, min_std
+            obs_dim, action_space.shape[0], hidden, activation, initial_std, min_std, output_gain
         )
     raise ValueError(f"actions must be a flat Box or a Discrete from 0, got {action_space}")
 

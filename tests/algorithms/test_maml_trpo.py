@@ -47,6 +47,7 @@ def vector(state: MetaState) -> torch.Tensor:
         {"inner_loss": "dice"},
         {"inner_loss": "log-likelihood"},
         {"bootstrap_at_horizon": True},
+        {"normalize_observations": True},
     ],
     ids=str,
 )
@@ -79,7 +80,7 @@ def collected(algo: MamlTrpo, state: MetaState, order: list[int], stacked: bool)
     objective = MetaObjective(
         state,
         len(order),
-        algo.losses,
+        algo.losses(state),
         first_order=False,
         learn_rates=algo.config.learn_inner_lr,
         stacked=stacked,

@@ -76,17 +76,17 @@ def test_zero_inner_steps_equal_the_update_of_sb3_contrib() -> None:
     theta = parameters(model)
     pendulum = model.observation_space, model.action_space
     algorithm = MamlTrpo(CONFIG, *pendulum)
-    dist = algorithm.policy.distribution(theta, obs.double())
+    state = MetaState(theta, {k: torch.zeros((), dtype=torch.float64) for k in theta})
+    dist = algorithm.policy(state).distribution(theta, obs.double())
     action = dist["mean"] + torch.randn(*shape, 1, generator=g).double()
     advantage = torch.randn(*shape, generator=g).double()
     mask = torch.ones(shape, dtype=torch.bool)
     batch = PolicyBatch(obs.double(), action, advantage, mask, dist)
 
-    state = MetaState(theta, {k: torch.zeros((), dtype=torch.float64) for k in theta})
     objective = MetaObjective(
         state,
         TASKS,
-        algorithm.losses,
+        algorithm.losses(state),
         first_order=False,
         learn_rates=False,
         stacked=False,

@@ -1,0 +1,61 @@
+"""Observation normalisation: one running mean and variance for all tasks.
+
+The statistics belong to the meta-level: they are frozen within an iteration (or the ratio of a
+policy to itself would not be 1), and updated from all of its observations afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.core.params import Params
+from metarl.rl.policy import Dist, Policy
+
+_CLIP = 10.0  # standard deviations
+
+
+def fresh(obs_dim: int) -> Params:
+    """Statistics of no observation: mean 0 and variance 1, in float64."""
+    return {
+        "count": torch.zeros((), dtype=torch.float64),
+        "mean": torch.zeros(obs_dim, dtype=torch.float64),
+        "var": torch.ones(obs_dim, dtype=torch.float64),
+    }
+
+
+def updated(statistics: Params, obs: Tensor, mask: Tensor) -> Params:
+    """Fold in the observations `[…, O]` where `mask` `[…]` holds (Chan et al. 1983)."""
+    rows = obs[mask].double()
+    count, mean, var = statistics["count"], statistics["mean"], statistics["var"]
+    total = count + len(rows)
+    delta = rows.mean(0) - mean
+    squares = var * count + rows.var(0, correction=0) * len(rows)
+    squares = squares + delta.square() * count * len(rows) / total
+    return {"count": total, "mean": mean + delta * len(rows) / total, "var": squares / total}
+
+
+@dataclass(frozen=True)
+class NormalizedPolicy:
+    """A policy that sees (obs − mean) / std, clipped to ±10."""
+
+    policy: Policy
+    statistics: Params
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Fresh parameters of the policy."""
+        return self.policy.init(generator)
+
+    def distribution(self, params: Params, obs: Tensor) -> Dist:
+        """π(· | normalised obs): obs `[…, O]`, raw."""
+        mean, var = self.statistics["mean"], self.statistics["var"]
+        scale = (var + 1e-8).rsqrt().to(obs.dtype)
+        normal = ((obs - mean.to(obs.dtype)) * scale).clamp(-_CLIP, _CLIP)
+        return self.policy.distribution(params, normal)
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+        """The noise of the policy."""
+        return self.policy.noise(rng, shape)
