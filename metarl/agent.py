@@ -2,28 +2,71 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import gymnasium
-import numpy as np
 import torch
 
 import envs
-from envs.engines.base import Noise, StepOutput
-from envs.family import TaskFamily
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
-from metarl.core.params import Params
 from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json
-from metarl.experiment.run import read_config
-from metarl.experiment.seeding import Phase, rng
-from metarl.rl.data import Episodes, Tasks
+from metarl.experiment.run import CONFIG, read_config
+from metarl.experiment.seeding import Phase, rng, sequence
+from metarl.rl.adapted import Adapted
 from metarl.rl.evaluate import CurvePoint, adaptation_curve, summarize
-from metarl.rl.policy import mode, sample
+from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
+
+try:
+    from envs import TaskFamily, make_engine, make_family
+except ImportError as error:
+    where = envs.__file__ or list(envs.__path__)
+    raise ImportError(
+        f"metarl needs its own package 'envs', but another one is found before it: {where}; "
+        "remove or rename that one, or take its folder from PYTHONPATH"
+    ) from error
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """config.json: everything that repeats a run."""
+
+    algo: Literal["maml-trpo"]
+    """Name of the algorithm."""
+    preset: str
+    """Where the defaults of tasks and hyper-parameters came from."""
+    seed: int
+    """Root of all randomness."""
+    engine: str
+    """What steps the environments."""
+    device: Literal["cpu", "cuda"]
+    """Where the policy lives."""
+    eval_every: int
+    """Iterations between evaluations; 0 is at the end only."""
+    checkpoint_every: int
+    """Iterations between checkpoints."""
+    family: dict[str, Any]
+    """`TaskFamily.to_json()`."""
+    algorithm: MamlTrpoConfig
+    """Hyper-parameters."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ValueError: names the option, its value and what is allowed.
+        """
+        sequence(self.seed)
+        for name, least in (("eval_every", 0), ("checkpoint_every", 1)):
+            if getattr(self, name) < least:
+                option = "--" + name.replace("_", "-")
+                raise ValueError(f"{option} must be at least {least}, got {getattr(self, name)}")
 
 
 class Parts(NamedTuple):
@@ -33,19 +76,64 @@ class Parts(NamedTuple):
     algorithm: MamlTrpo
 
 
-def build(config: dict[str, Any], *, threads: int, device: str) -> Parts:
-    """The family and the algorithm of a resolved run configuration.
+def read_run_config(folder: Path) -> RunConfig:
+    """The configuration of a run folder.
 
     Raises:
-        ValueError: an unknown family, preset or option; an impossible value.
+        ValueError: the folder is not a run, or its config.json has an unknown key (names the
+            nearest valid ones), a missing one or an impossible value.
     """
-    described = config["family"]
-    family = envs.make_family(described["name"], described["preset"], described["horizon"])
-    options = from_json(MamlTrpoConfig, config["algorithm"])
+    data = read_config(folder)
+    try:
+        return from_json(RunConfig, data)
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG}: {error}") from None
+
+
+def build(config: RunConfig, *, threads: int, device: str) -> Parts:
+    """The family and the algorithm of a run.
+
+    Args:
+        config: of the run.
+        threads: worker threads of the update, at least 1; they never change a result.
+        device: "cpu" or "cuda".
+
+    Raises:
+        ValueError: an unknown family or preset, a family that is not what it was when the run
+            began, or an impossible value.
+    """
+    if threads < 1:
+        raise ValueError(f"--threads must be at least 1, got {threads}")
+    described = config.family
+    if missing := {"name", "preset", "horizon"} - set(described):
+        raise ValueError(f"{CONFIG}: the family lacks {', '.join(sorted(missing))}")
+    family = make_family(described["name"], described["preset"], described["horizon"])
+    if json.loads(json.dumps(family.to_json())) != json.loads(json.dumps(described)):
+        raise ValueError(
+            f"the family {family.name!r}, preset {family.preset!r}, is now {family.to_json()}, "
+            f"but the run describes {described}"
+        )
     algorithm = MamlTrpo(
-        options, family.observation_space, family.action_space, device=device, threads=threads
+        config.algorithm,
+        family.observation_space,
+        family.action_space,
+        device=resolve_device(device),
+        threads=threads,
     )
     return Parts(family, algorithm)
+
+
+def resolve_device(device: str) -> Literal["cpu", "cuda"]:
+    """The device that `auto`, `cpu` or `cuda` means on this machine.
+
+    Raises:
+        ValueError: `cuda` where there is none, or an unknown name.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise ValueError(f"the device must be auto, cpu or cuda, got {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("the device cuda was asked for, but torch finds no CUDA device; use cpu")
+    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") -> Agent:
@@ -54,36 +142,44 @@ def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") ->
     Args:
         run_dir: a run folder, finished or running.
         threads: worker threads of adaptation.
-        device: "cpu" or "cuda".
+        device: "cpu", "cuda" or "auto"; need not be the one it was trained on.
 
     Raises:
         ValueError: the folder is not a run.
         CheckpointError: it has no valid checkpoint; says what was found.
     """
     folder = Path(run_dir)
-    parts = build(read_config(folder), threads=threads, device=device)
+    config = read_run_config(folder)
+    parts = build(config, threads=threads, device=device)
     saved = checkpoint.load_latest(folder)
-    state = MetaState.from_tensors({k: t.to(device) for k, t in saved.tensors.items()})
-    return Agent(parts.family, parts.algorithm, state, saved.iteration)
+    tensors = {name: t.to(parts.algorithm.device) for name, t in saved.tensors.items()}
+    state = MetaState.from_tensors(tensors)
+    return Agent(parts, state, saved.iteration, engine=config.engine)
 
 
 class Agent:
     """Meta-trained parameters that adapt to a task."""
 
     def __init__(
-        self, family: TaskFamily, algorithm: MamlTrpo, state: MetaState, iteration: int
+        self, parts: Parts, state: MetaState, iteration: int, *, engine: str = "auto"
     ) -> None:
-        """See `load_agent`."""
-        self.family = family
-        self.algorithm = algorithm
+        """See `load_agent`.
+
+        Args:
+            parts: family and algorithm.
+            state: θ and α.
+            iteration: meta-iterations that made the state.
+            engine: what steps the environments of `evaluate`.
+        """
+        self.family, self.algorithm = parts
         self.state = state
         self.iteration = iteration
+        self.engine = engine
 
     def adapt(
         self,
         env: gymnasium.Env[Any, Any],
         episodes: int = 20,
-        *,
         updates: int = 1,
         seed: int = 0,
     ) -> Adapted:
@@ -91,55 +187,79 @@ class Agent:
 
         Args:
             env: a plain Gymnasium environment of the family; the task that it holds is kept.
-            episodes: episodes per update.
-            updates: gradient steps, each on fresh episodes; 0 is the unadapted policy.
+            episodes: episodes per update, each on fresh experience with stochastic actions.
+            updates: gradient steps; 0 is the policy before adaptation.
             seed: of the exploration and of the environment's resets.
 
+        Returns:
+            The adapted policy.
+
         Raises:
-            ValueError: the environment's spaces are not the agent's, or a count is impossible.
+            TypeError: not a Gymnasium environment.
+            ValueError: the environment's spaces are not the agent's (names both), or a count is
+                impossible.
+            NonFiniteError: the environment returned a value that is not finite.
         """
         self._check(env)
         if episodes < 1 or updates < 0:
-            raise ValueError(f"needs episodes >= 1 and updates >= 0, got {episodes}, {updates}")
+            raise ValueError(
+                f"adapt needs episodes >= 1 and updates >= 0, got {episodes} and {updates}"
+            )
         learner = self.algorithm.learner(self.state)
-        batch = _OneEnvironment(env, self.family.horizon)
+        one = OneEnv(env, self.family.horizon)
         phi = learner.start(1)
-        for update in range(updates):
-            collected = []
-            for episode in range(episodes):
-                one, _ = rollout(
+        for k in range(updates):
+            collected = [
+                rollout(
                     learner,
                     phi,
-                    batch,
+                    one,
                     {},
-                    rng(seed, Phase.ADAPT, update, episode),
+                    rng(seed, Phase.ADAPT, k, e),
                     scaling=self.algorithm.scaling,
                     device=self.algorithm.device,
-                )
-                collected.append(one)
-            phi = learner.adapt(phi, _concatenate(collected))
-        return Adapted(self, phi, seed)
+                )[0]
+                for e in range(episodes)
+            ]
+            phi = learner.adapt(phi, join(collected))
+        return Adapted(
+            self.algorithm.policy(self.state),
+            phi,
+            rng(seed, Phase.ACT),
+            observation_space=self.family.observation_space,
+            action_space=self.family.action_space,
+            scaling=self.algorithm.scaling,
+        )
 
     def evaluate(
         self,
         *,
-        split: str = "test",
+        split: Literal["train", "test", "ood"] = "test",
         tasks: int = 40,
         updates: int = 3,
         episodes: int = 20,
         seed: int = 0,
-        engine: str = "auto",
-        threads: int | None = None,
+        threads: int = 1,
     ) -> list[CurvePoint]:
-        """Mean return and 95 % interval over `tasks` tasks of a split after 0 … `updates` updates.
+        """The adaptation curve with stochastic actions: mean return after 0 … `updates` updates.
+
+        Args:
+            split: tasks like those of training, held out, or from outside the training range.
+            tasks: how many.
+            updates: gradient steps at most.
+            episodes: episodes per task and update.
+            seed: of tasks, environments and actions.
+            threads: worker threads of the simulation.
 
         Raises:
-            ValueError: an unknown split or engine, or an impossible count.
+            ValueError: an unknown split or an impossible count.
+            NonFiniteError: the environment returned a value that is not finite.
         """
         if updates < 0:
             raise ValueError(f"updates must be at least 0, got {updates}")
-        drawn = self.family.split(split).sample(tasks, seed)  # type: ignore[arg-type]
-        env = envs.make_engine(self.family, tasks, episodes, engine=engine, threads=threads)
+        sequence(seed)  # refuses an impossible one
+        drawn = self.family.split(split).sample(tasks, seed)
+        env = make_engine(self.family, tasks, episodes, engine=self.engine, threads=threads)
         try:
             curve = adaptation_curve(
                 self.algorithm.learner(self.state),
@@ -155,112 +275,19 @@ class Agent:
         return summarize(curve)
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
-        family = self.family
+        """Refuse what is not one environment of the family."""
+        if not isinstance(env, gymnasium.Env):
+            raise TypeError(
+                f"adapt needs one Gymnasium environment, got {type(env).__name__}; adapt on one, "
+                "then `predict` serves vectorised environments too"
+            )
         for name in ("observation_space", "action_space"):
-            mine, theirs = getattr(family, name), getattr(env, name)
+            mine, theirs = getattr(self.family, name), getattr(env, name)
             if mine != theirs:
                 raise ValueError(
-                    f"the agent was trained on {family.name} with the {name} {mine}, "
+                    f"the agent was trained on {self.family.name} with the {name} {mine}, "
                     f"but this environment has {theirs}"
                 )
 
 
-class Adapted:
-    """A policy that has learnt a task; speaks Stable-Baselines3's `predict` protocol."""
-
-    def __init__(self, agent: Agent, phi: Params, seed: int) -> None:
-        """See `Agent.adapt`."""
-        self._agent = agent
-        self._phi = phi
-        self._rng = rng(seed, Phase.ACT)
-
-    def predict(
-        self,
-        observation: np.ndarray,
-        state: tuple[np.ndarray, ...] | None = None,
-        episode_start: np.ndarray | None = None,
-        deterministic: bool = False,
-    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """The action for an observation `[O]`, or for a batch of them `[n, O]`.
-
-        Args:
-            observation: of the family's environment.
-            state: passed through; this policy has no memory.
-            episode_start: ignored, for the same reason.
-            deterministic: the mode instead of a sample.
-
-        Returns:
-            The action `[A]` or `[n, A]` within the action space, and `state`.
-        """
-        algorithm = self._agent.algorithm
-        policy = algorithm.policy(self._agent.state)
-        obs = torch.as_tensor(np.asarray(observation), dtype=torch.float32)
-        rows = obs.reshape(1, -1, obs.shape[-1]).to(algorithm.device)  # [T = 1, n, O]
-        with torch.no_grad():
-            dist = policy.distribution(self._phi, rows)
-            if deterministic:
-                action = mode(dist)
-            else:
-                noise = policy.noise(self._rng, tuple(rows.shape[:2]))
-                action = sample(dist, noise.to(algorithm.device))
-        space = self._agent.family.action_space
-        scaled = algorithm.scaling(action[0])
-        if isinstance(space, gymnasium.spaces.Box):
-            scaled = np.clip(scaled, space.low, space.high).astype(space.dtype)
-        return (scaled if obs.dim() > 1 else scaled[0]), state
-
-
-class _OneEnvironment:
-    """A Gymnasium environment as a batch of one task and one episode."""
-
-    num_tasks = 1
-    num_episodes = 1
-
-    def __init__(self, env: gymnasium.Env[Any, Any], horizon: int) -> None:
-        self._env = env
-        self.horizon = horizon
-        self.observation_space = env.observation_space
-        self.action_space = env.action_space
-
-    def draw_noise(self, generator: np.random.Generator) -> Noise:
-        """A seed for the reset; the environment draws the rest itself."""
-        return Noise(generator.integers(2**31, size=(1, 1)), np.zeros((self.horizon, 1, 1, 0)))
-
-    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Any:
-        """Start an episode with the task that the environment holds."""
-        obs, _ = self._env.reset(seed=int(noise[0, 0]))
-        self._step = 0
-        return np.asarray(obs)[None, None]
-
-    def step(self, action: Any, noise: Any) -> StepOutput:
-        """One step, clipped to the action space."""
-        space, chosen = self.action_space, action[0, 0]
-        if isinstance(space, gymnasium.spaces.Box):
-            chosen = np.clip(chosen, space.low, space.high).astype(space.dtype)
-        obs, reward, terminated, truncated, _ = self._env.step(chosen)
-        self._step += 1
-        return StepOutput(
-            np.asarray(obs)[None, None],
-            np.full((1, 1), float(reward)),
-            np.full((1, 1), bool(terminated)),
-            np.full((1, 1), bool(truncated) or self._step >= self.horizon),
-            {},
-        )
-
-    def close(self) -> None:
-        """The environment is the user's."""
-
-
-def _concatenate(parts: list[Episodes]) -> Episodes:
-    """Episodes collected one after the other, along the episode axis."""
-
-    def joined(field: str) -> Any:
-        values = [getattr(part, field) for part in parts]
-        if isinstance(values[0], dict):
-            return {key: torch.cat([v[key] for v in values], 1) for key in values[0]}
-        return torch.cat(values, 1)
-
-    return Episodes(*(joined(field) for field in Episodes._fields))
-
-
-__all__ = ["Adapted", "Agent", "build", "load_agent"]
+__all__ = ["Adapted", "Agent", "Parts", "RunConfig", "build", "load_agent", "read_run_config"]

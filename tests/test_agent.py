@@ -5,49 +5,122 @@ from pathlib import Path
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
 from metarl import load_agent
+from metarl.agent import Agent
 from scripts import train_metarl
+
+GOAL = {"goal": [0.2, -0.1]}
+
+
+def trained(folder: Path, env: str) -> Agent:
+    options = ["--iterations", "1", "--tasks", "2", "--episodes", "2", "--horizon", "8"]
+    train_metarl.main(["--env", env, "--run-dir", str(folder), *options])
+    return load_agent(folder)
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs") / "run"
-    options = ["--iterations", "1", "--tasks", "2", "--episodes", "2", "--horizon", "8"]
-    train_metarl.main(["--env", "point-nav", "--run-dir", str(folder), *options])
-    return folder
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Agent:
+    return trained(tmp_path_factory.mktemp("runs") / "run", "point-nav")
 
 
-def test_an_adapted_agent_serves_evaluate_policy(run: Path) -> None:
+def point(task: dict[str, list[float]] = GOAL) -> gymnasium.Env:
+    env = Monitor(envs.FamilyEnv(envs.make_family("point-nav", horizon=8)))
+    env.reset(options={"task": task})
+    return env
+
+
+def test_an_adapted_agent_serves_evaluate_policy(agent: Agent) -> None:
     """On a plain environment of the family, which keeps its task."""
-    agent = load_agent(run)
-    env = Monitor(gymnasium.make("metarl/PointNav-v0"))
-    env.reset(options={"task": {"goal": [0.2, -0.1]}})
+    env = point()
     adapted = agent.adapt(env, episodes=3)
-    mean, _ = evaluate_policy(adapted, env, n_eval_episodes=2, warn=False)
+    mean, _ = evaluate_policy(adapted, env, n_eval_episodes=2)
     assert np.isfinite(mean)
-    assert env.unwrapped.task == {"goal": [0.2, -0.1]}
+    assert env.unwrapped.task == GOAL
 
 
-def test_predictions_follow_the_protocol(run: Path) -> None:
+def test_an_adapted_agent_serves_vectorised_environments(agent: Agent) -> None:
+    """`evaluate_policy` with several environments at once."""
+    adapted = agent.adapt(point(), episodes=3)
+    mean, _ = evaluate_policy(adapted, DummyVecEnv([point, point]), n_eval_episodes=4)
+    assert np.isfinite(mean)
+
+
+def test_a_cheetah_made_by_gymnasium_is_adapted_to(tmp_path: Path) -> None:
+    """The registered environment is one of the family."""
+    agent = trained(tmp_path / "run", "half-cheetah-vel")
+    env = gymnasium.make("metarl/HalfCheetahVel-v0")
+    env.reset(options={"task": {"velocity": 1.5}})
+    adapted = agent.adapt(env, episodes=1)
+    obs, _ = env.reset(seed=0)
+    action, _ = adapted.predict(obs)
+    assert env.action_space.contains(action)
+
+
+def test_predictions_follow_the_protocol(agent: Agent) -> None:
     """One observation or a batch, deterministic or not, within the action space."""
-    adapted = load_agent(run).adapt(gymnasium.make("metarl/PointNav-v0"), episodes=2, updates=2)
+    adapted = agent.adapt(point(), episodes=2, updates=2)
     obs = np.zeros((5, 2), dtype=np.float32)
     batch, state = adapted.predict(obs, deterministic=True)
     single, _ = adapted.predict(obs[0], deterministic=True)
     assert batch.shape == (5, 2)
+    assert batch.dtype == np.float32
     assert state is None
     np.testing.assert_allclose(single, batch[0], atol=1e-7)
-    drawn, _ = adapted.predict(obs)
+    memory = (np.ones(3),)
+    drawn, same = adapted.predict(obs, memory, np.ones(5, dtype=bool))
+    assert same is memory
     assert (np.abs(drawn) <= np.float32(0.1)).all()
     assert np.ptp(drawn) > 0
 
 
-def test_an_environment_with_other_spaces_is_refused(run: Path) -> None:
+@pytest.mark.parametrize("shape", [(), (3,), (5, 3), (5, 1, 2)])
+def test_an_observation_of_another_shape_is_refused(agent: Agent, shape: tuple[int, ...]) -> None:
+    """Both shapes are named."""
+    adapted = agent.adapt(point(), updates=0)
+    with pytest.raises(ValueError, match=r"has the shape \(2,\).*, got \("):
+        adapted.predict(np.zeros(shape, dtype=np.float32))
+
+
+def test_adaptation_is_deterministic_and_learns_from_the_task(agent: Agent) -> None:
+    """The same seed and task give the same bits; another seed, task or count does not."""
+
+    def action(task: dict[str, list[float]] = GOAL, **options: int) -> np.ndarray:
+        adapted = agent.adapt(point(task), **{"episodes": 3, **options})
+        return adapted.predict(np.full(2, 0.1, np.float32), deterministic=True)[0]
+
+    np.testing.assert_array_equal(action(), action())
+    others = [action(seed=1), action(updates=0), action(updates=2), action({"goal": [-0.4, 0.4]})]
+    assert all((other != action()).any() for other in others)
+
+
+def test_an_environment_with_other_spaces_is_refused(agent: Agent) -> None:
     """Both are named."""
     with pytest.raises(ValueError, match=r"point-nav.*\(2,\).*\(17,\)"):
-        load_agent(run).adapt(gymnasium.make("metarl/HalfCheetahVel-v0"))
-    assert envs.make_family("point-nav").name == "point-nav"
+        agent.adapt(gymnasium.make("metarl/HalfCheetahVel-v0"))
+
+
+def test_what_is_no_single_environment_is_refused(agent: Agent) -> None:
+    """A vectorised environment has no single task to adapt to."""
+    with pytest.raises(TypeError, match="one Gymnasium environment, got DummyVecEnv"):
+        agent.adapt(DummyVecEnv([point]))
+
+
+@pytest.mark.parametrize("options", [{"episodes": 0}, {"updates": -1}], ids=str)
+def test_impossible_counts_are_refused(agent: Agent, options: dict[str, int]) -> None:
+    """The message says what is allowed."""
+    with pytest.raises(ValueError, match="episodes >= 1 and updates >= 0"):
+        agent.adapt(point(), **options)
+
+
+def test_cuda_without_cuda_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of an error from inside torch."""
+    trained(tmp_path / "run", "point-nav")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="finds no CUDA device"):
+        load_agent(tmp_path / "run", device="cuda")

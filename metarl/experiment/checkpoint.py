@@ -136,7 +136,9 @@ def _load(path: Path) -> tuple[int, dict[str, Tensor], dict[str, Any]]:
         raise ValueError(f"{TENSORS} has {len(blob)} bytes instead of {expected['size']}")
     if _digest(blob) != expected["sha256"]:
         raise ValueError(f"{TENSORS} does not match its sha256")
-    tensors: dict[str, Tensor] = safetensors.torch.load(blob)
+    # Copies, aligned as torch aligns its own memory (safetensors gives views into one buffer), so
+    # that a resumed run computes on the same kind of tensors as an uninterrupted one.
+    tensors = {name: tensor.clone() for name, tensor in safetensors.torch.load(blob).items()}
     return body["iteration"], tensors, body["state"]
 
 

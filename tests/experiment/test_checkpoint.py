@@ -41,6 +41,12 @@ def test_what_was_saved_is_loaded_bit_for_bit(tmp_path: Path) -> None:
         assert torch.equal(loaded.tensors[name], tensor.detach())
 
 
+def test_loaded_tensors_are_aligned_like_fresh_ones(tmp_path: Path) -> None:
+    """They are no views into the file's buffer: a resume computes on the same kind of tensors."""
+    save(tmp_path, 1, {f"{i}": torch.zeros(2 * i + 1) for i in range(9)}, {})
+    assert all(t.data_ptr() % 64 == 0 for t in load_latest(tmp_path).tensors.values())
+
+
 def test_the_newest_is_loaded_by_number(tmp_path: Path) -> None:
     """Iterations compare as numbers, also beyond six digits."""
     for iteration in (2, 1_000_000, 999_999):

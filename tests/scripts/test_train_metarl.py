@@ -1,14 +1,29 @@
-"""The command line, on tiny runs."""
+"""The training command, on tiny runs."""
 
 import csv
+import dataclasses
+import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import torch
+import training
+from display import progress_bar
+from rich.console import Console
 from safetensors.torch import load_file
 
-from scripts import evaluate_metarl, train_metarl
+from envs.engines.arrays import ArraysEngine
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from scripts import train_metarl
 
+ROOT = Path(__file__).parent.parent.parent
 TINY = ["--tasks", "2", "--episodes", "2", "--horizon", "5", "--threads", "1"]
 
 
@@ -16,14 +31,42 @@ def train(folder: Path, *options: str, env: str = "point-nav") -> int:
     return train_metarl.main(["--env", env, "--run-dir", str(folder), *TINY, *options])
 
 
-def tensors(folder: Path, iteration: int) -> dict:
+def resume(folder: Path, *options: str) -> int:
+    return train_metarl.main(["--resume", str(folder), *options])
+
+
+def tensors(folder: Path, iteration: int) -> dict[str, torch.Tensor]:
     return load_file(folder / "checkpoints" / f"{iteration:06d}" / "tensors.safetensors")
 
 
-def progress(folder: Path) -> list[dict]:
+def progress(folder: Path) -> list[dict[str, str]]:
     with (folder / "progress.csv").open() as file:
         rows = list(csv.DictReader(file))
     return [{k: v for k, v in row.items() if not k.startswith("time/")} for row in rows]
+
+
+def results(folder: Path) -> Any:
+    return json.loads((folder / "results.json").read_text())
+
+
+def signal_in_first_step(monkeypatch: pytest.MonkeyPatch, number: int, times: int = 1) -> None:
+    step = train_metarl.Training.step
+
+    def interrupted(self: train_metarl.Training) -> dict[str, float]:
+        metrics = step(self)
+        for _ in range(times if self.position.iteration == 1 else 0):
+            signal.raise_signal(number)
+        return metrics
+
+    monkeypatch.setattr(train_metarl.Training, "step", interrupted)
+
+
+def assert_same_run(one: Path, other: Path, iteration: int) -> None:
+    expected, actual = tensors(one, iteration), tensors(other, iteration)
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
+    assert progress(one) == progress(other)
+    assert results(one)["evaluation"] == results(other)["evaluation"]
 
 
 @pytest.mark.parametrize("env", ["point-nav", "half-cheetah-vel", "half-cheetah-dir"])
@@ -34,99 +77,255 @@ def test_a_run_leaves_all_its_files(tmp_path: Path, env: str) -> None:
     assert json.loads((folder / "config.json").read_text())["family"]["name"] == env
     assert len(progress(folder)) == 2
     assert list(folder.glob("events.out.tfevents.*"))
-    results = json.loads((folder / "results.json").read_text())
-    assert [p["updates"] for p in results["evaluation"]["curve"]] == [0, 1, 2, 3]
+    assert tensors(folder, 2)
+    found = results(folder)
+    assert found["finished"]
+    assert found["iterations"] == 2
+    assert (found["evaluation"]["tasks"], found["evaluation"]["episodes_per_update"]) == (40, 20)
+    assert [p["updates"] for p in found["evaluation"]["curve"]] == [0, 1, 2, 3]
+
+
+def test_lines_say_what_training_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a terminal: a line per iteration, the table, no line broken, no control codes."""
+    folder = tmp_path / ("long" * 40)
+    train(folder, "--iterations", "1")
+    out = capsys.readouterr().out
+    assert "1/1  return" in out
+    assert all(word in out for word in ("→", "KL", "steps/s", "95 % interval", f"run: {folder}"))
+    assert "\x1b" not in out
+
+
+def test_a_terminal_gets_a_progress_bar() -> None:
+    """With the iterations done and the time left."""
+    file = io.StringIO()
+    metrics = {
+        "return/before": -2.0,
+        "return/after": -1.0,
+        "outer/kl": 0.01,
+        "time/env_steps_per_second": 1e4,
+    }
+    console = Console(file=file, force_terminal=True, width=100)
+    with progress_bar(console, completed=3, total=9) as report:
+        report(4, metrics)
+    assert "4/9" in file.getvalue()
+    assert "-:--:--" in file.getvalue()
+    assert "10,000 steps/s" in file.getvalue()
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
-    """Bit for bit, also with another number of threads."""
+    """Bit for bit, with another number of threads and evaluations on the way."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(whole, "--iterations", "4")
-    train(parts, "--iterations", "2")
-    resume = ["--resume", str(parts), "--iterations", "4", "--threads", "2"]
-    assert train_metarl.main(resume) == 0
-    expected, actual = tensors(whole, 4), tensors(parts, 4)
-    assert all((expected[name] == actual[name]).all() for name in expected)
-    assert progress(whole) == progress(parts)
+    train(whole, "--iterations", "4", "--eval-every", "2")
+    train(parts, "--iterations", "2", "--eval-every", "2")
+    assert resume(parts, "--iterations", "4", "--threads", "2") == 0
+    assert_same_run(whole, parts, 4)
+    assert "eval/return_after_3" in progress(whole)[1]
+    assert json.loads((parts / "config.json").read_text())["algorithm"]["iterations"] == 4
 
 
-def test_an_interrupt_saves_and_says_how_to_go_on(
+def test_a_resumed_cheetah_equals_an_uninterrupted_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bit for bit on the MuJoCo engine, evaluated at the end only."""
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, "--iterations", "2", "--eval-every", "0", env="half-cheetah-vel")
+    train(parts, "--iterations", "1", "--eval-every", "0", env="half-cheetah-vel")
+    assert resume(parts, "--iterations", "2", "--threads", "2") == 0
+    assert_same_run(whole, parts, 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_ends_in_order(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    number: int,
+) -> None:
+    """After the current iteration: checkpoint, results, the command to go on, exit code 130."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts of it"
+    train(whole, "--iterations", "3")
+    signal_in_first_step(monkeypatch, number)
+    handlers = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    assert train(parts, "--iterations", "3") == 130
+    assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
+    assert results(parts)["iterations"] == 1
+    assert not results(parts)["finished"]
+    assert f"train_metarl.py --resume '{parts}'" in capsys.readouterr().out
+    assert resume(parts) == 0
+    assert_same_run(whole, parts, 3)
+
+
+def test_a_second_interrupt_quits_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """After the current iteration: checkpoint, results, the command, exit code 130."""
-    step = train_metarl.Training.step
+    """Without writing anything more, and without a traceback."""
+    signal_in_first_step(monkeypatch, signal.SIGINT, times=2)
+    assert train(tmp_path / "run", "--iterations", "3") == 130
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert "quit at once" in capsys.readouterr().err
 
-    def interrupted(self, env):
-        import signal
 
-        metrics = step(self, env)
-        signal.raise_signal(signal.SIGINT)
-        return metrics
+def test_a_value_that_is_not_finite_ends_the_run_after_a_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1 and one message with task, episode and step; the run can go on."""
+    step, calls = ArraysEngine.step, []
 
-    monkeypatch.setattr(train_metarl.Training, "step", interrupted)
+    def broken(self: ArraysEngine, action: Any, noise: Any) -> Any:
+        out = step(self, action, noise)
+        calls.append(1)
+        if len(calls) == 13:  # the second iteration's third step: there are two phases of five
+            out.reward[1, 0] = np.nan
+        return out
+
+    monkeypatch.setattr(ArraysEngine, "step", broken)
     folder = tmp_path / "run"
-    assert train(folder, "--iterations", "5") == 130
+    assert train(folder, "--iterations", "3") == 1
+    err = capsys.readouterr().err
+    assert "not finite: task 1 ({'goal': [" in err
+    assert "episode 0, step 2" in err
+    assert "--resume" in err
     assert tensors(folder, 1)
-    assert (folder / "results.json").exists()
-    assert f"--resume {folder}" in capsys.readouterr().out.replace("\n", "")
+    assert results(folder)["iterations"] == 1
+    assert resume(folder) == 0
 
 
 def test_a_finished_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Resuming it without more iterations does nothing."""
+    """Resuming it without more iterations does nothing; fewer than are done is refused."""
     folder = tmp_path / "run"
-    train(folder, "--iterations", "1")
-    assert train_metarl.main(["--resume", str(folder)]) == 0
-    assert "raise --iterations" in capsys.readouterr().out
-    assert train_metarl.main(["--resume", str(folder), "--iterations", "0"]) == 2
+    train(folder, "--iterations", "2")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert resume(folder) == 0
+    assert "all 2 iterations are done; raise --iterations" in capsys.readouterr().out
+    assert resume(folder, "--iterations", "1") == 2
+    assert "2 are done" in capsys.readouterr().err
+    assert before == {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (["--env", "half-cheetah-vle"], "did you mean half-cheetah-vel"),
-        (["--preset", "fin2017"], "did you mean finn2017"),
+        (["--env", "half-cheetah-vle"], "--list-envs"),
+        (["--preset", "fin2017"], "did you mean 'finn2017'"),
+        (["--preset", "promp2018", "--env", "point-nav"], "preset 'promp2018' has no point-nav"),
         (["--algo", "maml"], "maml-trpo"),
+        (["--engine", "thread"], "threads"),
+        (["--engine", "arrays", "--env", "half-cheetah-vel"], "use --engine threads"),
+        (["--env"], "--env"),
         (["--tasks", "0"], "--tasks must be at least 1, got 0"),
+        (["--tasks", "many"], "many"),
+        (["--tsks", "3"], "--tasks"),
         (["--horizon", "-1"], "horizon must be at least 1, got -1"),
         (["--inner-lr", "nan"], "--inner-lr must be positive and finite, got nan"),
-        (["--iteration", "3"], "--iteration"),
         (["--threads", "0"], "--threads must be at least 1, got 0"),
-        (["--engine", "arrays", "--env", "half-cheetah-vel"], "use --engine threads"),
+        (["--eval-every", "-1"], "--eval-every must be at least 0, got -1"),
+        (["--checkpoint-every", "0"], "--checkpoint-every must be at least 1, got 0"),
+        (["--seed", "-1"], "the seed must be between 0"),
+        (["--device", "cuda"], "finds no CUDA device"),
     ],
-    ids=str,
+    ids=" ".join,
 )
 def test_a_mistake_ends_with_code_2_and_one_message(
-    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    options: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """And nothing is left behind but what the user asked for."""
-    try:
-        code = train_metarl.main(["--run-dir", str(tmp_path / "run"), *options])
-    except SystemExit as exit_:
-        code = exit_.code
-    assert code == 2
+    """Before anything starts: no run folder is made."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert train_metarl.main(["--run-dir", str(tmp_path / "run"), *options]) == 2
     captured = capsys.readouterr()
     assert message in captured.out + captured.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_only_iterations_and_threads_may_be_given_with_resume(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything else comes from the run folder."""
+    assert resume(tmp_path, "--tasks", "3", "--seed=1") == 2
+    assert "--iterations and --threads may be given with --resume, got --tasks, --seed" in (
+        capsys.readouterr().err
+    )
 
 
 def test_folders_that_do_not_fit_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A run folder that is not empty, and a resume without a checkpoint."""
+    """A run folder that is not empty; a resume without a checkpoint, which says what is there."""
     (tmp_path / "note.txt").write_text("mine")
     assert train(tmp_path) == 2
     assert "is not empty" in capsys.readouterr().err
-    assert train_metarl.main(["--resume", str(tmp_path)]) == 2
-    assert "config.json" in capsys.readouterr().err
+    assert resume(tmp_path) == 2
+    assert "no checkpoint" in (err := capsys.readouterr().err)
+    assert "note.txt" in err
+    assert resume(tmp_path / "nothing") == 2
+    assert "does not exist" in capsys.readouterr().err
 
 
-def test_a_run_is_evaluated_on_its_splits(
+def test_a_configuration_with_an_unknown_key_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The table is printed and written."""
-    folder, file = tmp_path / "run", tmp_path / "table.json"
+    """The message names file, key and the nearest valid one."""
+    folder = tmp_path / "run"
     train(folder, "--iterations", "1")
-    options = ["--tasks", "3", "--updates", "1", "--episodes", "2", "--split", "ood"]
-    assert evaluate_metarl.main([str(folder), *options, "--json", str(file)]) == 0
-    assert [p["updates"] for p in json.loads(file.read_text())["curve"]] == [0, 1]
-    assert evaluate_metarl.main([str(tmp_path / "nothing")]) == 2
-    assert "is not a folder" in capsys.readouterr().err
+    config = json.loads((folder / "config.json").read_text())
+    config["algorithm"]["taks"] = config["algorithm"].pop("tasks")
+    (folder / "config.json").write_text(json.dumps(config))
+    assert resume(folder) == 2
+    err = capsys.readouterr().err
+    assert "config.json" in err
+    assert "no field 'taks'; did you mean 'tasks'" in err
+
+
+def test_help_shows_every_hyper_parameter_with_its_default(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The defaults are those of the preset."""
+    assert train_metarl.main(["--preset", "deleu2020", "--help"]) == 0
+    out = capsys.readouterr().out
+    for field in dataclasses.fields(MamlTrpoConfig):
+        assert "--" + field.name.replace("_", "-") in out
+    assert "(default: 0.1)" in out.split("--action-scale")[1][:400]
+
+
+def test_a_preset_changes_defaults_and_options_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """deleu2020 sets horizon and action scale; what the user says holds."""
+    monkeypatch.setattr(train_metarl, "train", lambda *_: 0)
+    folder = tmp_path / "run"
+    options = ["--preset=deleu2020", "--hidden", "8"]
+    assert train_metarl.main(["--run-dir", str(folder), *options]) == 0
+    config = json.loads((folder / "config.json").read_text())
+    assert config["family"]["horizon"] == 100
+    assert config["algorithm"]["action_scale"] == 0.1
+    assert config["algorithm"]["hidden"] == [8]
+
+
+def test_all_envs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With what varies and the presets."""
+    assert train_metarl.main(["--list-envs"]) == 0
+    out = capsys.readouterr().out
+    names = ("half-cheetah-vel", "half-cheetah-dir", "point-nav", "target velocity", "promp2018")
+    assert all(name in out for name in names)
+
+
+@pytest.mark.parametrize("script", ["train_metarl.py", "evaluate_metarl.py"])
+def test_another_package_named_envs_is_named(tmp_path: Path, script: str) -> None:
+    """A folder in front of ours on the path gives one message instead of an odd traceback."""
+    (tmp_path / "envs").mkdir()
+    (tmp_path / "envs" / "__init__.py").write_text("")
+    ran = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), "--help"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 2
+    assert f"another one is found before it: {tmp_path}" in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -1,0 +1,90 @@
+"""What adaptation leaves: a policy that acts, and no longer learns, on its task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+
+from metarl.core.params import Params
+from metarl.rl.policy import Policy, mode, sample
+from metarl.rl.rollout import ActionScaling
+
+
+class Adapted:
+    """A policy that has learnt a task; speaks Stable-Baselines3's `predict` protocol."""
+
+    def __init__(
+        self,
+        policy: Policy,
+        phi: Params,
+        rng: np.random.Generator,
+        *,
+        observation_space: gymnasium.spaces.Box,
+        action_space: gymnasium.Space[Any],
+        scaling: ActionScaling,
+    ) -> None:
+        """Args:
+        policy: who acts.
+        phi: φ of one task, each `[1, …]`.
+        rng: of stochastic actions.
+        observation_space: of one environment.
+        action_space: of one environment.
+        scaling: the policy's units to the environment's.
+        """
+        self.observation_space = observation_space
+        self.action_space = action_space
+        self._policy = policy
+        self._phi = phi
+        self._rng = rng
+        self._scaling = scaling
+
+    def predict(
+        self,
+        observation: np.ndarray,
+        state: tuple[np.ndarray, ...] | None = None,
+        episode_start: np.ndarray | None = None,
+        deterministic: bool = False,
+    ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
+        """The action for an observation `[O]`, or for a batch of them `[n, O]`.
+
+        Args:
+            observation: of the family's environment, or of a `VecEnv` of them.
+            state: passed through; this policy has no memory.
+            episode_start: ignored, for the same reason.
+            deterministic: the distribution's mode instead of a sample.
+
+        Returns:
+            The action `[A]` or `[n, A]` in the action space, and `state`.
+
+        Raises:
+            ValueError: the observation's shape is not the environment's.
+        """
+        shape = self.observation_space.shape
+        obs = np.asarray(observation, dtype=np.float32)
+        if obs.shape != shape and obs.shape[1:] != shape:
+            raise ValueError(
+                f"an observation has the shape {shape}, or (n, {shape[0]}) in a batch, "
+                f"got {obs.shape}"
+            )
+        device = next(iter(self._phi.values())).device
+        rows = torch.from_numpy(obs.reshape(1, -1, *shape)).to(device)  # [T = 1, n, O]
+        with torch.no_grad():
+            dist = self._policy.distribution(self._phi, rows)
+            if deterministic:
+                action = mode(dist)
+            else:
+                noise = self._policy.noise(self._rng, tuple(rows.shape[:2]))
+                action = sample(dist, noise.to(device))
+        fitted = fit_action(self.action_space, self._scaling(action[0]))
+        return (fitted[0] if obs.shape == shape else fitted), state
+
+
+def fit_action(space: gymnasium.Space[Any], action: np.ndarray) -> np.ndarray:
+    """Actions `[…, A]` clipped to a `Box` and cast to its type; discrete ones `[…]` stay."""
+    if not isinstance(space, gymnasium.spaces.Box):
+        return action
+    fitted: np.ndarray = np.clip(action, space.low, space.high).astype(space.dtype)
+    return fitted

@@ -1,0 +1,86 @@
+"""What the commands show: a progress bar or plain lines, and the adaptation curve as a table."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from metarl.rl.evaluate import CurvePoint
+
+Report = Callable[[int, dict[str, float]], None]
+
+
+def make_console() -> Console:
+    """Standard output, 120 columns wide where it is no terminal."""
+    return Console(width=None if sys.stdout.isatty() else 120)
+
+
+def say(console: Console, text: str) -> None:
+    """Print text as it is: no markup, no colours, no line breaks in paths."""
+    console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def fail(message: object) -> int:
+    """Print a user's mistake as one message; the exit code 2."""
+    print(f"error: {message}", file=sys.stderr)
+    return 2
+
+
+def show_curve(console: Console, curve: list[CurvePoint], title: str) -> None:
+    """The adaptation curve as a table."""
+    table = Table("updates", "mean return", "95 % interval", title=title)
+    for point in curve:
+        table.add_row(str(point.updates), f"{point.mean:.1f}", f"± {point.ci95:.1f}")
+    console.print(table)
+
+
+@contextmanager
+def progress_bar(console: Console, completed: int, total: int) -> Iterator[Report]:
+    """A bar with the time left on a terminal, and a line per iteration everywhere.
+
+    Yields:
+        What is to be called with the iterations that are complete and the latest one's metrics.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("training", total=total, completed=completed)
+
+        def report(done: int, metrics: dict[str, float]) -> None:
+            progress.update(bar, completed=done)
+            say(console, _line(done, total, metrics))
+
+        yield report
+
+
+def _line(done: int, total: int, m: dict[str, float]) -> str:
+    """One iteration in words."""
+    return (
+        f"{done}/{total}  return {m['return/before']:.1f} → {m['return/after']:.1f}"
+        f"  KL {m['outer/kl']:.4f}  {m['time/env_steps_per_second']:,.0f} steps/s"
+    )
+
+
+def cores() -> int:
+    """How many CPU cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def resume_command(folder: Path) -> str:
+    """What to type to go on with a run."""
+    script = os.path.relpath(Path(__file__).with_name("train_metarl.py"))
+    return shlex.join(["python", script, "--resume", str(folder)])

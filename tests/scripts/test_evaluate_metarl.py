@@ -1,0 +1,71 @@
+"""The evaluation command, on a tiny run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import evaluate_metarl, train_metarl
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    options = ["--iterations", "1", "--tasks", "2", "--episodes", "2", "--horizon", "5"]
+    train_metarl.main(["--env", "point-nav", "--run-dir", str(folder), *options])
+    return folder
+
+
+@pytest.mark.parametrize("split", ["train", "test", "ood"])
+def test_a_run_is_evaluated_on_its_splits(
+    run: Path, split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table is printed and written."""
+    file = tmp_path / "table.json"
+    options = ["--tasks", "3", "--updates", "1", "--episodes", "2", "--split", split]
+    assert evaluate_metarl.main([str(run), *options, "--json", str(file)]) == 0
+    assert "95 % interval" in capsys.readouterr().out
+    table = json.loads(file.read_text())
+    assert [p["updates"] for p in table["curve"]] == [0, 1]
+    assert (table["split"], table["tasks"], table["iteration"]) == (split, 3, 1)
+
+
+def test_the_same_seed_gives_the_table_of_the_run(run: Path, tmp_path: Path) -> None:
+    """Evaluating with the run's seed repeats its final evaluation, whatever the threads."""
+    file = tmp_path / "table.json"
+    assert evaluate_metarl.main([str(run), "--json", str(file), "--threads", "2"]) == 0
+    results = json.loads((run / "results.json").read_text())
+    assert json.loads(file.read_text())["curve"] == results["evaluation"]["curve"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tasks", "0"], "at least one task"),
+        (["--episodes", "0"], "episodes must be at least 1"),
+        (["--updates", "-1"], "updates must be at least 0"),
+        (["--threads", "0"], "--threads must be at least 1"),
+        (["--split", "tset"], "test"),
+        (["--seed", "-1"], "seed"),
+        (["--json", "nowhere/table.json"], "its folder does not exist"),
+        (["--task", "3"], "--tasks"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_ends_with_code_2_and_one_message(
+    run: Path, options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Never a traceback."""
+    assert evaluate_metarl.main([str(run), *options]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.out + captured.err
+
+
+def test_a_folder_without_a_run_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The message says what is wrong with it."""
+    assert evaluate_metarl.main([str(tmp_path / "nothing")]) == 2
+    assert "is not a folder" in capsys.readouterr().err
+    assert evaluate_metarl.main([str(tmp_path)]) == 2
+    assert "has no config.json" in capsys.readouterr().err
