@@ -55,7 +55,8 @@ def maml_trpo_preset(preset: str, env: str) -> MamlTrpoConfig:
         ValueError: an unknown preset, or one that says nothing about `env`.
     """
     if preset not in MAML_TRPO:
-        raise ValueError(f"unknown preset {preset!r}; {nearest(preset, MAML_TRPO)}")
+        hint = nearest(preset, MAML_TRPO)
+        raise ValueError(f"unknown preset {preset!r}; {hint}; --list-envs shows them all")
     table = MAML_TRPO[preset]
     if env not in table and preset != "default":
         known = [name for name, envs in MAML_TRPO.items() if env in envs]

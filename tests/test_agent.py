@@ -12,15 +12,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
 from metarl import load_agent
-from metarl.agent import Agent
+from metarl.agent import Agent, Parts
 from scripts import train_metarl
 
 GOAL = {"goal": [0.2, -0.1]}
 
 
-def trained(folder: Path, env: str) -> Agent:
+def trained(folder: Path, env: str, *more: str) -> Agent:
     options = ["--iterations", "1", "--tasks", "2", "--episodes", "2", "--horizon", "8"]
-    train_metarl.main(["--env", env, "--run-dir", str(folder), *options])
+    train_metarl.main(["--env", env, "--run-dir", str(folder), *options, *more])
     return load_agent(folder)
 
 
@@ -97,6 +97,18 @@ def test_adaptation_is_deterministic_and_learns_from_the_task(agent: Agent) -> N
     np.testing.assert_array_equal(action(), action())
     others = [action(seed=1), action(updates=0), action(updates=2), action({"goal": [-0.4, 0.4]})]
     assert all((other != action()).any() for other in others)
+
+
+def test_an_adapted_agent_sees_what_it_saw_in_training(tmp_path: Path) -> None:
+    """Normalised observations where it was trained with them."""
+    normal = trained(tmp_path / "run", "point-nav", "--normalize-observations")
+    plain = normal.state._replace(normalizer={})
+    raw = Agent(Parts(normal.family, normal.algorithm), plain, normal.iteration)
+    obs = np.full(2, 0.1, np.float32)
+    actions = [
+        a.adapt(point(), updates=0).predict(obs, deterministic=True)[0] for a in (normal, raw)
+    ]
+    assert (actions[0] != actions[1]).any()
 
 
 def test_an_environment_with_other_spaces_is_refused(agent: Agent) -> None:

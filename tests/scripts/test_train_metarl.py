@@ -115,8 +115,9 @@ def test_a_terminal_gets_a_progress_bar() -> None:
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """Bit for bit, with another number of threads and evaluations on the way."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(whole, "--iterations", "4", "--eval-every", "2")
-    train(parts, "--iterations", "2", "--eval-every", "2")
+    options = ["--eval-every", "2", "--normalize-observations", "--learn-inner-lr"]
+    train(whole, "--iterations", "4", *options)
+    train(parts, "--iterations", "2", *options)
     assert resume(parts, "--iterations", "4", "--threads", "2") == 0
     assert_same_run(whole, parts, 4)
     assert "eval/return_after_3" in progress(whole)[1]
