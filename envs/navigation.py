@@ -18,8 +18,14 @@ class PointNavigation:
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float32)
     default_task: Task = {"goal": [0.3, 0.3]}  # noqa: RUF012
-    reset_noise_size = 0
-    step_noise_size = 0
+
+    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """`[*shape, 0]`: the start is fixed."""
+        return np.zeros((*shape, 0))
+
+    def draw_step_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """`[*shape, 0]`: moves are exact."""
+        return np.zeros((*shape, 0))
 
     def start(self, xp: Any, task: Any, noise: Any) -> Any:
         """The point starts at the origin: `[…, 2]`."""
