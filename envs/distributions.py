@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from math import pi
 from typing import Any, NoReturn, Protocol
 
 import numpy as np
@@ -202,6 +203,57 @@ class Dirichlet(_Described):
     def contains(self, values: np.ndarray) -> np.ndarray:
         """`[n]` bool."""
         return _all((values >= 0) & (np.abs(values.sum(-1, keepdims=True) - 1) < 1e-9))
+
+
+@dataclass(frozen=True)
+class OnCircle(_Described):
+    """Points of a circle about the origin at angles U(low, high); outside is the rest of it."""
+
+    radius: float
+    low: float = 0.0
+    high: float = 2 * pi
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what is not an arc."""
+        if not (0 < self.radius < np.inf and 0 <= self.low < self.high <= 2 * pi):
+            raise ValueError(
+                "OnCircle needs a radius > 0 and angles 0 <= low < high <= 2π, "
+                f"got {self.radius}, {self.low}, {self.high}"
+            )
+
+    def __str__(self) -> str:
+        """Circle of radius 1 m, angle U(0, 3.14)."""
+        circle = self._with_unit(f"circle of radius {self.radius:g}")
+        return f"{circle}, angle U({self.low:.3g}, {self.high:.3g})"
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """(−radius, radius)."""
+        return -self.radius, self.radius
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """`[n, 2]`."""
+        return self._at(rng.uniform(self.low, self.high, n))
+
+    def sample_ood(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """`[n, 2]` on the rest of the circle.
+
+        Raises:
+            ValueError: the arc is the whole circle.
+        """
+        if self.high - self.low >= 2 * pi:
+            self._refuse("is the whole circle")
+        return self._at(rng.uniform(self.high, self.low + 2 * pi, n))
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        """`[n]` bool."""
+        angle = np.arctan2(values[:, 1], values[:, 0]) % (2 * pi)
+        on = np.abs(np.hypot(values[:, 0], values[:, 1]) - self.radius) < 1e-9 * self.radius
+        return np.asarray(on & (angle >= self.low) & (angle <= self.high))
+
+    def _at(self, angle: np.ndarray) -> np.ndarray:
+        return self.radius * np.stack([np.cos(angle), np.sin(angle)], -1)
 
 
 @dataclass(frozen=True)

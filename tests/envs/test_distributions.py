@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from envs.distributions import Beta, Choice, Dirichlet, Normal, Uniform
+from envs.distributions import Beta, Choice, Dirichlet, Normal, OnCircle, Uniform
 
 EVERY = (
     Uniform(-1.0, 2.0, unit="m"),
@@ -14,9 +14,13 @@ EVERY = (
     Normal(1.0, 2.0, size=(2,)),
     Beta(2.0, 1.0, size=5),
     Dirichlet(4, size=(2, 3)),
+    OnCircle(2.0, 0.0, np.pi),
+    OnCircle(1.0),
     Choice((-1.0, 1.0)),
     Choice(((0.0, 1.0), (2.0, 3.0), (4.0, 5.0))),
 )
+
+WITH_OUTSIDE = (*EVERY[:3], OnCircle(2.0, 0.0, np.pi))
 
 
 @pytest.mark.parametrize("distribution", EVERY, ids=str)
@@ -30,7 +34,7 @@ def test_samples_lie_in_the_support_and_what_is_outside_does_not(distribution: o
     assert values.min() >= low
     assert values.max() <= high
     assert json.loads(json.dumps(distribution.to_json()))["distribution"]
-    if isinstance(distribution, Uniform):
+    if distribution in WITH_OUTSIDE:
         outside = distribution.sample_ood(200, np.random.default_rng(0))
         assert outside.shape == values.shape
         assert not distribution.contains(outside).any()
@@ -60,5 +64,7 @@ def test_impossible_parameters_are_refused() -> None:
         Beta(0.0)
     with pytest.raises(ValueError, match="two outcomes"):
         Dirichlet(1)
+    with pytest.raises(ValueError, match="low < high <= 2π, got 1.0, 2.0, 1.0"):
+        OnCircle(1.0, 2.0, 1.0)
     with pytest.raises(ValueError, match="at least one value"):
         Choice(())

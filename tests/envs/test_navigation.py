@@ -17,3 +17,17 @@ def test_the_point_moves_by_the_clipped_action_and_ends_at_the_goal() -> None:
     out = engine.step(np.array([[[0.05, 0.0]]]), noise.step[1])
     assert out.terminated.item()
     assert not out.truncated.item()
+
+
+def test_the_sparse_point_is_paid_within_a_fifth_of_the_goal_and_goes_on() -> None:
+    """1 − distance inside, 0 outside, the edge included; the goal does not end the episode."""
+    engine = envs.make_engine(envs.make_family("point-nav-sparse"), 1, 1)
+    noise = engine.draw_noise(np.random.default_rng(0))
+    engine.reset({"goal": np.array([[0.0, 1.0]])}, noise.reset)
+    outs = [engine.step(np.array([[[0.0, 0.1]]]), z) for z in noise.step[:12]]
+    distance = np.abs(np.arange(1, 13) / 10 - 1)
+    paid = np.where(distance <= 0.2 + 1e-9, 1 - distance, 0.0)
+    rewards = np.array([out.reward.item() for out in outs])
+    inside = ~np.isclose(distance, 0.2)  # rounding decides on the edge itself
+    np.testing.assert_allclose(rewards[inside], paid[inside], atol=1e-9)
+    assert not any(out.terminated.item() for out in outs)
