@@ -26,13 +26,14 @@ SplitName = Literal["train", "test", "ood"]
 class Definition(Protocol):
     """What a family's pure array functions need to say; `xp` is an array namespace.
 
-    All arrays may have any leading axes; none is made inside (numpy, torch and strict
-    array-API namespaces all run them). A state is a dictionary of arrays.
+    All arrays may have any leading axes; none is made inside, and the functions keep to the array
+    API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them.
     """
 
     observation_space: gymnasium.spaces.Box
-    action_space: gymnasium.spaces.Box
+    action_space: gymnasium.spaces.Box | gymnasium.spaces.Discrete
     default_task: Task
+    """What a plain `reset()` takes."""
     engine: str
     """Which engine steps it: "threads" (MuJoCo) or "arrays"."""
 
@@ -62,9 +63,9 @@ class TaskFamily:
         return space
 
     @property
-    def action_space(self) -> gymnasium.spaces.Box:
+    def action_space(self) -> gymnasium.spaces.Box | gymnasium.spaces.Discrete:
         """Of one environment."""
-        space: gymnasium.spaces.Box = self.definition.action_space
+        space: gymnasium.spaces.Box | gymnasium.spaces.Discrete = self.definition.action_space
         return space
 
     def with_options(self, preset: str | None = None, horizon: int | None = None) -> TaskFamily:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from envs.bandit import BANDITS
+from envs.control import CONTROL
 from envs.family import TaskFamily, unknown
+from envs.grid import GRID_NAVI
 from envs.locomotion import HALF_CHEETAH_DIR, HALF_CHEETAH_VEL
-from envs.navigation import POINT_NAV
+from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
+from envs.tabular import TABULAR_MDP
 
 _FAMILIES: dict[str, TaskFamily] = {}
 
@@ -36,5 +40,15 @@ def make_family(name: str, preset: str | None = None, horizon: int | None = None
     return _FAMILIES[name].with_options(preset, horizon)
 
 
-for _family in (HALF_CHEETAH_VEL, HALF_CHEETAH_DIR, POINT_NAV):
+_BUILT_IN = (
+    HALF_CHEETAH_VEL,
+    HALF_CHEETAH_DIR,
+    POINT_NAV,
+    POINT_NAV_SPARSE,
+    *BANDITS,
+    TABULAR_MDP,
+    GRID_NAVI,
+    *CONTROL,
+)
+for _family in _BUILT_IN:
     register_family(_family)

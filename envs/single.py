@@ -11,7 +11,7 @@ from envs.engines import make_engine
 from envs.family import Task, TaskFamily, stack_tasks
 
 
-class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
     """A plain Gymnasium environment of one task, stepped by the family's own engine.
 
     `reset(options={"task": {…}})` sets the task, which stays until another one is set; before
@@ -49,8 +49,12 @@ class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         obs = self._engine.reset(stack_tasks([self.task]), self._noise.reset)
         return obs[0, 0], {}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; the reward is of the action after clipping to the action space."""
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step; the reward is of the action after clipping to a `Box` action space.
+
+        Raises:
+            ValueError: a discrete action that the space does not hold.
+        """
         # the noise of an episode covers its horizon; stepping beyond it is the user's mistake
         noise = self._noise.step[min(self._steps, self.family.horizon - 1)]
         self._steps += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 
 from envs.family import TaskFamily, Tasks
@@ -64,10 +65,23 @@ class Engine:
         self._elapsed[chosen] = 0
         return chosen
 
-    def _clip(self, action: Any) -> np.ndarray:
-        """Actions within the action space, in float64."""
-        space = self.action_space
-        return np.clip(np.asarray(action, dtype=np.float64), space.low, space.high)
+    def _fit(self, action: Any) -> np.ndarray:
+        """Actions clipped to a `Box`, in float64, or checked against a `Discrete`, in int64.
+
+        Raises:
+            ValueError: a discrete action that is not one of 0 … n − 1.
+        """
+        space, action = self.action_space, np.asarray(action)
+        if isinstance(space, gymnasium.spaces.Box):
+            clipped: np.ndarray = np.clip(action.astype(np.float64), space.low, space.high)
+            return clipped
+        last = int(space.n) - 1
+        if action.dtype.kind not in "iu" or action.min() < 0 or action.max() > last:
+            raise ValueError(
+                f"actions of {self.family.name} are integers from 0 to {last}, got {action!r}"
+            )
+        indices: np.ndarray = action.astype(np.int64)
+        return indices
 
     def _truncated(self) -> np.ndarray:
         """Advance the clock by a step; True where the horizon is reached."""

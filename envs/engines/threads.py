@@ -76,7 +76,7 @@ class ThreadsEngine(Engine):
 
     def step(self, action: Any, noise: Any) -> StepOutput:
         """One control step (frame_skip physics steps) of every environment."""
-        clipped = self._clip(action)
+        clipped = self._fit(action)
         self._controls[:] = clipped.reshape(len(self._state), 1, -1)
         self._pool.rollout(
             self._models,
