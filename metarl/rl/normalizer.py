@@ -38,6 +38,13 @@ def updated(statistics: Params, obs: Tensor, mask: Tensor) -> Params:
     return {"count": total, "mean": mean + delta * len(rows) / total, "var": squares / total}
 
 
+def normalized(statistics: Params, obs: Tensor) -> Tensor:
+    """(obs − mean) / std of `[…, O]`, clipped to ±10."""
+    mean, var = statistics["mean"].to(obs.dtype), statistics["var"]
+    scale = (var + 1e-8).rsqrt().to(obs.dtype)
+    return ((obs - mean) * scale).clamp(-_CLIP, _CLIP)
+
+
 @dataclass(frozen=True)
 class NormalizedPolicy:
     """A policy that sees (obs − mean) / std, clipped to ±10."""
@@ -51,10 +58,7 @@ class NormalizedPolicy:
 
     def distribution(self, params: Params, obs: Tensor) -> Dist:
         """π(· | normalised obs): obs `[…, O]`, raw."""
-        mean, var = self.statistics["mean"], self.statistics["var"]
-        scale = (var + 1e-8).rsqrt().to(obs.dtype)
-        normal = ((obs - mean.to(obs.dtype)) * scale).clamp(-_CLIP, _CLIP)
-        return self.policy.distribution(params, normal)
+        return self.policy.distribution(params, normalized(self.statistics, obs))
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of the policy."""

@@ -159,7 +159,8 @@ class RecurrentPolicy:
         """Features `[S, N, hidden]` of a branch, and its memory after them."""
         x = views
         if any(self.embeddings):
-            parts = zip(Embeddings._fields, torch.split(views, self.view.parts, -1), strict=True)
+            split = torch.split(views, list(self.view.parts), -1)
+            parts = zip(Embeddings._fields, split, strict=True)
             embed = [_linear(params, f"{branch}.embed_{name}", part) for name, part in parts]
             x = self._squash(torch.cat(embed, -1))
         prefix = f"{branch}.cell."
