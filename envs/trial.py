@@ -119,7 +119,6 @@ class TrialEngine:
         self.action_space: gymnasium.Space[Any] = env.action_space
         shape = (self.num_tasks, self.num_episodes)
         self._episode = np.zeros(shape, dtype=np.int64)  # K where the trial is over
-        self._stale = np.zeros(shape, dtype=bool)  # over, and not yet restarted
         self._zero = History(
             np.zeros((*shape, action_size(env.action_space)), np.float32),
             np.zeros(shape),
@@ -145,7 +144,6 @@ class TrialEngine:
         chosen = np.ones(self._episode.shape, bool) if mask is None else np.asarray(mask)
         self._tasks, self._noise = tasks, noise
         self._episode[chosen] = 0
-        self._stale &= ~chosen
         obs = self._env.reset(tasks, noise[0], mask)
         return join(obs, self._zero)
 
@@ -159,15 +157,12 @@ class TrialEngine:
             belongs to (K after the trial's end). What is returned after a trial's end means
             nothing.
         """
-        if self._stale.any():
-            self._restart(self._stale)
         obs, reward, terminated, truncated, metrics = self._env.step(action, noise)
         ended = np.asarray(terminated) | np.asarray(truncated)
         episode = self._episode.copy()
         self._episode = np.minimum(episode + ended, self.episodes)
         over = self._episode == self.episodes
         again = ended & ~over
-        self._stale = ended & over
         if again.any():
             obs = np.where(again[..., None], self._restart(again), obs)
         history = History(encode_action(self.action_space, action), reward, ended)
