@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from metarl.rl.evaluate import CurvePoint
+from metarl.rl.evaluate import Point
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -34,11 +34,12 @@ def fail(message: object) -> int:
     return 2
 
 
-def show_curve(console: Console, curve: list[CurvePoint], title: str) -> None:
-    """The adaptation curve as a table."""
-    table = Table("updates", "mean return", "95 % interval", title=title)
-    for point in curve:
-        table.add_row(str(point.updates), f"{point.mean:.1f}", f"± {point.ci95:.1f}")
+def show_curve(console: Console, curve: list[Point], title: str) -> None:
+    """The mean returns as a table, by updates or by episodes."""
+    table = Table(curve[0]._fields[0], "mean return", "95 % interval", title=title)
+    for count, mean, ci95 in curve:
+        digits = 3 if ci95 < 0.05 else 1
+        table.add_row(str(count), f"{mean:.{digits}f}", f"± {ci95:.{digits}f}")
     console.print(table)
 
 
@@ -67,10 +68,12 @@ def progress_bar(console: Console, completed: int, total: int) -> Iterator[Repor
 
 def _line(done: int, total: int, m: dict[str, float]) -> str:
     """One iteration in words."""
-    return (
-        f"{done}/{total}  return {m['return/before']:.1f} → {m['return/after']:.1f}"
-        f"  KL {m['outer/kl']:.4f}  {m['time/env_steps_per_second']:,.0f} steps/s"
-    )
+    returns = [m[k] for k in ("return/before", "return/after") if k in m]
+    returns += [m[k] for k in m if k.startswith("return/episode_")]
+    shown = " → ".join(f"{r:.2f}" if abs(r) < 10 else f"{r:.1f}" for r in returns)
+    kl = m["outer/kl"] if "outer/kl" in m else m["ppo/approx_kl"]
+    speed = f"{m['time/env_steps_per_second']:,.0f} steps/s"
+    return f"{done}/{total}  return {shown}  KL {kl:.4f}  {speed}"
 
 
 def cores() -> int:

@@ -25,7 +25,9 @@ from metarl.rl.rollout import NonFiniteError
 
 @dataclass(frozen=True)
 class Options:
-    """Evaluate a run: the mean return after 0, 1, 2, … updates, with stochastic actions."""
+    """Evaluate a run: the mean return after 0, 1, 2, … updates (MAML-TRPO) or in episode 1, 2, 3, …
+    of a trial (RL²), with stochastic actions.
+    """
 
     run_dir: Annotated[Path, tyro.conf.Positional]
     """Folder of the run, finished or running."""
@@ -33,10 +35,11 @@ class Options:
     """Which tasks: of training, held out, or from outside the training range."""
     tasks: int = 40
     """Number of tasks."""
-    updates: int = 3
-    """Gradient steps of adaptation at most."""
-    episodes: int = 20
-    """Episodes per task and update."""
+    updates: int | None = None
+    """Gradient steps of MAML-TRPO at most; 3 if not given."""
+    episodes: int | None = None
+    """MAML-TRPO: episodes per task and update, 20 if not given. RL²: episodes of a trial, as many
+    as in training if not given."""
     seed: int = 0
     """Of tasks, environments and actions."""
     threads: int = cores()
@@ -74,7 +77,8 @@ def evaluate(options: Options) -> dict[str, Any]:
         "iteration": agent.iteration,
         "split": options.split,
         "tasks": options.tasks,
-        "episodes_per_update": options.episodes,
+        "updates": options.updates,
+        "episodes": options.episodes,
         "seed": options.seed,
         "curve": [point._asdict() for point in curve],
     }

@@ -2,6 +2,7 @@
 
 python scripts/train_metarl.py --env half-cheetah-vel
 python scripts/train_metarl.py --env point-nav --preset finn2017 --seed 1
+python scripts/train_metarl.py --env bandit-k5 --algo rl2
 python scripts/train_metarl.py --resume RUN_DIR --iterations 600
 """
 
@@ -9,9 +10,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import tyro
 from display import cores, fail, make_console, resume_command, say
@@ -26,28 +27,32 @@ try:
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.files import read_json, write_json
 from metarl.experiment.run import CONFIG, RESULTS, Run, default_folder
-from metarl.presets import MAML_TRPO, maml_trpo_preset
+from metarl.methods import METHODS, get_method, preset_config
 
-ENV, PRESET = "half-cheetah-vel", "default"
+ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
 RESUMABLE = ("--resume", "--iterations", "--threads", "--help")
 
 
-@dataclass(frozen=True)
-class Options:
-    """Meta-train MAML-TRPO on a family of tasks; every option has a default."""
+AlgorithmConfig = TypeVar("AlgorithmConfig")
 
+
+@dataclass(frozen=True)
+class Options(Generic[AlgorithmConfig]):
+    """Meta-train an agent on a family of tasks; every option has a default."""
+
+    algorithm: tyro.conf.OmitArgPrefixes[AlgorithmConfig]
+    """Hyper-parameters; the defaults shown are those of the chosen algo, env and preset."""
     env: str = ENV
     """Family of tasks; --list-envs shows them all."""
-    algo: Literal["maml-trpo"] = "maml-trpo"
-    """Meta-learning algorithm."""
+    algo: str = ALGO
+    """Meta-learning algorithm: maml-trpo or rl2; each has hyper-parameters of its own."""
     preset: str = PRESET
-    """Source of the tasks and hyper-parameters: default, finn2017, deleu2020 or promp2018; it
-    changes the defaults that --help shows."""
+    """Source of the tasks and hyper-parameters, such as finn2017 or varibad2020; it changes the
+    defaults that --help shows. --list-envs shows all presets."""
     seed: int = 0
     """Root of all randomness."""
     horizon: int | None = None
@@ -69,8 +74,6 @@ class Options:
     """Iterations between checkpoints; one more is written at the end."""
     list_envs: bool = False
     """Print all families of tasks and exit."""
-    algorithm: tyro.conf.OmitArgPrefixes[MamlTrpoConfig] = field(default_factory=MamlTrpoConfig)
-    """Hyper-parameters; the defaults shown are those of the chosen env and preset."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,10 @@ def prepare(arguments: list[str], console: Console) -> Job:
         _refuse_beside_resume(arguments)
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     env, preset = _given(arguments, "--env") or ENV, _given(arguments, "--preset") or PRESET
+    algo = _given(arguments, "--algo") or ALGO
     envs.make_family(env)
-    default = Options(algorithm=maml_trpo_preset(preset, env))
-    options = tyro.cli(Options, args=arguments, default=default)
+    default = Options(algorithm=preset_config(algo, preset, env))
+    options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
     if options.list_envs:
         return lambda: _list_envs(console)
     return _prepare_start(options, console)
@@ -205,7 +209,11 @@ def _list_envs(console: Console) -> int:
     for name in envs.family_names():
         family = envs.make_family(name)
         tasks = [f"{k}: {family.meaning[k]}, {d}" for k, d in family.parameters.items()]
-        presets = ", ".join(preset for preset, rows in MAML_TRPO.items() if name in rows)
+        presets = "\n".join(
+            f"{algo}: " + ", ".join(p for p, rows in method.presets.items() if name in rows)
+            for algo, method in METHODS.items()
+            if any(name in rows for rows in method.presets.values())
+        )
         spaces = (str(space.shape) for space in (family.observation_space, family.action_space))
         table.add_row(name, "\n".join(tasks), str(family.horizon), *spaces, presets)
     console.print(table)

@@ -13,17 +13,16 @@ import torch
 from display import progress_bar, resume_command, say, show_curve
 from rich.console import Console
 
-import envs
-from metarl.agent import Agent, RunConfig, build
-from metarl.algorithms.meta_objective import MetaState
+from metarl.agent import Agent, RunConfig, build, engine_maker
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.run import Run
 from metarl.experiment.seeding import Phase, rng, torch_seed
-from metarl.rl.evaluate import CurvePoint
+from metarl.methods.base import State
+from metarl.rl.evaluate import Point, read_point
 from metarl.rl.rollout import NonFiniteError
 
-EVAL_TASKS, EVAL_EPISODES, EVAL_UPDATES = 40, 20, 3
+EVAL_TASKS = 40
 Metrics = dict[str, float]
 
 
@@ -31,8 +30,8 @@ class Position(NamedTuple):
     """Where a run is; replaced as a whole, so that an error never sees half an iteration."""
 
     iteration: int  # iterations that are complete
-    state: MetaState  # after them
-    non_finite: int  # updates that were not finite and left θ as it was
+    state: State  # after them
+    non_finite: int  # updates that were not finite and were left out
     seconds: float  # spent on training, all resumes included
 
 
@@ -78,14 +77,12 @@ class Training:
         self.config = config
         self.threads = threads
         self.parts = build(config, threads=threads, device=config.device)
-        self.family, self.algorithm = self.parts
-        options = config.algorithm
-        self.env = envs.make_engine(
-            self.family, options.tasks, options.episodes, engine=config.engine, threads=threads
-        )
-        theta = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
-        self.position = Position(0, theta, 0, 0.0)
-        self.curve: list[CurvePoint] = []  # the latest evaluation
+        self.family, self.algorithm, self.method = self.parts
+        make = engine_maker(self.family, config.engine, threads)
+        self.env = self.method.make_env(config.algorithm, make)
+        state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
+        self.position = Position(0, state, 0, 0.0)
+        self.curve: list[Point] = []  # the latest evaluation
         self.evaluated_at = -1  # and the iterations that were complete then
 
     @property
@@ -107,14 +104,14 @@ class Training:
         shapes = {k: t.shape for k, t in self.position.state.tensors().items()}
         if shapes != {k: t.shape for k, t in tensors.items()}:
             raise ValueError(f"{saved.path} does not hold the parameters that the run describes")
-        state = MetaState.from_tensors(tensors)
+        state = self.method.restore(tensors)
         counted = saved.state
         self.position = Position(
             saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
         )
         evaluation = results.get("evaluation")
         if evaluation and evaluation["iteration"] <= saved.iteration:
-            self.curve = [CurvePoint(**point) for point in evaluation["curve"]]
+            self.curve = [read_point(point) for point in evaluation["curve"]]
             self.evaluated_at = evaluation["iteration"]
 
     def save(self, folder: Path) -> None:
@@ -133,7 +130,7 @@ class Training:
             state, self.env, tasks, lambda k: rng(seed, Phase.ROLLOUT, i, k)
         )
         seconds += time.perf_counter() - started
-        non_finite += int(metrics["outer/non_finite"])
+        non_finite += int(sum(v for k, v in metrics.items() if k.endswith("/non_finite")))
         self.position = Position(i + 1, state, non_finite, seconds)
         return metrics
 
@@ -144,16 +141,14 @@ class Training:
         self.curve = agent.evaluate(
             split="test",
             tasks=EVAL_TASKS,
-            updates=EVAL_UPDATES,
-            episodes=EVAL_EPISODES,
             seed=self.config.seed,
             threads=self.threads,
         )
         self.evaluated_at = done
 
     def scalars(self, prefix: str) -> Metrics:
-        """The latest curve as `<prefix>/return_after_<updates>`."""
-        return {f"{prefix}/return_after_{point.updates}": point.mean for point in self.curve}
+        """The latest curve as `<prefix>/return_after_<updates>` or `…/return_episode_<k>`."""
+        return {f"{prefix}/{point.name}": point.mean for point in self.curve}
 
     def results(self, *, finished: bool) -> dict[str, Any]:
         """What results.json holds."""
@@ -161,7 +156,7 @@ class Training:
             "split": "test",
             "iteration": self.evaluated_at,
             "tasks": EVAL_TASKS,
-            "episodes_per_update": EVAL_EPISODES,
+            **self.method.evaluation,
             "curve": [point._asdict() for point in self.curve],
         }
         return {
@@ -230,8 +225,7 @@ def _conclude(training: Training, run: Run, console: Console) -> None:
     config, done = training.config, training.position.iteration
     if training.evaluated_at != done:
         training.evaluate()
-        title = f"{EVAL_TASKS} held-out tasks, {EVAL_EPISODES} episodes per update"
-        show_curve(console, training.curve, title)
+        show_curve(console, training.curve, f"{EVAL_TASKS} held-out tasks, after {done} iterations")
     options = to_json(config.algorithm) | {
         "algo": config.algo,
         "env": training.family.name,

@@ -1,9 +1,9 @@
-"""The adaptation curve: how well a learner does after 0, 1, 2, … updates on given tasks."""
+"""How well a learner does on given tasks: after 0, 1, 2, … updates, or in episode 1, 2, 3, …"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,33 @@ class CurvePoint(NamedTuple):
     updates: int
     mean: float
     ci95: float  # half-width of the 95 % interval of the mean over tasks (1.96 standard errors)
+
+    @property
+    def name(self) -> str:
+        """Of its scalar."""
+        return f"return_after_{self.updates}"
+
+
+class EpisodePoint(NamedTuple):
+    """Mean return over tasks in one episode of a trial."""
+
+    episode: int  # from 1
+    mean: float
+    ci95: float  # as of `CurvePoint`
+
+    @property
+    def name(self) -> str:
+        """Of its scalar."""
+        return f"return_episode_{self.episode}"
+
+
+Point = CurvePoint | EpisodePoint
+
+
+def read_point(data: dict[str, Any]) -> Point:
+    """The point that `_asdict` wrote; nan was written as None."""
+    data = {name: np.nan if value is None else value for name, value in data.items()}
+    return EpisodePoint(**data) if "episode" in data else CurvePoint(**data)
 
 
 def episode_returns(episodes: Episodes) -> torch.Tensor:
@@ -66,14 +93,36 @@ def adaptation_curve(
     return np.stack(rows)
 
 
+def trial_returns(trials: Episodes, episodes: int) -> np.ndarray:
+    """Return of every episode of trials, `[K, T]`, the mean over a task's trials.
+
+    Where the environment tells the expectation of each reward (as the metric `mean`), that is
+    summed instead of the reward: the same on average, with less noise.
+
+    Args:
+        trials: T tasks × E trials of K episodes, with the metric `episode`.
+        episodes: K.
+    """
+    reward = trials.metrics.get("mean", trials.reward)
+    number = trials.metrics["episode"]
+    rows = [torch.where(trials.mask & (number == k), reward, 0.0).sum(-1) for k in range(episodes)]
+    return torch.stack(rows).double().mean(-1).cpu().numpy()
+
+
 def summarize(curve: np.ndarray) -> list[CurvePoint]:
     """Mean and 95 % interval over tasks of a curve `[K + 1, T]`.
 
     With a single task the interval is not defined: it is reported as nan.
     """
-    num_tasks = curve.shape[1]
-    points = []
-    for k, row in enumerate(curve):
-        error = row.std(ddof=1) / np.sqrt(num_tasks) if num_tasks > 1 else np.nan
-        points.append(CurvePoint(k, float(row.mean()), float(1.96 * error)))
-    return points
+    return [CurvePoint(k, *_interval(row)) for k, row in enumerate(curve)]
+
+
+def summarize_episodes(returns: np.ndarray) -> list[EpisodePoint]:
+    """The same of the returns of K episodes, `[K, T]`."""
+    return [EpisodePoint(k + 1, *_interval(row)) for k, row in enumerate(returns)]
+
+
+def _interval(row: np.ndarray) -> tuple[float, float]:
+    """Mean and 1.96 standard errors."""
+    error = row.std(ddof=1) / np.sqrt(len(row)) if len(row) > 1 else np.nan
+    return float(row.mean()), float(1.96 * error)
