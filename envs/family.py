@@ -31,7 +31,7 @@ class Definition(Protocol):
     """
 
     observation_space: gymnasium.spaces.Box
-    action_space: gymnasium.spaces.Box | gymnasium.spaces.Discrete
+    action_space: gymnasium.Space[Any]
     default_task: Task
     """What a plain `reset()` takes."""
     engine: str
@@ -63,9 +63,9 @@ class TaskFamily:
         return space
 
     @property
-    def action_space(self) -> gymnasium.spaces.Box | gymnasium.spaces.Discrete:
+    def action_space(self) -> gymnasium.Space[Any]:
         """Of one environment."""
-        space: gymnasium.spaces.Box | gymnasium.spaces.Discrete = self.definition.action_space
+        space: gymnasium.Space[Any] = self.definition.action_space
         return space
 
     def with_options(self, preset: str | None = None, horizon: int | None = None) -> TaskFamily:

@@ -6,7 +6,7 @@ from envs.bandit import BANDITS
 from envs.control import CONTROL
 from envs.family import TaskFamily, unknown
 from envs.grid import GRID_NAVI
-from envs.locomotion import HALF_CHEETAH_DIR, HALF_CHEETAH_VEL
+from envs.locomotion import LOCOMOTION
 from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
 from envs.tabular import TABULAR_MDP
 
@@ -41,8 +41,7 @@ def make_family(name: str, preset: str | None = None, horizon: int | None = None
 
 
 _BUILT_IN = (
-    HALF_CHEETAH_VEL,
-    HALF_CHEETAH_DIR,
+    *LOCOMOTION,
     POINT_NAV,
     POINT_NAV_SPARSE,
     *BANDITS,

@@ -75,6 +75,7 @@ class Engine:
         if isinstance(space, gymnasium.spaces.Box):
             clipped: np.ndarray = np.clip(action.astype(np.float64), space.low, space.high)
             return clipped
+        assert isinstance(space, gymnasium.spaces.Discrete)
         last = int(space.n) - 1
         if action.dtype.kind not in "iu" or action.min() < 0 or action.max() > last:
             raise ValueError(
