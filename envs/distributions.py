@@ -105,6 +105,46 @@ class Uniform(_Described):
 
 
 @dataclass(frozen=True)
+class LogUniform(_Described):
+    """exp U(log low, log high), componentwise; out of distribution is half that width above."""
+
+    low: float
+    high: float
+    unit: str = ""
+    size: Size = 0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty interval, or one that is not positive."""
+        if not 0 < self.low < self.high < np.inf:
+            raise ValueError(f"LogUniform needs 0 < low < high, got {self.low}, {self.high}")
+
+    def __str__(self) -> str:
+        """logU(0.5, 2)."""
+        return self._with_unit(f"logU({self.low:.3g}, {self.high:.3g}){_power(self.size)}")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """(low, high)."""
+        return self.low, self.high
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """`[n, *size]`."""
+        logs = rng.uniform(np.log(self.low), np.log(self.high), _shape(n, self.size))
+        return np.clip(np.exp(logs), self.low, self.high)
+
+    def sample_ood(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Between high and high · √(high / low) in the first component."""
+        values = self.sample(n, rng)
+        beyond = np.log(self.high / self.low) / 2 * (1 - rng.random(n))
+        values.reshape(n, -1)[:, 0] = self.high * np.exp(beyond)
+        return values
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        """`[n]` bool."""
+        return _all((values >= self.low) & (values <= self.high))
+
+
+@dataclass(frozen=True)
 class Normal(_Described):
     """N(mean, std²), componentwise independent; every number lies in its support."""
 

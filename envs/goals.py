@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from envs.bodies import Body, Physics
@@ -106,3 +106,21 @@ class Reach:
         distance = xp.sum(xp.abs(body.position(xp, after) - task["goal"]), axis=-1)
         effort = xp.sum(action * action, axis=-1)
         return -distance - self.control * effort, {"distance": distance}
+
+
+@dataclass(frozen=True)
+class RunForwards:
+    """v + alive (while it has not fallen) − control Σa²: Gymnasium's own reward."""
+
+    control: float
+    alive: float = 0.0
+    default_task: Task = field(default_factory=dict)
+
+    def reward(
+        self, xp: Any, body: Body, before: Physics, action: Any, after: Physics, task: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """The reward `[…]` and the metrics."""
+        v = body.velocity(xp, before, after)[..., 0]
+        upright = xp.astype(~body.fallen(xp, after), v.dtype)
+        effort = xp.sum(action * action, axis=-1)
+        return v + self.alive * upright - self.control * effort, {"velocity": v}

@@ -8,6 +8,7 @@ from envs.family import TaskFamily, unknown
 from envs.grid import GRID_NAVI
 from envs.locomotion import LOCOMOTION
 from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
+from envs.physics import PHYSICS
 from envs.tabular import TABULAR_MDP
 
 _FAMILIES: dict[str, TaskFamily] = {}
@@ -42,6 +43,7 @@ def make_family(name: str, preset: str | None = None, horizon: int | None = None
 
 _BUILT_IN = (
     *LOCOMOTION,
+    *PHYSICS,
     POINT_NAV,
     POINT_NAV_SPARSE,
     *BANDITS,
