@@ -22,7 +22,7 @@ try:
     from training import Training, train
 
     import envs
-    from metarl.agent import RunConfig, read_run_config, resolve_device
+    from metarl.agent import RunConfig, read_run_config, resolve_compile, resolve_device
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -61,6 +61,9 @@ class Options:
     any Gymnasium environment (vector)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the policy lives; auto takes a GPU where there is one."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the Fisher product; auto does in runs of at least 20 iterations on a CPU with a C++
+    compiler."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
     eval_every: int = 50
@@ -134,12 +137,14 @@ def _refuse_beside_resume(arguments: list[str]) -> None:
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.make_family(options.env, options.preset, options.horizon)
+    device = resolve_device(options.device)
     config = RunConfig(
         algo=options.algo,
         preset=options.preset,
         seed=options.seed,
         engine=options.engine,
-        device=resolve_device(options.device),
+        device=device,
+        compiled=resolve_compile(options.compile, device, options.algorithm.iterations),
         eval_every=options.eval_every,
         checkpoint_every=options.checkpoint_every,
         family=family.to_json(),
@@ -181,12 +186,13 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
 def _train(training: Training, run: Run, console: Console) -> int:
     """Say what is about to happen, and do it."""
     config, family = training.config, training.family
+    compiled = "compiled, " if config.compiled else ""
     say(
         console,
         f"{config.algo} on {family.name}, preset {config.preset}, seed {config.seed}: iterations "
         f"{training.position.iteration} to {training.total}, {config.algorithm.tasks} tasks × "
         f"{config.algorithm.episodes} episodes × {family.horizon} steps; {config.device}, "
-        f"worker threads: {training.threads}, each with one torch thread; {run.folder}",
+        f"{compiled}worker threads: {training.threads}, each with one torch thread; {run.folder}",
     )
     with run:
         return train(training, run, console)
