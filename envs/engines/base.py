@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+import gymnasium
 import numpy as np
 
 from envs.family import TaskFamily, Tasks
@@ -24,6 +25,10 @@ class StepOutput(NamedTuple):
     terminated: np.ndarray  # [T, E] bool
     truncated: np.ndarray  # [T, E] bool
     metrics: dict[str, np.ndarray]  # each [T, E]
+
+
+class EnvironmentFailure(RuntimeError):
+    """An environment raised, died or hangs; the message says which one, and where it was."""
 
 
 class Engine:
@@ -67,6 +72,7 @@ class Engine:
     def _clip(self, action: Any) -> np.ndarray:
         """Actions within the action space, in float64."""
         space = self.action_space
+        assert isinstance(space, gymnasium.spaces.Box)
         return np.clip(np.asarray(action, dtype=np.float64), space.low, space.high)
 
     def _truncated(self) -> np.ndarray:
