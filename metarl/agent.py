@@ -267,6 +267,7 @@ class Agent:
         episodes: int = 20,
         seed: int = 0,
         threads: int = 1,
+        workers: int = 0,
     ) -> list[CurvePoint]:
         """The adaptation curve with stochastic actions: mean return after 0 … `updates` updates.
 
@@ -277,16 +278,20 @@ class Agent:
             episodes: episodes per task and update.
             seed: of tasks, environments and actions.
             threads: worker threads of the simulation.
+            workers: worker processes of the vector engine.
 
         Raises:
             ValueError: an unknown split or an impossible count.
             NonFiniteError: the environment returned a value that is not finite.
+            EnvironmentFailure: an environment of the vector engine raised, died or hangs.
         """
         if updates < 0:
             raise ValueError(f"updates must be at least 0, got {updates}")
         sequence(seed)  # refuses an impossible one
         drawn = self.family.split(split).sample(tasks, seed)
-        env = make_engine(self.family, tasks, episodes, engine=self.engine, threads=threads)
+        env = make_engine(
+            self.family, tasks, episodes, engine=self.engine, threads=threads, workers=workers
+        )
         try:
             curve = adaptation_curve(
                 self.algorithm.learner(self.state),
