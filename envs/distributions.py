@@ -105,6 +105,46 @@ class Uniform(_Described):
 
 
 @dataclass(frozen=True)
+class LogUniform(_Described):
+    """exp U(log low, log high), componentwise; out of distribution is half that width above."""
+
+    low: float
+    high: float
+    unit: str = ""
+    size: Size = 0
+
+    def __post_init__(self) -> None:
+        """Refuse an empty interval, or one that is not positive."""
+        if not 0 < self.low < self.high < np.inf:
+            raise ValueError(f"LogUniform needs 0 < low < high, got {self.low}, {self.high}")
+
+    def __str__(self) -> str:
+        """logU(0.5, 2)."""
+        return self._with_unit(f"logU({self.low:.3g}, {self.high:.3g}){_power(self.size)}")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """(low, high)."""
+        return self.low, self.high
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """`[n, *size]`."""
+        logs = rng.uniform(np.log(self.low), np.log(self.high), _shape(n, self.size))
+        return np.clip(np.exp(logs), self.low, self.high)
+
+    def sample_ood(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Between high and high · √(high / low) in the first component."""
+        values = self.sample(n, rng)
+        beyond = np.log(self.high / self.low) / 2 * (1 - rng.random(n))
+        values.reshape(n, -1)[:, 0] = self.high * np.exp(beyond)
+        return values
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        """`[n]` bool."""
+        return _all((values >= self.low) & (values <= self.high))
+
+
+@dataclass(frozen=True)
 class Normal(_Described):
     """N(mean, std²), componentwise independent; every number lies in its support."""
 
@@ -257,6 +297,40 @@ class OnCircle(_Described):
 
 
 @dataclass(frozen=True)
+class InDisk(_Described):
+    """Points of a disk about the origin, uniform in area; the outside is the ring around it."""
+
+    radius: float
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a radius that is not positive."""
+        if not 0 < self.radius < np.inf:
+            raise ValueError(f"InDisk needs a radius > 0, got {self.radius}")
+
+    def __str__(self) -> str:
+        """Disk of radius 3 m."""
+        return self._with_unit(f"disk of radius {self.radius:g}")
+
+    @property
+    def bounds(self) -> tuple[float, float]:
+        """(−radius, radius)."""
+        return -self.radius, self.radius
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """`[n, 2]`."""
+        return _ring(n, rng, 0.0, self.radius)
+
+    def sample_ood(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """`[n, 2]`, between the radius and one and a half times it."""
+        return _ring(n, rng, self.radius, 1.5 * self.radius)
+
+    def contains(self, values: np.ndarray) -> np.ndarray:
+        """`[n]` bool."""
+        return np.asarray(np.hypot(values[:, 0], values[:, 1]) <= self.radius)
+
+
+@dataclass(frozen=True)
 class Choice(_Described):
     """One of finitely many numbers or vectors, equally likely; it has no useful outside."""
 
@@ -298,6 +372,14 @@ class Choice(_Described):
         same = np.asarray(values)[:, None] == known  # [n, number of values, …]
         found: np.ndarray = same.reshape(*same.shape[:2], -1).all(-1).any(-1)
         return found
+
+
+def _ring(n: int, rng: np.random.Generator, inner: float, outer: float) -> np.ndarray:
+    """`[n, 2]` points between two radii, uniform in area."""
+    angle = rng.uniform(0.0, 2 * pi, n)
+    radius = np.sqrt(rng.uniform(inner**2, outer**2, n))
+    points: np.ndarray = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+    return points
 
 
 def _shape(n: int, size: Size) -> tuple[int, ...]:

@@ -31,11 +31,12 @@ class Definition(Protocol):
     """
 
     observation_space: gymnasium.spaces.Box
-    action_space: gymnasium.spaces.Box | gymnasium.spaces.Discrete
+    action_space: gymnasium.Space[Any]
     default_task: Task
     """What a plain `reset()` takes."""
     engine: str
-    """Which engine steps it: "threads" (MuJoCo) or "arrays"."""
+    """Which engine steps it: "threads" (MuJoCo), "arrays", or "vector" for a definition that has
+    no array functions, but `make(family)`, which makes one Gymnasium environment."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class TaskFamily:
         return space
 
     @property
-    def action_space(self) -> gymnasium.spaces.Box | gymnasium.spaces.Discrete:
+    def action_space(self) -> gymnasium.Space[Any]:
         """Of one environment."""
-        space: gymnasium.spaces.Box | gymnasium.spaces.Discrete = self.definition.action_space
+        space: gymnasium.Space[Any] = self.definition.action_space
         return space
 
     def with_options(self, preset: str | None = None, horizon: int | None = None) -> TaskFamily:
@@ -94,6 +95,15 @@ class TaskFamily:
         if name not in ("train", "test", "ood"):
             raise ValueError(unknown("split", name, ["train", "test", "ood"], self.name))
         return TaskSplit(self, name)
+
+    def make(self) -> gymnasium.Env[Any, Any]:
+        """One environment; `reset(options={"task": {…}})` sets its task, which then stays."""
+        if self.definition.engine == "vector":
+            env: gymnasium.Env[Any, Any] = self.definition.make(self)
+            return env
+        from envs.single import FamilyEnv  # it is stepped by an engine, and engines know families
+
+        return FamilyEnv(self)
 
     def to_json(self) -> dict[str, Any]:
         """What a run records of its family."""

@@ -6,8 +6,9 @@ from envs.bandit import BANDITS
 from envs.control import CONTROL
 from envs.family import TaskFamily, unknown
 from envs.grid import GRID_NAVI
-from envs.locomotion import HALF_CHEETAH_DIR, HALF_CHEETAH_VEL
+from envs.locomotion import LOCOMOTION
 from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
+from envs.physics import PHYSICS
 from envs.tabular import TABULAR_MDP
 
 _FAMILIES: dict[str, TaskFamily] = {}
@@ -41,8 +42,8 @@ def make_family(name: str, preset: str | None = None, horizon: int | None = None
 
 
 _BUILT_IN = (
-    HALF_CHEETAH_VEL,
-    HALF_CHEETAH_DIR,
+    *LOCOMOTION,
+    *PHYSICS,
     POINT_NAV,
     POINT_NAV_SPARSE,
     *BANDITS,

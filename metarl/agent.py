@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sysconfig
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -45,6 +47,8 @@ class RunConfig:
     """What steps the environments."""
     device: Literal["cpu", "cuda"]
     """Where the policy lives."""
+    compiled: bool
+    """Whether the Fisher product is compiled, which changes its rounding."""
     eval_every: int
     """Iterations between evaluations; 0 is at the end only."""
     checkpoint_every: int
@@ -66,6 +70,10 @@ class RunConfig:
             if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")
                 raise ValueError(f"{option} must be at least {least}, got {getattr(self, name)}")
+
+
+WORTH_COMPILING = 20
+"""Iterations from which on compiling saves more time than it takes."""
 
 
 class Parts(NamedTuple):
@@ -117,16 +125,22 @@ def build(config: RunConfig, *, threads: int, device: str) -> Parts:
         )
     method = get_method(config.algo)
     algorithm = method.build(
-        config.algorithm, family, device=resolve_device(device), threads=threads
+        config.algorithm,
+        family,
+        device=resolve_device(device),
+        threads=threads,
+        compiled=config.compiled,
     )
     return Parts(family, algorithm, method)
 
 
-def engine_maker(family: TaskFamily, engine: str, threads: int) -> MakeEngine:
-    """Makes T × E environments of a family on a named engine."""
+def engine_maker(family: TaskFamily, engine: str, threads: int, workers: int = 0) -> MakeEngine:
+    """Makes T × E environments of a family on a named engine; see `make_engine`."""
 
     def make(num_tasks: int, num_episodes: int) -> BatchedEnv:
-        return make_engine(family, num_tasks, num_episodes, engine=engine, threads=threads)
+        return make_engine(
+            family, num_tasks, num_episodes, engine=engine, threads=threads, workers=workers
+        )
 
     return make
 
@@ -144,6 +158,24 @@ def resolve_device(device: str) -> Literal["cpu", "cuda"]:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def resolve_compile(mode: str, device: str, iterations: int) -> bool:
+    """Whether `auto`, `on` or `off` means to compile: a run that is long enough to gain by it.
+
+    Compiling takes some seconds once and makes the Fisher product 1.7 times as fast.
+
+    Raises:
+        ValueError: `on` where compiling is not possible.
+    """
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    possible = device == "cpu" and shutil.which("g++") is not None and headers.exists()
+    if mode == "on" and not possible:
+        raise ValueError(
+            "--compile on needs the device cpu, g++ and Python's headers (Debian: g++ and "
+            "python3-dev); use --compile off"
+        )
+    return mode == "on" or (mode == "auto" and possible and iterations >= WORTH_COMPILING)
+
+
 def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") -> Agent:
     """The agent of a run's newest checkpoint that verifies.
 
@@ -158,7 +190,7 @@ def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") ->
     """
     folder = Path(run_dir)
     config = read_run_config(folder)
-    parts = build(config, threads=threads, device=device)
+    parts = build(replace(config, compiled=False), threads=threads, device=device)
     saved = checkpoint.load_latest(folder)
     tensors = {name: t.to(parts.algorithm.device) for name, t in saved.tensors.items()}
     state = parts.method.restore(tensors)
@@ -227,6 +259,7 @@ class Agent:
         episodes: int | None = None,
         seed: int = 0,
         threads: int = 1,
+        workers: int = 0,
     ) -> list[Point]:
         """The mean return with stochastic actions, as the agent learns each task.
 
@@ -238,17 +271,19 @@ class Agent:
                 of a trial (as many as in training).
             seed: of tasks, environments and actions.
             threads: worker threads of the simulation.
+            workers: worker processes of the vector engine.
 
         Raises:
             ValueError: an unknown split or an impossible count.
             NonFiniteError: the environment returned a value that is not finite.
+            EnvironmentFailure: an environment of the vector engine raised, died or hangs.
         """
         sequence(seed)  # refuses an impossible one
         drawn = self.family.split(split).sample(tasks, seed)
         return self.method.evaluate(
             self.algorithm,
             self.state,
-            engine_maker(self.family, self.engine, threads),
+            engine_maker(self.family, self.engine, threads, workers),
             EvalOptions(drawn, tasks, updates, episodes, seed),
         )
 

@@ -28,14 +28,13 @@ from rich.table import Table
 import envs
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaObjective, MetaState
-from metarl.core.mapping import Workers, unstack_tasks
+from metarl.algorithms.meta_objective import MetaState
+from metarl.core.mapping import stack_tasks, unstack_tasks
 from metarl.core.params import leaves, map_params, unflatten
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import rng
 from metarl.presets import maml_trpo_preset
-from metarl.rl.advantages import policy_batch
-from metarl.rl.data import Episodes
+from metarl.rl.data import Episodes, PolicyBatch
 from metarl.rl.rollout import rollout
 
 CORES = len(os.sched_getaffinity(0))
@@ -128,10 +127,11 @@ def collect(
     return run, options.tasks * options.episodes * horizon
 
 
-def make_algorithm(config: MamlTrpoConfig, threads: int) -> MamlTrpo:
+def make_algorithm(config: MamlTrpoConfig, threads: int, *, compiled: bool = False) -> MamlTrpo:
     """MAML-TRPO for the half-cheetah."""
     family = envs.make_family("half-cheetah-vel")
-    return MamlTrpo(config, family.observation_space, family.action_space, threads=threads)
+    spaces = family.observation_space, family.action_space
+    return MamlTrpo(config, *spaces, threads=threads, compiled=compiled)
 
 
 def sampling(options: Options) -> list[Row]:
@@ -149,59 +149,48 @@ def sampling(options: Options) -> list[Row]:
 
 
 def update(options: Options) -> list[Row]:
-    """One Fisher product of all tasks: ours on one thread and on all, and reverse-over-reverse."""
+    """One Fisher product of all tasks: reverse over reverse, and ours in every form."""
     config = maml_trpo_preset("default", "half-cheetah-vel")
     horizon = 5 if options.tiny else max(1, 2000 // options.episodes)
     algorithm = make_algorithm(config, 1)
     state = algorithm.init(0)
     run, _ = collect(algorithm, state, options, horizon)
-    batch, _ = policy_batch(run(), config.returns)
+    inner, _ = algorithm.batch(state, run())
+    outer, naive = reverse_over_reverse(algorithm, state, inner)
     rows: list[Row] = []
-    for threads in sorted({1, CORES}):
-        objective = MetaObjective(
-            state,
-            options.tasks,
-            algorithm.losses(state),
-            first_order=False,
-            learn_rates=False,
-            stacked=False,
-            workers=Workers(threads),
-        )
-        objective.inner_step(batch)
-        objective.set_outer(batch._replace(dist=behaviour(algorithm, state, objective, batch)))
-        vector = objective.start()[1]
-        product = objective.fisher
-        rows.append((f"Fisher product, {threads} threads", lambda p=product, v=vector: p(v), 1.0))
-    naive = reverse_over_reverse(algorithm, state, batch)
-    expected, actual = naive(vector), objective.fisher(vector)
-    error = float((expected - actual).norm() / expected.norm())
-    print(f"relative difference of the two Fisher products: {error:.1e}")
+    for compiled in (False, True):
+        for threads in sorted({1, CORES}):
+            algorithm = make_algorithm(config, threads, compiled=compiled)
+            objective = algorithm.objective(state, options.tasks)
+            objective.inner_step(inner)
+            objective.set_outer(outer)
+            vector = objective.start()[1]
+            expected, actual = naive(vector), objective.fisher(vector)
+            error = float((expected - actual).norm() / expected.norm())
+            name = f"{'compiled' if compiled else 'kept graphs'}, threads: {threads}"
+            print(f"relative difference of the Fisher products, {name}: {error:.1e}")
+            rows.append((name, lambda o=objective, v=vector: o.fisher(v), 1.0))
     return [("reverse over reverse, graph kept", lambda: naive(vector), 1.0), *rows]
 
 
-def behaviour(
-    algorithm: MamlTrpo, state: MetaState, objective: MetaObjective, batch: Any
-) -> dict[str, Any]:
-    """The distribution of the adapted policies on the same observations."""
-    with torch.no_grad():
-        return algorithm.policy(state).distribution(objective.phi, batch.obs)
-
-
 def reverse_over_reverse(
-    algorithm: MamlTrpo, state: MetaState, batch: Any
-) -> Callable[[torch.Tensor], torch.Tensor]:
-    """v ↦ ∇(∇KL(adapt(θ)) · v), one task at a time, with the graph of the gradient kept."""
-    kept = []
+    algorithm: MamlTrpo, state: MetaState, batch: PolicyBatch
+) -> tuple[PolicyBatch, Callable[[torch.Tensor], torch.Tensor]]:
+    """v ↦ ∇(∇KL(adapt(θ)) · v), one task at a time, with the graph of the gradient kept.
+
+    Returns:
+        The batch with the distributions of the adapted policies, and the product.
+    """
+    kept, adapted = [], []
     for task in unstack_tasks(batch):
         theta = leaves(state.theta)
-        inner = algorithm.losses(state).inner(theta, task)
+        inner = algorithm.losses.inner(theta, task)
         gradient = torch.autograd.grad(inner, list(theta.values()), create_graph=True)
         phi = {k: p - state.rates[k] * g for (k, p), g in zip(theta.items(), gradient, strict=True)}
-        with torch.no_grad():
-            old = algorithm.policy(state).distribution(phi, task.obs)
-        kl = algorithm.losses(state).kl(
-            phi, task._replace(dist={k: v.detach() for k, v in old.items()})
-        )
+        new = algorithm.losses.outputs(phi, task)
+        old = task._replace(dist={name: p.detach() for name, p in new.items()})
+        adapted.append(old)
+        kl = algorithm.losses.kl(new, old)
         kept.append((theta, torch.autograd.grad(kl, list(theta.values()), create_graph=True)))
 
     def product(vector: torch.Tensor) -> torch.Tensor:
@@ -212,14 +201,14 @@ def reverse_over_reverse(
             total += torch.cat([row.reshape(-1) for row in rows])
         return total / len(kept)
 
-    return product
+    return stack_tasks(adapted), product
 
 
 def iteration(options: Options) -> list[Row]:
     """A whole meta-iteration of preset deleu2020 beside bare stepping in Gymnasium."""
     config = maml_trpo_preset("deleu2020", "half-cheetah-vel")
     family = envs.make_family("half-cheetah-vel", "deleu2020", 5 if options.tiny else None)
-    algorithm = make_algorithm(config, CORES)
+    algorithm = make_algorithm(config, CORES, compiled=True)
     env = envs.make_engine(family, options.tasks, options.episodes, threads=CORES)
     tasks = family.split("train").sample(options.tasks, 0)
     state = algorithm.init(0)

@@ -19,6 +19,7 @@ try:
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
+from envs import EnvironmentFailure
 from metarl.experiment.files import write_json
 from metarl.rl.rollout import NonFiniteError
 
@@ -44,6 +45,8 @@ class Options:
     """Of tasks, environments and actions."""
     threads: int = cores()
     """Worker threads; they never change a result."""
+    workers: int = 0
+    """Worker processes of the vector engine, 0 is none; they never change a result."""
     json: Path | None = None
     """Also write the table to this file."""
 
@@ -54,6 +57,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     Raises:
         ValueError: the folder has no valid run, or an option is impossible.
         NonFiniteError: the environment returned a value that is not finite.
+        EnvironmentFailure: an environment raised, died or hangs.
     """
     torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
     if options.json is not None and not options.json.absolute().parent.is_dir():
@@ -66,6 +70,7 @@ def evaluate(options: Options) -> dict[str, Any]:
         episodes=options.episodes,
         seed=options.seed,
         threads=options.threads,
+        workers=options.workers,
     )
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
@@ -95,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(stop.code or 0)
     except (ValueError, OSError) as error:
         return fail(error)
-    except NonFiniteError as error:
+    except (NonFiniteError, EnvironmentFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

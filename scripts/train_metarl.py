@@ -23,7 +23,7 @@ try:
     from training import Training, train
 
     import envs
-    from metarl.agent import RunConfig, read_run_config, resolve_device
+    from metarl.agent import RunConfig, read_run_config, resolve_compile, resolve_device
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -34,7 +34,7 @@ from metarl.experiment.run import CONFIG, RESULTS, Run, default_folder
 from metarl.methods import METHODS, get_method, preset_config
 
 ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
-RESUMABLE = ("--resume", "--iterations", "--threads", "--help")
+RESUMABLE = ("--resume", "--iterations", "--threads", "--workers", "--help")
 
 
 AlgorithmConfig = TypeVar("AlgorithmConfig")
@@ -60,14 +60,20 @@ class Options(Generic[AlgorithmConfig]):
     run_dir: Path | None = None
     """Folder of the run; runs/<algo>__<env>__s<seed>__<time> if not given."""
     resume: Path | None = None
-    """Go on with the run in this folder; only --iterations and --threads may be given with it."""
+    """Go on with the run in this folder; only --iterations, --threads and --workers may be
+    given with it."""
     engine: Literal["auto", "threads", "arrays", "vector"] = "auto"
     """What steps the environments: MuJoCo on all cores (threads), array operations (arrays) or
     any Gymnasium environment (vector)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the policy lives; auto takes a GPU where there is one."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the Fisher product; auto does in runs of at least 20 iterations on a CPU with a C++
+    compiler."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
+    workers: int = 0
+    """Worker processes of the vector engine, 0 is none; they never change a result."""
     eval_every: int = 50
     """Iterations between evaluations on held-out tasks; 0 evaluates at the end only."""
     checkpoint_every: int = 10
@@ -86,6 +92,8 @@ class ResumeOptions:
     """Total number of iterations, those already done included; the run's if not given."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
+    workers: int = 0
+    """Worker processes of the vector engine, 0 is none; they never change a result."""
 
 
 Job = Callable[[], int]
@@ -130,27 +138,31 @@ def _refuse_beside_resume(arguments: list[str]) -> None:
     refused = [name for name in names if name not in RESUMABLE]
     if refused:
         raise ValueError(
-            f"a resumed run takes its configuration from its folder; only --iterations and "
-            f"--threads may be given with --resume, got {', '.join(refused)}"
+            f"a resumed run takes its configuration from its folder; only --iterations, "
+            f"--threads and --workers may be given with --resume, got {', '.join(refused)}"
         )
 
 
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.make_family(options.env, options.preset, options.horizon)
+    device = resolve_device(options.device)
+    nothing = options.compile == "auto" and not get_method(options.algo).compiles
+    mode = "off" if nothing else options.compile
     config = RunConfig(
         algo=options.algo,
         preset=options.preset,
         seed=options.seed,
         engine=options.engine,
-        device=resolve_device(options.device),
+        device=device,
+        compiled=resolve_compile(mode, device, options.algorithm.iterations),
         eval_every=options.eval_every,
         checkpoint_every=options.checkpoint_every,
         family=family.to_json(),
         algorithm=options.algorithm,
     )
     folder = options.run_dir or default_folder(options.algo, options.env, options.seed)
-    training = Training(config, options.threads)
+    training = Training(config, options.threads, options.workers)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console)
 
@@ -173,7 +185,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     results: dict[str, Any] = {}
     if (folder / RESULTS).exists():
         results = read_json(folder / RESULTS)
-    training = Training(config, options.threads)
+    training = Training(config, options.threads, options.workers)
     training.load(saved, results)
     if saved.iteration >= training.total and results.get("finished"):
         return lambda: _say_finished(folder, saved.iteration, console)
@@ -185,12 +197,15 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
 def _train(training: Training, run: Run, console: Console) -> int:
     """Say what is about to happen, and do it."""
     config, family = training.config, training.family
+    compiled = "compiled, " if config.compiled else ""
+    processes = f", worker processes: {training.workers}" if training.workers else ""
     say(
         console,
         f"{config.algo} on {family.name}, preset {config.preset}, seed {config.seed}: iterations "
         f"{training.position.iteration} to {training.total}, {config.algorithm.tasks} tasks × "
         f"{config.algorithm.episodes} episodes × {family.horizon} steps; {config.device}, "
-        f"worker threads: {training.threads}, each with one torch thread; {run.folder}",
+        f"{compiled}worker threads: {training.threads}, each with one torch thread{processes}; "
+        f"{run.folder}",
     )
     with run:
         return train(training, run, console)
@@ -228,6 +243,9 @@ def main(argv: list[str] | None = None) -> int:
             job = prepare(arguments, make_console())
         except (ValueError, OSError) as error:
             return fail(error)
+        except envs.EnvironmentFailure as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         except SystemExit as stop:  # --help, or a message of tyro's
             return int(stop.code or 0)
         return job()

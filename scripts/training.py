@@ -13,6 +13,7 @@ import torch
 from display import progress_bar, resume_command, say, show_curve
 from rich.console import Console
 
+import envs
 from metarl.agent import Agent, RunConfig, build, engine_maker
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
@@ -67,18 +68,20 @@ class Interrupt:
 class Training:
     """The family, the algorithm and the environments of a run, and where it is."""
 
-    def __init__(self, config: RunConfig, threads: int) -> None:
+    def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.
 
         Raises:
             ValueError: something of it is impossible.
+            EnvironmentFailure: an environment cannot be made.
         """
         torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
         self.config = config
         self.threads = threads
+        self.workers = workers
         self.parts = build(config, threads=threads, device=config.device)
         self.family, self.algorithm, self.method = self.parts
-        make = engine_maker(self.family, config.engine, threads)
+        make = engine_maker(self.family, config.engine, threads, workers)
         self.env = self.method.make_env(config.algorithm, make)
         state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, state, 0, 0.0)
@@ -143,6 +146,7 @@ class Training:
             tasks=EVAL_TASKS,
             seed=self.config.seed,
             threads=self.threads,
+            workers=self.workers,
         )
         self.evaluated_at = done
 
@@ -188,10 +192,12 @@ def train(training: Training, run: Run, console: Console) -> int:
         except Exception as error:
             training.save(run.folder)
             run.write_results(training.results(finished=False))
-            if not isinstance(error, NonFiniteError):
+            if not isinstance(error, NonFiniteError | envs.EnvironmentFailure):
                 raise
             say(Console(stderr=True), f"error: {error}\na checkpoint was saved; {go_on}")
             return 1
+        finally:
+            training.env.close()
     run.write_results(training.results(finished=finished))
     say(console, f"run: {run.folder}")
     if not finished:

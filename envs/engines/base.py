@@ -27,6 +27,10 @@ class StepOutput(NamedTuple):
     metrics: dict[str, np.ndarray]  # each [T, E]
 
 
+class EnvironmentFailure(RuntimeError):
+    """An environment raised, died or hangs; the message says which one, and where it was."""
+
+
 class Engine:
     """Spaces and clock of T tasks × E episodes of a family."""
 
@@ -75,6 +79,7 @@ class Engine:
         if isinstance(space, gymnasium.spaces.Box):
             clipped: np.ndarray = np.clip(action.astype(np.float64), space.low, space.high)
             return clipped
+        assert isinstance(space, gymnasium.spaces.Discrete)
         last = int(space.n) - 1
         if action.dtype.kind not in "iu" or action.min() < 0 or action.max() > last:
             raise ValueError(

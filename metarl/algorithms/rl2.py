@@ -173,9 +173,8 @@ class Rl2:
         if not state.normalizer:
             return views
         obs = self.policy.view.obs
-        return torch.cat(
-            [normalizer.normalized(state.normalizer, views[..., :obs]), views[..., obs:]], -1
-        )
+        seen = normalizer.normalized(views[..., :obs], state.normalizer)
+        return torch.cat([seen, views[..., obs:]], -1)
 
 
 class Rl2Learner:

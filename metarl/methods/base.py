@@ -97,7 +97,13 @@ class Method(Protocol):
     def evaluation(self) -> Mapping[str, int]:
         """What results.json records of how `evaluate` measures by default."""
 
-    def build(self, config: Any, family: TaskFamily, *, device: str, threads: int) -> Algorithm:
+    @property
+    def compiles(self) -> bool:
+        """Whether it has something to compile."""
+
+    def build(
+        self, config: Any, family: TaskFamily, *, device: str, threads: int, compiled: bool
+    ) -> Algorithm:
         """The algorithm for a family."""
 
     def make_env(self, config: Any, make: MakeEngine) -> BatchedEnv:

@@ -31,12 +31,20 @@ class MamlTrpoMethod:
     presets: Mapping[str, Mapping[str, Overrides]] = MAML_TRPO
     evaluation: Mapping[str, int] = {"episodes_per_update": EPISODES}
 
+    compiles = True
+
     def build(
-        self, config: MamlTrpoConfig, family: TaskFamily, *, device: str, threads: int
+        self,
+        config: MamlTrpoConfig,
+        family: TaskFamily,
+        *,
+        device: str,
+        threads: int,
+        compiled: bool,
     ) -> MamlTrpo:
         """The algorithm for a family."""
         spaces = family.observation_space, family.action_space
-        return MamlTrpo(config, *spaces, device=device, threads=threads)
+        return MamlTrpo(config, *spaces, device=device, threads=threads, compiled=compiled)
 
     def make_env(self, config: MamlTrpoConfig, make: MakeEngine) -> BatchedEnv:
         """T tasks × E episodes."""

@@ -33,8 +33,14 @@ class Rl2Method:
     presets: Mapping[str, Mapping[str, Overrides]] = RL2
     evaluation: Mapping[str, int] = {}
 
-    def build(self, config: Rl2Config, family: TaskFamily, *, device: str, threads: int) -> Rl2:
+    compiles = False
+
+    def build(
+        self, config: Rl2Config, family: TaskFamily, *, device: str, threads: int, compiled: bool
+    ) -> Rl2:
         """The algorithm for a family."""
+        if compiled:
+            raise ValueError("rl2 has nothing to compile; use --compile auto or off")
         spaces = _views(family), family.action_space
         return Rl2(config, *spaces, device=device, threads=threads)
 

@@ -34,9 +34,10 @@ def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch
     Returns:
         The batch `[T, E, H, …]`, and the baseline's explained variance `[T]`.
     """
-    e, mask = episodes, episodes.mask
+    e = _without_padding(episodes)
+    mask = e.mask
     zero = torch.zeros_like(e.reward[..., 0])
-    x = baseline.features(torch.where(mask.unsqueeze(-1), e.obs, 0.0))
+    x = baseline.features(e.obs)
     returns = discounted_returns(e.reward, mask, zero, config.discount)
     weights = baseline.fit(x, returns, mask)
     value = baseline.predict(x, weights)
@@ -48,3 +49,15 @@ def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch
     advantage = gae(e.reward, value, final_value, mask, config.discount, config.gae_lambda)
     batch = PolicyBatch(e.obs, e.action, normalize_advantages(advantage, mask), mask, e.dist)
     return batch, baseline.explained_variance(value, returns, mask)
+
+
+def _without_padding(episodes: Episodes) -> Episodes:
+    """Zeros where the mask is False, so that padding (NaN included) reaches no gradient."""
+    e, mask = episodes, episodes.mask
+    wide = mask.unsqueeze(-1)
+    return e._replace(
+        obs=torch.where(wide, e.obs, 0.0),
+        action=torch.where(wide if e.action.dim() > mask.dim() else mask, e.action, 0),
+        reward=torch.where(mask, e.reward, 0.0),
+        dist={name: torch.where(wide, p, 0.0) for name, p in e.dist.items()},
+    )

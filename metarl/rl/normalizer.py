@@ -38,16 +38,17 @@ def updated(statistics: Params, obs: Tensor, mask: Tensor) -> Params:
     return {"count": total, "mean": mean + delta * len(rows) / total, "var": squares / total}
 
 
-def normalized(statistics: Params, obs: Tensor) -> Tensor:
-    """(obs − mean) / std of `[…, O]`, clipped to ±10."""
-    mean, var = statistics["mean"].to(obs.dtype), statistics["var"]
-    scale = (var + 1e-8).rsqrt().to(obs.dtype)
-    return ((obs - mean) * scale).clamp(-_CLIP, _CLIP)
+def normalized(obs: Tensor, statistics: Params) -> Tensor:
+    """(obs − mean) / std of `[…, O]`, clipped to ±10; `obs` itself without statistics."""
+    if not statistics:
+        return obs
+    mean, scale = statistics["mean"], (statistics["var"] + 1e-8).rsqrt()
+    return ((obs - mean.to(obs.dtype)) * scale.to(obs.dtype)).clamp(-_CLIP, _CLIP)
 
 
 @dataclass(frozen=True)
 class NormalizedPolicy:
-    """A policy that sees (obs − mean) / std, clipped to ±10."""
+    """A policy that is shown raw observations and sees normalised ones."""
 
     policy: Policy
     statistics: Params
@@ -58,7 +59,7 @@ class NormalizedPolicy:
 
     def distribution(self, params: Params, obs: Tensor) -> Dist:
         """π(· | normalised obs): obs `[…, O]`, raw."""
-        return self.policy.distribution(params, normalized(self.statistics, obs))
+        return self.policy.distribution(params, normalized(obs, self.statistics))
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of the policy."""

@@ -7,17 +7,14 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import envs
+from envs.control import CONTROL
 from envs.family import TaskFamily
+from envs.physics import PHYSICS
 from envs.single import FamilyEnv
 
 FAMILIES = [envs.make_family(name) for name in envs.family_names()]
-CHANGES_WHAT_IS_SEEN = {
-    "tabular-mdp",
-    "pendulum",
-    "cartpole",
-    "mountain-car",
-    "acrobot",
-}  # whose tasks move the agent differently
+# their tasks move the agent differently
+CHANGES_WHAT_IS_SEEN = {"tabular-mdp", *(f.name for f in (*CONTROL, *PHYSICS))}
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 
 
