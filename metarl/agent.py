@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
+import numpy as np
 import torch
 
 import envs
@@ -279,13 +280,15 @@ class Agent:
             EnvironmentFailure: an environment of the vector engine raised, died or hangs.
         """
         sequence(seed)  # refuses an impossible one
-        drawn = self.family.split(split).sample(tasks, seed)
-        return self.method.evaluate(
-            self.algorithm,
-            self.state,
-            engine_maker(self.family, self.engine, threads, workers),
-            EvalOptions(drawn, tasks, updates, episodes, seed),
+        options = EvalOptions(
+            self.family.split(split).sample(tasks, seed), tasks, updates, episodes, seed
         )
+        return self.method.points(self.returns(options, threads=threads, workers=workers))
+
+    def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
+        """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""
+        make = engine_maker(self.family, self.engine, threads, workers)
+        return self.method.returns(self.algorithm, self.state, make, options)
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse what is not one environment of the family."""

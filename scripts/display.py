@@ -43,6 +43,14 @@ def show_curve(console: Console, curve: list[Point], title: str) -> None:
     console.print(table)
 
 
+def show_players(console: Console, players: dict[str, tuple[float, float]], title: str) -> None:
+    """Mean and interval of everyone who played the same instances."""
+    table = Table("player", "mean", "95 % interval", title=title)
+    for name, (mean, ci95) in players.items():
+        table.add_row(name, f"{mean:.3f}", f"± {ci95:.3f}")
+    console.print(table)
+
+
 @contextmanager
 def progress_bar(console: Console, completed: int, total: int) -> Iterator[Report]:
     """A bar with the time left on a terminal, and a line per iteration everywhere.

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_curve
+from display import cores, fail, make_console, show_curve, show_players
 
 try:
     from metarl.agent import load_agent
@@ -20,7 +20,11 @@ except ImportError as error:  # another package `envs` is found first, or someth
     sys.exit(fail(error))
 
 from envs import EnvironmentFailure
+from envs.oracles import oracle_scores
 from metarl.experiment.files import write_json
+from metarl.experiment.seeding import Phase, rng, sequence
+from metarl.methods.base import EvalOptions
+from metarl.rl.evaluate import EpisodePoint, interval
 from metarl.rl.rollout import NonFiniteError
 
 
@@ -47,6 +51,8 @@ class Options:
     """Worker threads; they never change a result."""
     workers: int = 0
     """Worker processes of the vector engine, 0 is none; they never change a result."""
+    oracles: bool = False
+    """RL²: also play the same instances with all that is known to do well on the family."""
     json: Path | None = None
     """Also write the table to this file."""
 
@@ -63,20 +69,19 @@ def evaluate(options: Options) -> dict[str, Any]:
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
     agent = load_agent(options.run_dir, threads=options.threads)
-    curve = agent.evaluate(
-        split=options.split,
-        tasks=options.tasks,
-        updates=options.updates,
-        episodes=options.episodes,
-        seed=options.seed,
-        threads=options.threads,
-        workers=options.workers,
-    )
+    sequence(options.seed)  # refuses an impossible one
+    drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
+    chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
+    returns = agent.returns(chosen, threads=options.threads, workers=options.workers)
+    curve = agent.method.points(returns)
+    if options.oracles and not isinstance(curve[0], EpisodePoint):
+        raise ValueError("--oracles compares whole trials: it needs a run of rl2")
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
     )
-    show_curve(make_console(), curve, title)
-    return {
+    console = make_console()
+    show_curve(console, curve, title)
+    table = {
         "run": str(options.run_dir),
         "env": agent.family.name,
         "iteration": agent.iteration,
@@ -87,6 +92,16 @@ def evaluate(options: Options) -> dict[str, Any]:
         "seed": options.seed,
         "curve": [point._asdict() for point in curve],
     }
+    if options.oracles:
+        noise = rng(options.seed, Phase.ORACLE)
+        scores = oracle_scores(agent.family, drawn, len(curve), noise)
+        totals = {"agent": returns.sum(0), **scores}
+        players = {name: interval(total) for name, total in totals.items()}
+        show_players(console, players, f"{agent.family.name}: total reward of a trial")
+        table["players"] = {
+            name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
+        }
+    return table
 
 
 def main(argv: list[str] | None = None) -> int:

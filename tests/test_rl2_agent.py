@@ -199,3 +199,28 @@ def test_a_mistake_ends_with_code_2_and_one_message(
     captured = capsys.readouterr()
     assert message in captured.out + captured.err
     assert not (tmp_path / "run").exists()
+
+
+def test_oracles_play_the_same_instances(tmp_path: Path) -> None:
+    """Beside the agent's total reward; only for trials, and only where there are oracles."""
+    train(tmp_path / "run", "--iterations", "1", "--episodes", "2", env="tabular-mdp")
+    table = tmp_path / "table.json"
+    options = ["--tasks", "20", "--oracles", "--threads", "1"]
+    assert evaluate_metarl.main([str(tmp_path / "run"), *options, "--json", str(table)]) == 0
+    data = json.loads(table.read_text())
+    assert {"agent", "random", "PSRL", "value iteration"} < set(data["players"])
+    total = sum(point["mean"] for point in data["curve"])
+    assert data["players"]["agent"]["mean"] == pytest.approx(total, abs=1e-4)
+
+
+def test_oracles_are_refused_where_there_are_none(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For another family, and for an agent whose episodes are not trials."""
+    assert evaluate_metarl.main([str(run), "--oracles", "--tasks", "2", "--threads", "1"]) == 2
+    assert "no oracles for point-nav" in capsys.readouterr().err
+    maml = ["--iterations", "1", "--episodes", "2", "--tasks", "2", "--threads", "1"]
+    folder = str(tmp_path / "maml")
+    train_metarl.main(["--env", "bandit-k5", "--run-dir", folder, *maml])
+    assert evaluate_metarl.main([folder, "--oracles", "--tasks", "2", "--updates", "0"]) == 2
+    assert "it needs a run of rl2" in capsys.readouterr().err

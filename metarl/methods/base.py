@@ -125,7 +125,10 @@ class Method(Protocol):
     ) -> Predictor:
         """What has learnt the task of `env`."""
 
-    def evaluate(
+    def returns(
         self, algorithm: Any, state: Any, make: MakeEngine, options: EvalOptions
-    ) -> list[Point]:
-        """How well it does on tasks, as it learns them."""
+    ) -> np.ndarray:
+        """The returns on every task as it learns them, `[points, T]`."""
+
+    def points(self, returns: np.ndarray) -> list[Point]:
+        """Mean and interval of every row of `returns`."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 from torch import Tensor
 
 from envs import TaskFamily
@@ -91,17 +92,17 @@ class MamlTrpoMethod:
             scaling=scaling,
         )
 
-    def evaluate(
+    def returns(
         self, algorithm: MamlTrpo, state: MetaState, make: MakeEngine, options: EvalOptions
-    ) -> list[Point]:
-        """The mean return after 0 … 3 updates (by default) of 20 episodes each (by default)."""
+    ) -> np.ndarray:
+        """The return after 0 … 3 updates (by default) of 20 episodes each (by default)."""
         updates = EVAL_UPDATES if options.updates is None else options.updates
         episodes = EPISODES if options.episodes is None else options.episodes
         if updates < 0:
             raise ValueError(f"updates must be at least 0, got {updates}")
         env = make(options.num_tasks, episodes)
         try:
-            curve = adaptation_curve(
+            return adaptation_curve(
                 algorithm.learner(state),
                 env,
                 options.tasks,
@@ -112,4 +113,7 @@ class MamlTrpoMethod:
             )
         finally:
             env.close()
-        return [*summarize(curve)]
+
+    def points(self, returns: np.ndarray) -> list[Point]:
+        """Mean and interval after every update."""
+        return [*summarize(returns)]

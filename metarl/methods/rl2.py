@@ -94,10 +94,10 @@ class Rl2Method:
             wrap=lambda one: TrialEnv(one, 1, before=before),
         )
 
-    def evaluate(
+    def returns(
         self, algorithm: Rl2, state: Rl2State, make: MakeEngine, options: EvalOptions
-    ) -> list[Point]:
-        """The mean return in every episode of trials of K, by default as many as in training."""
+    ) -> np.ndarray:
+        """The return in every episode of trials of K, by default as many as in training."""
         _refuse_updates(options.updates)
         episodes = algorithm.config.episodes if options.episodes is None else options.episodes
         learner = algorithm.learner(state)
@@ -119,7 +119,11 @@ class Rl2Method:
             finally:
                 env.close()
             parts.append(trial_returns(trials, episodes))
-        return [*summarize_episodes(np.concatenate(parts, 1))]
+        return np.concatenate(parts, 1)
+
+    def points(self, returns: np.ndarray) -> list[Point]:
+        """Mean and interval of every episode."""
+        return [*summarize_episodes(returns)]
 
 
 def _views(family: TaskFamily) -> gymnasium.spaces.Box:

@@ -114,15 +114,15 @@ def summarize(curve: np.ndarray) -> list[CurvePoint]:
 
     With a single task the interval is not defined: it is reported as nan.
     """
-    return [CurvePoint(k, *_interval(row)) for k, row in enumerate(curve)]
+    return [CurvePoint(k, *interval(row)) for k, row in enumerate(curve)]
 
 
 def summarize_episodes(returns: np.ndarray) -> list[EpisodePoint]:
     """The same of the returns of K episodes, `[K, T]`."""
-    return [EpisodePoint(k + 1, *_interval(row)) for k, row in enumerate(returns)]
+    return [EpisodePoint(k + 1, *interval(row)) for k, row in enumerate(returns)]
 
 
-def _interval(row: np.ndarray) -> tuple[float, float]:
-    """Mean and 1.96 standard errors."""
+def interval(row: np.ndarray) -> tuple[float, float]:
+    """The mean over tasks `[T]`, and 1.96 standard errors (nan for a single task)."""
     error = row.std(ddof=1) / np.sqrt(len(row)) if len(row) > 1 else np.nan
     return float(row.mean()), float(1.96 * error)
