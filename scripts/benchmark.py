@@ -3,6 +3,8 @@
 python scripts/benchmark.py sampling
 python scripts/benchmark.py update
 python scripts/benchmark.py iteration --json results.json
+python scripts/benchmark.py rl2
+python scripts/benchmark.py rl2-cheetah
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ import mujoco
 import numpy as np
 import torch
 import tyro
+from benchmark_rl2 import bandit_rows, cheetah_rows
 from mujoco import rollout as mujoco_rollout
 from rich.console import Console
 from rich.table import Table
@@ -37,6 +40,7 @@ from metarl.presets import maml_trpo_preset
 from metarl.rl.data import Episodes, PolicyBatch
 from metarl.rl.rollout import rollout
 
+What = Literal["sampling", "update", "iteration", "rl2", "rl2-cheetah"]
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -44,7 +48,7 @@ CORES = len(os.sched_getaffinity(0))
 class Options:
     """Median seconds of interleaved repetitions, and their ratios."""
 
-    what: Annotated[Literal["sampling", "update", "iteration"], tyro.conf.Positional]
+    what: Annotated[What, tyro.conf.Positional]
     """What to measure."""
     tasks: int = 40
     """T."""
@@ -223,13 +227,33 @@ def iteration(options: Options) -> list[Row]:
     ]
 
 
+def rl2(options: Options) -> list[Row]:
+    """RL² on bandits beside torch's GRU alone."""
+    return bandit_rows(options.tiny, CORES)
+
+
+def rl2_cheetah(options: Options) -> list[Row]:
+    """RL² on the half-cheetah beside the machine's limit on the controls of the same policy."""
+    rows, controls = cheetah_rows(options.tiny, CORES)
+    return [raw_limit(controls), *rows]
+
+
+WHAT = {
+    "sampling": sampling,
+    "update": update,
+    "iteration": iteration,
+    "rl2": rl2,
+    "rl2-cheetah": rl2_cheetah,
+}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Print one table of ratios to its first row."""
     torch.set_num_threads(1)
     options = tyro.cli(Options, args=argv)
     if options.tiny:
         options = Options(options.what, 2, 2, 1, True, options.json)
-    rows = {"sampling": sampling, "update": update, "iteration": iteration}[options.what](options)
+    rows = WHAT[options.what](options)
     rates = measure(rows, options.repetitions)
     first = next(iter(rates.values()))
     table = Table(options.what, "per second", "ratio to the first row")

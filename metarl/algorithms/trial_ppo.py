@@ -16,7 +16,6 @@ from metarl.core.params import Params, global_norm, leaves, map_params
 from metarl.rl.ppo import PpoBatch, PpoTerms, ppo_terms, take_trials
 from metarl.rl.recurrent import RecurrentPolicy
 
-_SHARD = 64  # trials that one thread differentiates at a time; fixed, so that threads change no bit
 _ADAM_EPS = 1e-8
 
 
@@ -48,6 +47,9 @@ class Rl2State(NamedTuple):
 
 class TrialPpo:
     """Steps the parameters of a recurrent policy on a batch of trials."""
+
+    shard = 64
+    """Trials that one thread differentiates at a time; fixed, so that threads change no bit."""
 
     def __init__(
         self, config: Rl2Config, policy: RecurrentPolicy, device: torch.device, workers: Workers
@@ -108,7 +110,7 @@ class TrialPpo:
         """
         shards = [batch]
         if self.device.type == "cpu":
-            columns = (torch.split(field, _SHARD, 1) for field in batch)
+            columns = (torch.split(field, self.shard, 1) for field in batch)
             shards = [PpoBatch(*row) for row in zip(*columns, strict=True)]
         count = batch.mask.sum().clamp(min=1)
         parts = self.workers.map(lambda shard: self._shard(params, shard, count), shards)

@@ -81,7 +81,7 @@ def test_every_variant_trains(options: dict[str, Any], env: str) -> None:
 
 def test_the_number_of_threads_does_not_change_a_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nor does the order in which threads come back."""
-    monkeypatch.setattr("metarl.algorithms.trial_ppo._SHARD", 1)
+    monkeypatch.setattr("metarl.algorithms.trial_ppo.TrialPpo.shard", 1)
     one, two = iterate(threads=1)[0], iterate(threads=3)[0]
     assert one.tensors().keys() == two.tensors().keys()
     assert all(torch.equal(p, two.tensors()[name]) for name, p in one.tensors().items())
@@ -113,7 +113,7 @@ def test_shards_and_copies_of_trials_leave_the_gradient(monkeypatch: pytest.Monk
     doubled, _ = algo.ppo.gradient(
         state.params, take_trials(batch, torch.tensor([*range(6), *range(6)]))
     )
-    monkeypatch.setattr("metarl.algorithms.trial_ppo._SHARD", 2)
+    monkeypatch.setattr("metarl.algorithms.trial_ppo.TrialPpo.shard", 2)
     sharded, _ = algo.ppo.gradient(state.params, batch)
     for other in (doubled, sharded):
         torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-6)
