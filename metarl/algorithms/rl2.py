@@ -119,7 +119,13 @@ class Rl2:
         """
         started = time.perf_counter()
         trials = collect_trials(
-            self.learner(state), env, tasks, rng_for(0), scaling=self.scaling, device=self.device
+            self.learner(state),
+            env,
+            tasks,
+            rng_for(0),
+            scaling=self.scaling,
+            device=self.device,
+            bootstrap=self.config.bootstrap_at_end,
         )
         sampled = time.perf_counter()
         batch, state, explained = self.batch(trials, state)
@@ -150,9 +156,7 @@ class Rl2:
             rewards = normalizer.updated(rewards, returns.unsqueeze(-1), mask)
             scale = (rewards["var"] + 1e-8).rsqrt().to(reward.dtype)
             reward = (reward * scale).clamp(-_REWARD_CLIP, _REWARD_CLIP)
-        advantage = trial_advantages(
-            trials, reward, discount=c.discount, lam=c.gae_lambda, bootstrap=c.bootstrap_at_end
-        )
+        advantage = trial_advantages(trials, reward, discount=c.discount, lam=c.gae_lambda)
         target = torch.where(mask, advantage + trials.value, 0.0)
         explained = explained_variance(trials.value.T, target.T, mask.T.unsqueeze(0)).mean()
         batch = PpoBatch(

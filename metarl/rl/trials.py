@@ -34,7 +34,7 @@ class Trials(NamedTuple):
     reward: Tensor  # [S, N]
     mask: Tensor  # [S, N] bool; real steps come first
     episode: Tensor  # [S, N] int64, from 0
-    final_value: Tensor  # [N], of the critic after the last step
+    final_value: Tensor  # [N], what the value after the last step is taken to be
 
 
 class TrialAgent(Protocol):
@@ -58,6 +58,7 @@ def collect_trials(
     *,
     scaling: ActionScaling,
     device: torch.device,
+    bootstrap: bool = False,
 ) -> Trials:
     """Run every environment for one trial, from an empty memory.
 
@@ -68,6 +69,7 @@ def collect_trials(
         rng: draws, in this order, the environments' noise and the agent's.
         scaling: the policy's units to the environment's.
         device: where the policy lives.
+        bootstrap: ask the critic for the value after each trial's end; zero otherwise.
 
     Raises:
         NonFiniteError: names the task, the trial and the step.
@@ -93,9 +95,9 @@ def collect_trials(
             rows.put(**{f"dist/{name}": p for name, p in dist.items()})
             views = _flat(following).to(device)
             over = np.asarray(terminated | truncated).reshape(-1)
-            if (running & over).any():
+            if bootstrap and (running & over).any():
                 ended = torch.from_numpy(running & over).to(device)
-                # only for those that ended here; the others' memory is not to be moved
+                # only of those that ended here; nobody's memory moves
                 last = agent.output(memory, views).value
                 final_value = torch.where(ended, last, final_value)
             running = running & ~over
@@ -110,20 +112,17 @@ def collect_trials(
     return Trials(**plain, dist=dist, final_value=final_value)
 
 
-def trial_advantages(
-    trials: Trials, reward: Tensor, *, discount: float, lam: float, bootstrap: bool
-) -> Tensor:
+def trial_advantages(trials: Trials, reward: Tensor, *, discount: float, lam: float) -> Tensor:
     """GAE over whole trials `[S, N]`: values cross the ends of episodes (arXiv 1611.02779).
 
     Args:
-        trials: for values and mask.
+        trials: for values, after the last step too, and mask.
         reward: `[S, N]`, what is maximised.
         discount: γ.
         lam: λ.
-        bootstrap: continue with the critic's value after the trial's end instead of zero.
     """
-    final = trials.final_value if bootstrap else torch.zeros_like(trials.final_value)
-    return gae(reward.T, trials.value.T, final, trials.mask.T, discount, lam).T
+    value, after, mask = trials.value.T, trials.final_value, trials.mask.T
+    return gae(reward.T, value, after, mask, discount, lam).T
 
 
 def returns_by_episode(reward: Tensor, mask: Tensor, episode: Tensor, episodes: int) -> Tensor:

@@ -23,7 +23,9 @@ CONFIG = Rl2Config(tasks=3, episodes=3, hidden=8, minibatches=1)
 TASKS = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}
 
 
-def collected(noise: float = 0.0) -> tuple[Rl2, dict[str, torch.Tensor], Trials]:
+def collected(
+    noise: float = 0.0, bootstrap: bool = True
+) -> tuple[Rl2, dict[str, torch.Tensor], Trials]:
     env = TrialEngine(envs.make_engine(FAMILY, 3, 2), 3)
     algo = Rl2(CONFIG, env.observation_space, env.action_space)
     state = algo.init(0)
@@ -32,7 +34,7 @@ def collected(noise: float = 0.0) -> tuple[Rl2, dict[str, torch.Tensor], Trials]
     params["log_std"][:] = np.log(noise) if noise else -100.0
     trials = collect_trials(
         algo.learner(state), env, TASKS, np.random.default_rng(0), scaling=algo.scaling,
-        device=algo.device,
+        device=algo.device, bootstrap=bootstrap,
     )  # fmt: skip
     return algo, params, trials
 
@@ -66,10 +68,11 @@ def test_the_memory_lasts_for_a_trial_and_dies_with_it() -> None:
 
 def test_advantages_cross_episodes_and_end_with_the_trial() -> None:
     """Σ (γλ)^l δ, by a plain loop over each trial; zero or the critic's value after its end."""
-    _, _, t = collected(noise=0.5)
     gamma, lam = 0.9, 0.8
     for bootstrap in (False, True):
-        found = trial_advantages(t, t.reward, discount=gamma, lam=lam, bootstrap=bootstrap)
+        _, _, t = collected(noise=0.5, bootstrap=bootstrap)
+        found = trial_advantages(t, t.reward, discount=gamma, lam=lam)
+        assert (t.final_value != 0).all() == bootstrap
         for n in range(6):
             steps = int(t.mask[:, n].sum())
             after = float(t.final_value[n]) if bootstrap else 0.0
