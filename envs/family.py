@@ -7,7 +7,7 @@ dictionary with arrays that have a leading axis. An environment never draws its 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -39,6 +39,10 @@ class Definition(Protocol):
     no array functions, but `make(family)`, which makes one Gymnasium environment."""
 
 
+References = Callable[[Tasks, int], dict[str, np.ndarray]]
+"""`(tasks, horizon) -> {name: returns [T]}`: what policies reach that need no training."""
+
+
 @dataclass(frozen=True)
 class TaskFamily:
     """A named distribution over the tasks of one environment definition."""
@@ -51,6 +55,7 @@ class TaskFamily:
     horizon: int
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset: str = "default"
+    references: References | None = None
 
     def __post_init__(self) -> None:
         """Refuse an impossible horizon."""
@@ -95,6 +100,10 @@ class TaskFamily:
         if name not in ("train", "test", "ood"):
             raise ValueError(unknown("split", name, ["train", "test", "ood"], self.name))
         return TaskSplit(self, name)
+
+    def reference_returns(self, tasks: Tasks) -> dict[str, np.ndarray]:
+        """Returns `[T]` on `tasks` to compare with, by name; empty where none is known."""
+        return {} if self.references is None else self.references(tasks, self.horizon)
 
     def make(self) -> gymnasium.Env[Any, Any]:
         """One environment; `reset(options={"task": {…}})` sets its task, which then stays."""

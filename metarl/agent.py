@@ -21,7 +21,7 @@ from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.rl.adapted import Adapted
-from metarl.rl.evaluate import CurvePoint, adaptation_curve, summarize
+from metarl.rl.evaluate import Evaluation, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
@@ -268,7 +268,7 @@ class Agent:
         seed: int = 0,
         threads: int = 1,
         workers: int = 0,
-    ) -> list[CurvePoint]:
+    ) -> Evaluation:
         """The adaptation curve with stochastic actions: mean return after 0 … `updates` updates.
 
         Args:
@@ -304,7 +304,7 @@ class Agent:
             )
         finally:
             env.close()
-        return summarize(curve)
+        return summarize(curve, self.family.reference_returns(drawn))
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse what is not one environment of the family."""
