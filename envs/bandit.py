@@ -55,7 +55,7 @@ def _bandit(arms: int) -> TaskFamily:
         parameters={"means": Beta(size=arms)},
         meaning={"means": "probability of each arm to pay 1"},
         horizon=10,
-        presets={"rl2_2016": {}},
+        presets={"rl2_2016": {"horizon": 10}, "deleu2020": {"horizon": 10}},
     )
 
 

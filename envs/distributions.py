@@ -53,7 +53,7 @@ class _Described:
         Raises:
             ValueError: says which splits there are.
         """
-        self._refuse("lies on both sides of all that could be asked for")
+        self._refuse("covers all that there is")
 
     def _refuse(self, why: str) -> NoReturn:
         raise ValueError(

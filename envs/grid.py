@@ -64,5 +64,5 @@ GRID_NAVI = TaskFamily(
     parameters={"goal": Choice(_GOALS)},
     meaning={"goal": "cell that pays, never the start or one of its neighbours"},
     horizon=15,
-    presets={"varibad2020": {}},
+    presets={"varibad2020": {"horizon": 15}},
 )

@@ -161,7 +161,7 @@ ANT_GOAL = TaskFamily(
     meaning={"goal": "where the torso is to be"},
     horizon=200,
     presets={
-        "promp2018": {"horizon": 100},
+        "promp2018": {"horizon": 200},
         "pearl2019": {"horizon": 200},
         "varibad2020": {"horizon": 200},
     },
@@ -174,7 +174,7 @@ HUMANOID_DIR = TaskFamily(
     parameters={"direction": _ALL_WAYS},
     meaning=_HEADING,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}, "pearl2019": {"horizon": 200}},
+    presets={"promp2018": {"horizon": 200}, "pearl2019": {"horizon": 200}},
 )
 
 _WALKER = RunAtVelocity(control=1e-3, alive=15.0, default=5.0)
@@ -186,7 +186,7 @@ WALKER2D_VEL = TaskFamily(
     parameters={"velocity": Uniform(0.0, 10.0, unit="m/s")},
     meaning=_VELOCITY,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}},
+    presets={"promp2018": {"horizon": 200}},
 )
 
 HOPPER_VEL = TaskFamily(
@@ -205,7 +205,7 @@ SWIMMER_VEL = TaskFamily(
     parameters={"velocity": Uniform(0.1, 0.2, unit="m/s")},
     meaning=_VELOCITY,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}},
+    presets={"promp2018": {"horizon": 200}},
 )
 
 LOCOMOTION = (

@@ -70,7 +70,7 @@ def _family(name: str, env_id: str, body: Body, goal: RunForwards) -> TaskFamily
             "damping": "factor of each degree of freedom's damping",
         },
         horizon=200,
-        presets={"promp2018": {"horizon": 100}, "pearl2019": {"horizon": 200}},
+        presets={"promp2018": {"horizon": 200}, "pearl2019": {"horizon": 200}},
     )
 
 

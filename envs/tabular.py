@@ -87,5 +87,5 @@ TABULAR_MDP = TaskFamily(
         "rewards": "mean reward, by state and action",
     },
     horizon=10,
-    presets={"rl2_2016": {}},
+    presets={"rl2_2016": {"horizon": 10}},
 )

@@ -142,14 +142,26 @@ def test_training_and_test_tasks_come_from_disjoint_streams(family: TaskFamily) 
     np.testing.assert_array_equal(train, family.split("train").sample(50, 0, 1)[name])
 
 
+@every_family
+def test_only_a_finite_family_meets_its_training_tasks_again(family: TaskFamily) -> None:
+    """`finite` says so: its train and test tasks coincide."""
+    train, test = (family.split(name).sample(200, 0) for name in ("train", "test"))
+    rows = [{str(envs.task_at(tasks, i)) for i in range(200)} for tasks in (train, test)]
+    assert family.finite == (rows[0] == rows[1])
+
+
 def test_tasks_out_of_distribution_lie_outside_the_training_range() -> None:
     """Where there is a range; a finite family says that it has no outside."""
-    for name in ("half-cheetah-vel", "point-nav"):
-        family = envs.make_family(name)
+    names = ("half-cheetah-vel", "point-nav", "point-nav-sparse", "ant-goal", "hopper-params")
+    for family in map(envs.make_family, (*names, *(f.name for f in CONTROL))):
         for key, values in family.split("ood").sample(100, 0).items():
             assert not family.parameters[key].contains(values).any()
     with pytest.raises(ValueError, match="no values out of distribution"):
         envs.make_family("half-cheetah-dir").split("ood").sample(3, 0)
+    with pytest.raises(ValueError, match="whole circle: no values out of distribution"):
+        envs.make_family("ant-dir-2d").split("ood").sample(3, 0)
+    with pytest.raises(ValueError, match="no values out of distribution"):
+        envs.make_family("bandit-k5").split("ood").sample(3, 0)
 
 
 def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
