@@ -22,6 +22,7 @@ class Locomotion:
     """A body and its goal, as the threads engine steps them."""
 
     engine = "threads"
+    camera = "track"
     changes_model = False
 
     def __init__(self, body: Body, goal: Goal) -> None:
@@ -42,6 +43,11 @@ class Locomotion:
     def model(self) -> Any:
         """The compiled MuJoCo model; of the default task where tasks change it."""
         return self.body.model
+
+    @property
+    def frames_per_second(self) -> int:
+        """Control steps per second."""
+        return round(1 / self.body.dt)
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:

@@ -14,7 +14,7 @@ from envs.single import FamilyEnv
 
 FAMILIES = [envs.make_family(name) for name in envs.family_names()]
 # their tasks move the agent differently
-CHANGES_WHAT_IS_SEEN = {"tabular-mdp", *(f.name for f in (*CONTROL, *PHYSICS))}
+CHANGES_WHAT_IS_SEEN = {"tabular-mdp", "acrobot", *(f.name for f in (*CONTROL, *PHYSICS))}
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 
 
@@ -54,7 +54,7 @@ def tasks_of(family: TaskFamily, n: int) -> list[dict]:
 def test_both_checkers_accept_it(family: TaskFamily) -> None:
     """Gymnasium's advice on infinite bounds and SB3's on action ranges may warn, nothing else."""
     gymnasium_check(gymnasium.make(family.env_id).unwrapped, skip_render_check=True)
-    sb3_check(gymnasium.make(family.env_id).unwrapped)
+    sb3_check(gymnasium.make(family.env_id).unwrapped, skip_render_check=True)
 
 
 @every_family
