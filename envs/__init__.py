@@ -10,13 +10,14 @@ from __future__ import annotations
 import gymnasium
 
 from envs.distributions import Choice, Uniform
-from envs.engines import make_engine
+from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, stack_tasks, task_at
 from envs.registry import family_names, make_family, register_family
 from envs.single import FamilyEnv
 
 __all__ = [
     "Choice",
+    "EnvironmentFailure",
     "FamilyEnv",
     "TaskFamily",
     "Uniform",

@@ -7,7 +7,7 @@ dictionary with arrays that have a leading axis. An environment never draws its 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -35,7 +35,12 @@ class Definition(Protocol):
     default_task: Task
     """What a plain `reset()` takes."""
     engine: str
-    """Which engine steps it: "threads" (MuJoCo) or "arrays"."""
+    """Which engine steps it: "threads" (MuJoCo), "arrays", or "vector" for a definition that has
+    no array functions, but `make(family)`, which makes one Gymnasium environment."""
+
+
+References = Callable[[Tasks, int], dict[str, np.ndarray]]
+"""`(tasks, horizon) -> {name: returns [T]}`: what policies reach that need no training."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class TaskFamily:
     horizon: int
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset: str = "default"
+    references: References | None = None
 
     def __post_init__(self) -> None:
         """Refuse an impossible horizon."""
@@ -101,6 +107,19 @@ class TaskFamily:
         if name not in ("train", "test", "ood"):
             raise ValueError(unknown("split", name, ["train", "test", "ood"], self.name))
         return TaskSplit(self, name)
+
+    def reference_returns(self, tasks: Tasks) -> dict[str, np.ndarray]:
+        """Returns `[T]` on `tasks` to compare with, by name; empty where none is known."""
+        return {} if self.references is None else self.references(tasks, self.horizon)
+
+    def make(self) -> gymnasium.Env[Any, Any]:
+        """One environment; `reset(options={"task": {…}})` sets its task, which then stays."""
+        if self.definition.engine == "vector":
+            env: gymnasium.Env[Any, Any] = self.definition.make(self)
+            return env
+        from envs.single import FamilyEnv  # it is stepped by an engine, and engines know families
+
+        return FamilyEnv(self)
 
     def to_json(self) -> dict[str, Any]:
         """What a run records of its family."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from envs.bodies import Ant, Body, HalfCheetah, Hopper, Humanoid, Physics, Swimmer, Walker2d
 from envs.distributions import Choice, InDisk, OnCircle, Uniform
-from envs.family import TaskFamily
+from envs.family import TaskFamily, Tasks
 from envs.goals import Goal, Reach, RunAtVelocity, RunForwardsOrBackwards, RunTowards
 
 
@@ -67,6 +67,15 @@ class Locomotion:
         return self.goal.reward(xp, self.body, before, action, after, task)
 
 
+def best_constant_speed(tasks: Tasks, horizon: int) -> dict[str, np.ndarray]:
+    """−H |v − v*| of the one speed v that is best on average over `tasks`, without any effort.
+
+    No policy that does not adapt does better on a reward of −|v − v*| − effort.
+    """
+    wanted = tasks["velocity"]
+    return {"best constant speed": -horizon * np.abs(wanted - np.median(wanted))}
+
+
 _SLOW = {"velocity": Uniform(0.0, 2.0, unit="m/s")}
 _FAST = {"velocity": Uniform(0.0, 3.0, unit="m/s")}
 _VELOCITY = {"velocity": "target velocity of the torso"}
@@ -90,6 +99,7 @@ HALF_CHEETAH_VEL = TaskFamily(
     parameters=_SLOW,
     meaning=_VELOCITY,
     horizon=200,
+    references=best_constant_speed,
     presets={
         "finn2017": {"parameters": _SLOW, "horizon": 200},
         "deleu2020": {"parameters": _SLOW, "horizon": 100},

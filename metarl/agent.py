@@ -21,7 +21,7 @@ from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.rl.adapted import Adapted
-from metarl.rl.evaluate import CurvePoint, adaptation_curve, summarize
+from metarl.rl.evaluate import Evaluation, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
@@ -267,7 +267,8 @@ class Agent:
         episodes: int = 20,
         seed: int = 0,
         threads: int = 1,
-    ) -> list[CurvePoint]:
+        workers: int = 0,
+    ) -> Evaluation:
         """The adaptation curve with stochastic actions: mean return after 0 … `updates` updates.
 
         Args:
@@ -277,16 +278,20 @@ class Agent:
             episodes: episodes per task and update.
             seed: of tasks, environments and actions.
             threads: worker threads of the simulation.
+            workers: worker processes of the vector engine.
 
         Raises:
             ValueError: an unknown split or an impossible count.
             NonFiniteError: the environment returned a value that is not finite.
+            EnvironmentFailure: an environment of the vector engine raised, died or hangs.
         """
         if updates < 0:
             raise ValueError(f"updates must be at least 0, got {updates}")
         sequence(seed)  # refuses an impossible one
         drawn = self.family.split(split).sample(tasks, seed)
-        env = make_engine(self.family, tasks, episodes, engine=self.engine, threads=threads)
+        env = make_engine(
+            self.family, tasks, episodes, engine=self.engine, threads=threads, workers=workers
+        )
         try:
             curve = adaptation_curve(
                 self.algorithm.learner(self.state),
@@ -299,7 +304,7 @@ class Agent:
             )
         finally:
             env.close()
-        return summarize(curve)
+        return summarize(curve, self.family.reference_returns(drawn))
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse what is not one environment of the family."""

@@ -12,13 +12,14 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_curve
+from display import cores, fail, make_console, show_evaluation
 
 try:
     from metarl.agent import load_agent
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
+from envs import EnvironmentFailure
 from metarl.experiment.files import write_json
 from metarl.rl.rollout import NonFiniteError
 
@@ -41,6 +42,8 @@ class Options:
     """Of tasks, environments and actions."""
     threads: int = cores()
     """Worker threads; they never change a result."""
+    workers: int = 0
+    """Worker processes of the vector engine, 0 is none; they never change a result."""
     json: Path | None = None
     """Also write the table to this file."""
 
@@ -51,23 +54,25 @@ def evaluate(options: Options) -> dict[str, Any]:
     Raises:
         ValueError: the folder has no valid run, or an option is impossible.
         NonFiniteError: the environment returned a value that is not finite.
+        EnvironmentFailure: an environment raised, died or hangs.
     """
     torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
     agent = load_agent(options.run_dir, threads=options.threads)
-    curve = agent.evaluate(
+    evaluation = agent.evaluate(
         split=options.split,
         tasks=options.tasks,
         updates=options.updates,
         episodes=options.episodes,
         seed=options.seed,
         threads=options.threads,
+        workers=options.workers,
     )
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
     )
-    show_curve(make_console(), curve, title)
+    show_evaluation(make_console(), evaluation, title)
     return {
         "run": str(options.run_dir),
         "env": agent.family.name,
@@ -76,7 +81,7 @@ def evaluate(options: Options) -> dict[str, Any]:
         "tasks": options.tasks,
         "episodes_per_update": options.episodes,
         "seed": options.seed,
-        "curve": [point._asdict() for point in curve],
+        **evaluation.to_json(),
     }
 
 
@@ -91,7 +96,7 @@ def main(argv: list[str] | None = None) -> int:
         return int(stop.code or 0)
     except (ValueError, OSError) as error:
         return fail(error)
-    except NonFiniteError as error:
+    except (NonFiniteError, EnvironmentFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -34,7 +34,7 @@ from metarl.experiment.run import CONFIG, RESULTS, Run, default_folder
 from metarl.presets import MAML_TRPO, maml_trpo_preset
 
 ENV, PRESET = "half-cheetah-vel", "default"
-RESUMABLE = ("--resume", "--iterations", "--threads", "--help")
+RESUMABLE = ("--resume", "--iterations", "--threads", "--workers", "--help")
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,8 @@ class Options:
     run_dir: Path | None = None
     """Folder of the run; runs/<algo>__<env>__s<seed>__<time> if not given."""
     resume: Path | None = None
-    """Go on with the run in this folder; only --iterations and --threads may be given with it."""
+    """Go on with the run in this folder; only --iterations, --threads and --workers may be
+    given with it."""
     engine: Literal["auto", "threads", "arrays", "vector"] = "auto"
     """What steps the environments: MuJoCo on all cores (threads), array operations (arrays) or
     any Gymnasium environment (vector)."""
@@ -66,6 +67,8 @@ class Options:
     compiler."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
+    workers: int = 0
+    """Worker processes of the vector engine, 0 is none; they never change a result."""
     eval_every: int = 50
     """Iterations between evaluations on held-out tasks; 0 evaluates at the end only."""
     checkpoint_every: int = 10
@@ -86,6 +89,8 @@ class ResumeOptions:
     """Total number of iterations, those already done included; the run's if not given."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
+    workers: int = 0
+    """Worker processes of the vector engine, 0 is none; they never change a result."""
 
 
 Job = Callable[[], int]
@@ -129,8 +134,8 @@ def _refuse_beside_resume(arguments: list[str]) -> None:
     refused = [name for name in names if name not in RESUMABLE]
     if refused:
         raise ValueError(
-            f"a resumed run takes its configuration from its folder; only --iterations and "
-            f"--threads may be given with --resume, got {', '.join(refused)}"
+            f"a resumed run takes its configuration from its folder; only --iterations, "
+            f"--threads and --workers may be given with --resume, got {', '.join(refused)}"
         )
 
 
@@ -151,7 +156,7 @@ def _prepare_start(options: Options, console: Console) -> Job:
         algorithm=options.algorithm,
     )
     folder = options.run_dir or default_folder(options.algo, options.env, options.seed)
-    training = Training(config, options.threads)
+    training = Training(config, options.threads, options.workers)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console)
 
@@ -174,7 +179,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     results: dict[str, Any] = {}
     if (folder / RESULTS).exists():
         results = read_json(folder / RESULTS)
-    training = Training(config, options.threads)
+    training = Training(config, options.threads, options.workers)
     training.load(saved, results)
     if saved.iteration >= training.total and results.get("finished"):
         return lambda: _say_finished(folder, saved.iteration, console)
@@ -187,12 +192,14 @@ def _train(training: Training, run: Run, console: Console) -> int:
     """Say what is about to happen, and do it."""
     config, family = training.config, training.family
     compiled = "compiled, " if config.compiled else ""
+    processes = f", worker processes: {training.workers}" if training.workers else ""
     say(
         console,
         f"{config.algo} on {family.name}, preset {config.preset}, seed {config.seed}: iterations "
         f"{training.position.iteration} to {training.total}, {config.algorithm.tasks} tasks × "
         f"{config.algorithm.episodes} episodes × {family.horizon} steps; {config.device}, "
-        f"{compiled}worker threads: {training.threads}, each with one torch thread; {run.folder}",
+        f"{compiled}worker threads: {training.threads}, each with one torch thread{processes}; "
+        f"{run.folder}",
     )
     with run:
         return train(training, run, console)
@@ -226,6 +233,9 @@ def main(argv: list[str] | None = None) -> int:
             job = prepare(arguments, make_console())
         except (ValueError, OSError) as error:
             return fail(error)
+        except envs.EnvironmentFailure as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
         except SystemExit as stop:  # --help, or a message of tyro's
             return int(stop.code or 0)
         return job()

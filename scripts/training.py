@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self
 
 import torch
-from display import progress_bar, resume_command, say, show_curve
+from display import progress_bar, resume_command, say, show_evaluation
 from rich.console import Console
 
 import envs
@@ -20,7 +20,7 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.run import Run
 from metarl.experiment.seeding import Phase, rng, torch_seed
-from metarl.rl.evaluate import CurvePoint
+from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 
 EVAL_TASKS, EVAL_EPISODES, EVAL_UPDATES = 40, 20, 3
@@ -68,25 +68,32 @@ class Interrupt:
 class Training:
     """The family, the algorithm and the environments of a run, and where it is."""
 
-    def __init__(self, config: RunConfig, threads: int) -> None:
+    def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.
 
         Raises:
             ValueError: something of it is impossible.
+            EnvironmentFailure: an environment cannot be made.
         """
         torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
         self.config = config
         self.threads = threads
+        self.workers = workers
         self.parts = build(config, threads=threads, device=config.device)
         self.family, self.algorithm = self.parts
         options = config.algorithm
         self.env = envs.make_engine(
-            self.family, options.tasks, options.episodes, engine=config.engine, threads=threads
+            self.family,
+            options.tasks,
+            options.episodes,
+            engine=config.engine,
+            threads=threads,
+            workers=workers,
         )
         theta = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, theta, 0, 0.0)
-        self.curve: list[CurvePoint] = []  # the latest evaluation
-        self.evaluated_at = -1  # and the iterations that were complete then
+        self.evaluation: Evaluation | None = None  # the latest one
+        self.evaluated_at = -1  # the iterations that were complete then
 
     @property
     def total(self) -> int:
@@ -114,7 +121,7 @@ class Training:
         )
         evaluation = results.get("evaluation")
         if evaluation and evaluation["iteration"] <= saved.iteration:
-            self.curve = [CurvePoint(**point) for point in evaluation["curve"]]
+            self.evaluation = Evaluation.from_json(evaluation)
             self.evaluated_at = evaluation["iteration"]
 
     def save(self, folder: Path) -> None:
@@ -141,28 +148,35 @@ class Training:
         """The adaptation curve on held-out tasks; always the same tasks and noise."""
         done, state = self.position.iteration, self.position.state
         agent = Agent(self.parts, state, done, engine=self.config.engine)
-        self.curve = agent.evaluate(
+        self.evaluation = agent.evaluate(
             split="test",
             tasks=EVAL_TASKS,
             updates=EVAL_UPDATES,
             episodes=EVAL_EPISODES,
             seed=self.config.seed,
             threads=self.threads,
+            workers=self.workers,
         )
         self.evaluated_at = done
 
     def scalars(self, prefix: str) -> Metrics:
         """The latest curve as `<prefix>/return_after_<updates>`."""
-        return {f"{prefix}/return_after_{point.updates}": point.mean for point in self.curve}
+        curve = self.evaluation.curve if self.evaluation else []
+        return {f"{prefix}/return_after_{point.updates}": point.mean for point in curve}
+
+    def show(self, console: Console, title: str) -> None:
+        """Print the latest evaluation."""
+        if self.evaluation:
+            show_evaluation(console, self.evaluation, title)
 
     def results(self, *, finished: bool) -> dict[str, Any]:
         """What results.json holds."""
-        evaluation = {
+        evaluation = self.evaluation and {
             "split": "test",
             "iteration": self.evaluated_at,
             "tasks": EVAL_TASKS,
             "episodes_per_update": EVAL_EPISODES,
-            "curve": [point._asdict() for point in self.curve],
+            **self.evaluation.to_json(),
         }
         return {
             "algo": self.config.algo,
@@ -173,7 +187,7 @@ class Training:
             "finished": finished,
             "training_seconds": self.position.seconds,
             "non_finite_updates": self.position.non_finite,
-            "evaluation": evaluation if self.curve else None,
+            "evaluation": evaluation,
         }
 
 
@@ -193,10 +207,12 @@ def train(training: Training, run: Run, console: Console) -> int:
         except Exception as error:
             training.save(run.folder)
             run.write_results(training.results(finished=False))
-            if not isinstance(error, NonFiniteError):
+            if not isinstance(error, NonFiniteError | envs.EnvironmentFailure):
                 raise
             say(Console(stderr=True), f"error: {error}\na checkpoint was saved; {go_on}")
             return 1
+        finally:
+            training.env.close()
     run.write_results(training.results(finished=finished))
     say(console, f"run: {run.folder}")
     if not finished:
@@ -216,7 +232,7 @@ def _iterate(training: Training, run: Run, console: Console, interrupt: Interrup
                 if config.eval_every and done % config.eval_every == 0:
                     training.evaluate()
                     metrics |= training.scalars("eval")
-                    show_curve(console, training.curve, f"held-out tasks, iteration {done}")
+                    training.show(console, f"held-out tasks, iteration {done}")
                     run.write_results(training.results(finished=False))
             finally:
                 run.log(metrics, done - 1)
@@ -231,7 +247,7 @@ def _conclude(training: Training, run: Run, console: Console) -> None:
     if training.evaluated_at != done:
         training.evaluate()
         title = f"{EVAL_TASKS} held-out tasks, {EVAL_EPISODES} episodes per update"
-        show_curve(console, training.curve, title)
+        training.show(console, title)
     options = to_json(config.algorithm) | {
         "algo": config.algo,
         "env": training.family.name,

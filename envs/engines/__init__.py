@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from envs.engines.arrays import ArraysEngine
+from envs.engines.base import EnvironmentFailure
 from envs.engines.threads import ThreadsEngine
+from envs.engines.vector import VectorEngine
 from envs.family import TaskFamily, unknown
 
-ENGINES = ("auto", "threads", "arrays")
+__all__ = ["ENGINES", "EnvironmentFailure", "make_engine"]
+
+ENGINES = ("auto", "threads", "arrays", "vector")
 
 
 def make_engine(
@@ -16,15 +20,33 @@ def make_engine(
     *,
     engine: str = "auto",
     threads: int | None = None,
-) -> ArraysEngine | ThreadsEngine:
+    workers: int = 0,
+) -> ArraysEngine | ThreadsEngine | VectorEngine:
     """T × E environments of a family on the engine that suits it, or on a named one.
 
+    Args:
+        family: whose environments.
+        num_tasks: T.
+        num_episodes: E.
+        engine: one of `ENGINES`.
+        threads: of the threads engine; all cores by default.
+        workers: worker processes of the vector engine; 0 is this process.
+
     Raises:
-        ValueError: an unknown engine, one that cannot run the family, or a count below 1.
+        ValueError: an unknown engine, one that cannot run the family, an impossible count, or
+            workers for an engine that has none.
+        EnvironmentFailure: an environment cannot be made.
     """
     if engine not in ENGINES:
         raise ValueError(unknown("engine", engine, list(ENGINES)))
     chosen = family.definition.engine if engine == "auto" else engine
+    if chosen == "vector":
+        return VectorEngine(family, num_tasks, num_episodes, workers)
+    if workers:
+        raise ValueError(
+            f"only the vector engine has workers, and {family.name} runs on {chosen}: "
+            "use 0 workers, or --engine vector"
+        )
     if chosen == "arrays":
         return ArraysEngine(family, num_tasks, num_episodes)
     return ThreadsEngine(family, num_tasks, num_episodes, threads)

@@ -27,6 +27,10 @@ class StepOutput(NamedTuple):
     metrics: dict[str, np.ndarray]  # each [T, E]
 
 
+class EnvironmentFailure(RuntimeError):
+    """An environment raised, died or hangs; the message says which one, and where it was."""
+
+
 class Engine:
     """Spaces and clock of T tasks × E episodes of a family."""
 

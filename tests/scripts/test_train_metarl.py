@@ -243,13 +243,14 @@ def test_a_mistake_ends_with_code_2_and_one_message(
     assert not (tmp_path / "run").exists()
 
 
-def test_only_iterations_and_threads_may_be_given_with_resume(
+def test_only_iterations_threads_and_workers_may_be_given_with_resume(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything else comes from the run folder."""
     assert resume(tmp_path, "--tasks", "3", "--seed=1") == 2
-    assert "--iterations and --threads may be given with --resume, got --tasks, --seed" in (
-        capsys.readouterr().err
+    assert (
+        "--iterations, --threads and --workers may be given with --resume, got --tasks, --seed"
+        in (capsys.readouterr().err)
     )
 
 
@@ -330,3 +331,21 @@ def test_another_package_named_envs_is_named(tmp_path: Path, script: str) -> Non
     assert ran.returncode == 2
     assert f"another one is found before it: {tmp_path}" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_worker_processes_may_change_when_a_run_resumes(tmp_path: Path) -> None:
+    """Bit for bit what this process gives, evaluation included."""
+    alone, shared = tmp_path / "alone", tmp_path / "shared"
+    train(alone, "--iterations", "2", "--engine", "vector")
+    train(shared, "--iterations", "1", "--engine", "vector")
+    assert resume(shared, "--iterations", "2", "--workers", "2") == 0
+    assert_same_run(alone, shared, 2)
+
+
+def test_workers_need_the_engine_that_has_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Refused before a folder is made."""
+    assert train(tmp_path / "run", "--workers", "2") == 2
+    assert "only the vector engine has workers" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()

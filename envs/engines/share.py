@@ -1,0 +1,167 @@
+"""A share of environments, stepped one after the other: in this process or in a worker.
+
+The engine and its shares see the same board, one row per environment; in worker processes it lies
+in shared memory, so that a step sends no array through a pipe.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.process import parent_process
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from envs.family import Task, TaskFamily
+
+Metrics = dict[str, np.ndarray]
+
+
+class Field(NamedTuple):
+    """Where an array lies in the board's memory."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    offset: int
+
+
+class Board(NamedTuple):
+    """What an engine and its shares exchange; N environments, W shares."""
+
+    seed: np.ndarray  # [N] int64, of the next reset
+    chosen: np.ndarray  # [N] bool, whom the next command is for
+    action: np.ndarray  # [N, …], within the action space
+    obs: np.ndarray  # [N, O] float32
+    reward: np.ndarray  # [N] float64
+    terminated: np.ndarray  # [N] bool
+    truncated: np.ndarray  # [N] bool, by the environment itself
+    calls: np.ndarray  # [W] int64, calls of environments so far: a share that lives goes on
+    current: np.ndarray  # [W] int64, the environment that is being called
+
+
+Layout = dict[str, Field]
+
+
+def layout(count: int, obs: int, action: tuple[tuple[int, ...], str], shares: int) -> Layout:
+    """The board of `count` environments; `action` is the shape and the type of one action."""
+    shapes: dict[str, tuple[tuple[int, ...], str]] = {
+        "seed": ((count,), "int64"),
+        "chosen": ((count,), "bool"),
+        "action": ((count, *action[0]), action[1]),
+        "obs": ((count, obs), "float32"),
+        "reward": ((count,), "float64"),
+        "terminated": ((count,), "bool"),
+        "truncated": ((count,), "bool"),
+        "calls": ((shares,), "int64"),
+        "current": ((shares,), "int64"),
+    }
+    fields, offset = {}, 0
+    for name, (shape, dtype) in shapes.items():
+        fields[name] = Field(shape, dtype, offset)
+        offset += -(-size(fields[name]) // 64) * 64  # whole cache lines
+    return fields
+
+
+def size(field: Field) -> int:
+    """Bytes of one array."""
+    return int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize
+
+
+def board(memory: Any, fields: Layout) -> Board:
+    """The arrays in a buffer."""
+    return Board(
+        **{
+            name: np.ndarray(field.shape, field.dtype, memory, field.offset)
+            for name, field in fields.items()
+        }
+    )
+
+
+class Share:
+    """Environments `first` … `last` − 1 of a board."""
+
+    def __init__(
+        self, family: TaskFamily, board: Board, number: int, first: int, last: int
+    ) -> None:
+        """Make the environments."""
+        self._board = board
+        self._number = number
+        self._first = first
+        self._envs: list[gymnasium.Env[Any, Any]] = []
+        for i in range(first, last):
+            self._enter(i)
+            self._envs.append(family.make())
+
+    def reset(self, tasks: Sequence[Task]) -> Metrics:
+        """Start an episode of `tasks[i]`, one per environment of the share, where it is chosen."""
+        b = self._board
+        for i, (env, task) in enumerate(zip(self._envs, tasks, strict=True), self._first):
+            if b.chosen[i]:
+                self._enter(i)
+                b.obs[i], _ = env.reset(seed=int(b.seed[i]), options={"task": task})
+        return {}
+
+    def step(self) -> Metrics:
+        """One step of the chosen environments; scalar infos, nan where one has none."""
+        b = self._board
+        metrics: Metrics = {}
+        for i, env in enumerate(self._envs, self._first):
+            if not b.chosen[i]:
+                continue
+            self._enter(i)
+            obs, b.reward[i], b.terminated[i], b.truncated[i], info = env.step(b.action[i].copy())
+            b.obs[i] = obs
+            for name, value in info.items():
+                if np.ndim(value) == 0 and isinstance(value, int | float | np.generic):
+                    column = metrics.setdefault(name, np.full(len(self._envs), np.nan))
+                    column[i - self._first] = value
+        return metrics
+
+    def close(self) -> None:
+        """Close every environment."""
+        for env in self._envs:
+            env.close()
+
+    def _enter(self, i: int) -> None:
+        """Say which environment is called next."""
+        self._board.current[self._number] = i
+        self._board.calls[self._number] += 1
+
+
+def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, int]) -> None:
+    """A worker: receive the family, then obey commands until `close`, or until the engine is gone.
+
+    Ctrl-C and SIGTERM reach the whole process group and are the engine's to answer; this process
+    ends by `close`, by the end of the pipe, or with the engine's process.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    share = None
+    try:
+        share = Share(ForkingPickler.loads(pipe.recv_bytes()), board(memory, fields), *place)
+        pipe.send(("done", {}))
+        while (command := pipe.recv())[0] != "close":
+            pipe.send(("done", getattr(share, command[0])(*command[1:])))
+    except (EOFError, BrokenPipeError):
+        pass  # the engine is gone
+    except BaseException:  # a SystemExit of the environment's, too, is reported
+        pipe.send(("failed", traceback.format_exc()))
+    finally:
+        if share is not None:
+            share.close()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    assert parent is not None
+    parent.join()
+    sys.stderr.flush()
+    signal.raise_signal(signal.SIGKILL)

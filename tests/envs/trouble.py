@@ -1,0 +1,64 @@
+"""A family whose environments do what their task says; its own module, for worker processes."""
+
+import os
+import time
+
+import gymnasium
+import numpy as np
+
+import envs
+
+RAISE, DIE, HANG = 1.0, 2.0, 3.0
+
+
+class Countdown(gymnasium.Env):
+    """Terminates after `length` steps; observes noise of its seed and the steps so far."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(-1, 1, (1,), np.float32)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.task, self.steps, self.total = options["task"], 0, 0.0
+        return self.observe(), {}
+
+    def observe(self):
+        return np.array([self.np_random.standard_normal(), self.steps], np.float32)
+
+    def step(self, action):
+        if self.steps == 2:
+            self.misbehave(self.task["trouble"])
+        self.steps += 1
+        self.total += float(action[0])
+        info = {"total": self.total, "words": "ignored"}
+        if self.steps % 2 == 0:
+            info["even"] = True
+        return self.observe(), self.total, self.steps == self.task["length"], False, info
+
+    def misbehave(self, trouble):
+        if trouble == RAISE:
+            raise KeyError("the cart has left the track")
+        if trouble == DIE:
+            os._exit(7)
+        if trouble == HANG:
+            time.sleep(1000)
+
+
+class Definition:
+    engine = "vector"
+    observation_space = Countdown.observation_space
+    action_space = Countdown.action_space
+    default_task = envs.family.Task(length=3.0, trouble=0.0)
+
+    def make(self, family):
+        return Countdown()
+
+
+FAMILY = envs.TaskFamily(
+    name="countdown",
+    env_id="",
+    definition=Definition(),
+    parameters={"length": envs.Choice((3.0, 4.0, 5.0)), "trouble": envs.Choice((0.0,))},
+    meaning={},
+    horizon=4,
+)
