@@ -100,8 +100,8 @@ ACROBOT = TaskFamily(
         "mass_2": Uniform(0.5, 1.5, unit="kg"),
     },
     meaning={
-        "length_1": "of the link at the joint that is held",
-        "length_2": "of the link at its end",
+        "length_1": "of the first link",
+        "length_2": "of the second link",
         "mass_1": "of the first link",
         "mass_2": "of the second link",
     },

@@ -53,7 +53,7 @@ def _bandit(arms: int) -> TaskFamily:
         env_id=f"metarl/BanditK{arms}-v0",
         definition=BernoulliBandit(arms),
         parameters={"means": Beta(size=arms)},
-        meaning={"means": "probability of each arm to pay 1"},
+        meaning={"means": "probability that an arm pays"},
         horizon=10,
         presets={"rl2_2016": {"horizon": 10}, "deleu2020": {"horizon": 10}},
     )

@@ -187,7 +187,7 @@ PENDULUM = TaskFamily(
         "mass": Uniform(0.5, 1.5, unit="kg"),
         "length": Uniform(0.5, 1.5, unit="m"),
     },
-    meaning={"gravity": "gravity", "mass": "of the rod", "length": "of the rod"},
+    meaning={"gravity": "downwards", "mass": "of the rod", "length": "of the rod"},
     horizon=200,
 )
 
@@ -213,7 +213,7 @@ MOUNTAIN_CAR = TaskFamily(
     env_id="metarl/MountainCar-v0",
     definition=MountainCar(),
     parameters={"force": Uniform(0.0008, 0.0016)},
-    meaning={"force": "what the engine adds to the velocity per step"},
+    meaning={"force": "what the engine adds to the velocity"},
     horizon=200,
 )
 

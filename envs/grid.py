@@ -73,7 +73,7 @@ GRID_NAVI = TaskFamily(
     env_id="metarl/GridNavi-v0",
     definition=GridNavigation(),
     parameters={"goal": Choice(_GOALS)},
-    meaning={"goal": "cell that pays, never the start or one of its neighbours"},
+    meaning={"goal": "cell that pays, not beside the start"},
     horizon=15,
     presets={"varibad2020": {"horizon": 15}},
 )

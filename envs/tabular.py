@@ -83,8 +83,8 @@ TABULAR_MDP = TaskFamily(
     definition=TabularMdp(_fixed_task()),
     parameters=_PARAMETERS,
     meaning={
-        "transitions": "probability of each next state, by state and action",
-        "rewards": "mean reward, by state and action",
+        "transitions": "to each state, by state and action",
+        "rewards": "their means, by state and action",
     },
     horizon=10,
     presets={"rl2_2016": {"horizon": 10}},

@@ -74,9 +74,10 @@ def shape_of(n: int, size: Size) -> tuple[int, ...]:
 
 def power(size: Size) -> str:
     """How many independent components: nothing for one."""
-    if isinstance(size, tuple):
+    if isinstance(size, tuple) and len(size) > 1:
         return f"^({'×'.join(map(str, size))})"
-    return f"^{size}" if size else ""
+    n = size[0] if isinstance(size, tuple) else size
+    return f"^{n}" if n else ""
 
 
 def everywhere(inside: np.ndarray) -> np.ndarray:

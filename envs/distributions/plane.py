@@ -28,9 +28,10 @@ class OnCircle(Described):
             )
 
     def __str__(self) -> str:
-        """Circle of radius 1 m, angle U(0, 3.14)."""
-        circle = self.with_unit(f"circle of radius {self.radius:g}")
-        return f"{circle}, angle U({self.low:.3g}, {self.high:.3g})"
+        """Circle of radius 1 m, 0 to 3.14 rad."""
+        whole = self.high - self.low >= 2 * pi
+        arc = "" if whole else f", {self.low:.3g} to {self.high:.3g} rad"
+        return self.with_unit(f"circle of radius {self.radius:g}") + arc
 
     @property
     def bounds(self) -> tuple[float, float]:

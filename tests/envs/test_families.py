@@ -120,6 +120,24 @@ def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None
     engine.close()
 
 
+@pytest.mark.parametrize(
+    "family",
+    [f.with_options(preset) for f in FAMILIES for preset in f.presets],
+    ids=lambda f: f"{f.name}, {f.preset}",
+)
+def test_every_preset_makes_environments(family: TaskFamily) -> None:
+    """Its default task is one of its tasks, and what is seen and paid is finite."""
+    task = family.definition.default_task
+    for name, values in envs.stack_tasks([task]).items():
+        assert family.parameters[name].contains(values).all()
+    env = FamilyEnv(family)
+    seen, rewards = run(env, task)
+    assert seen.shape[1:] == family.observation_space.shape
+    assert np.isfinite(seen).all()
+    assert np.isfinite(rewards).all()
+    env.close()
+
+
 @every_family
 def test_the_horizon_truncates_and_does_not_terminate(family: TaskFamily) -> None:
     """Step H is truncated, step H − 1 is not."""
