@@ -27,7 +27,8 @@ class Definition(Protocol):
     """What a family's pure array functions need to say; `xp` is an array namespace.
 
     All arrays may have any leading axes; none is made inside, and the functions keep to the array
-    API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them.
+    API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them. A
+    definition that can be drawn has `frames_per_second` too.
     """
 
     observation_space: gymnasium.spaces.Box

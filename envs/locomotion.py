@@ -221,6 +221,7 @@ SWIMMER_VEL = TaskFamily(
     parameters={"velocity": Uniform(0.1, 0.2, unit="m/s")},
     meaning=_VELOCITY,
     horizon=200,
+    references=best_constant_speed,
     presets={"promp2018": {"horizon": 200}},
 )
 

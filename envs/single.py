@@ -49,7 +49,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
         """Start an episode of the current task, or of `options["task"]`.
 
         Raises:
-            ValueError: a task whose parameters are not the family's.
+            ValueError: a task whose parameters, or their shapes, are not the family's.
         """
         super().reset(seed=seed)
         task = (options or {}).get("task", self.task)
@@ -58,6 +58,12 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
                 f"a task of {self.family.name} has the parameters "
                 f"{sorted(self.family.parameters)}, got {sorted(task)}"
             )
+        for name, default in self.family.definition.default_task.items():
+            if np.shape(task[name]) != np.shape(default):
+                raise ValueError(
+                    f"the task parameter {name!r} of {self.family.name} has the shape "
+                    f"{np.shape(default)}, got {np.shape(task[name])}: {task[name]!r}"
+                )
         self.task = dict(task)
         self._noise = self._engine.draw_noise(self.np_random)
         self._steps = 0

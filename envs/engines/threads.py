@@ -88,10 +88,11 @@ class ThreadsEngine(Engine):
     def _models_of(self, tasks: Tasks) -> list[Any]:
         """One model per task, the same for all its episodes."""
         models: list[Any] = []
+        scratch = mujoco.MjData(self._definition.model)
         for i in range(self.num_tasks):
             model = copy.copy(self._definition.model)
             self._definition.apply(model, task_at(tasks, i))
-            mujoco.mj_setConst(model, mujoco.MjData(model))  # what follows from masses
+            mujoco.mj_setConst(model, scratch)  # what follows from masses
             models += [model] * self.num_episodes
         return models
 
