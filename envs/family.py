@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 import gymnasium
 import numpy as np
 
-from envs.distributions import Distribution
+from envs.distributions import Choice, Distribution
 
 Task = dict[str, Any]
 """One value per parameter: a number, or a list of numbers; JSON-able."""
@@ -27,7 +27,8 @@ class Definition(Protocol):
     """What a family's pure array functions need to say; `xp` is an array namespace.
 
     All arrays may have any leading axes; none is made inside, and the functions keep to the array
-    API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them.
+    API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them. A
+    definition that can be drawn has `frames_per_second` too.
     """
 
     observation_space: gymnasium.spaces.Box
@@ -91,8 +92,15 @@ class TaskFamily:
         """`n` independent tasks."""
         return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
 
+    @property
+    def finite(self) -> bool:
+        """Whether there are finitely many tasks, so that train and test tasks coincide."""
+        return all(isinstance(dist, Choice) for dist in self.parameters.values())
+
     def split(self, name: SplitName) -> TaskSplit:
         """Tasks for training, for testing, or from outside the training range.
+
+        The streams of train and test are disjoint, but the tasks of a finite family are the same.
 
         Raises:
             ValueError: an unknown split.

@@ -22,6 +22,7 @@ class Locomotion:
     """A body and its goal, as the threads engine steps them."""
 
     engine = "threads"
+    camera = "track"
     changes_model = False
 
     def __init__(self, body: Body, goal: Goal) -> None:
@@ -42,6 +43,11 @@ class Locomotion:
     def model(self) -> Any:
         """The compiled MuJoCo model; of the default task where tasks change it."""
         return self.body.model
+
+    @property
+    def frames_per_second(self) -> int:
+        """Control steps per second."""
+        return round(1 / self.body.dt)
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
@@ -171,7 +177,7 @@ ANT_GOAL = TaskFamily(
     meaning={"goal": "where the torso is to be"},
     horizon=200,
     presets={
-        "promp2018": {"horizon": 100},
+        "promp2018": {"horizon": 200},
         "pearl2019": {"horizon": 200},
         "varibad2020": {"horizon": 200},
     },
@@ -184,7 +190,7 @@ HUMANOID_DIR = TaskFamily(
     parameters={"direction": _ALL_WAYS},
     meaning=_HEADING,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}, "pearl2019": {"horizon": 200}},
+    presets={"promp2018": {"horizon": 200}, "pearl2019": {"horizon": 200}},
 )
 
 _WALKER = RunAtVelocity(control=1e-3, alive=15.0, default=5.0)
@@ -196,7 +202,7 @@ WALKER2D_VEL = TaskFamily(
     parameters={"velocity": Uniform(0.0, 10.0, unit="m/s")},
     meaning=_VELOCITY,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}},
+    presets={"promp2018": {"horizon": 200}},
 )
 
 HOPPER_VEL = TaskFamily(
@@ -215,7 +221,8 @@ SWIMMER_VEL = TaskFamily(
     parameters={"velocity": Uniform(0.1, 0.2, unit="m/s")},
     meaning=_VELOCITY,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}},
+    references=best_constant_speed,
+    presets={"promp2018": {"horizon": 200}},
 )
 
 LOCOMOTION = (

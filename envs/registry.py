@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from envs.acrobot import ACROBOT
 from envs.bandit import BANDITS
 from envs.control import CONTROL
 from envs.family import TaskFamily, unknown
@@ -50,6 +51,7 @@ _BUILT_IN = (
     TABULAR_MDP,
     GRID_NAVI,
     *CONTROL,
+    ACROBOT,
 )
 for _family in _BUILT_IN:
     register_family(_family)

@@ -16,9 +16,9 @@ from typing import Any, Literal
 import tyro
 from display import cores, fail, make_console, resume_command, say
 from rich.console import Console
-from rich.table import Table
 
 try:
+    from list_envs import show_families
     from training import Training, train
 
     import envs
@@ -113,7 +113,7 @@ def prepare(arguments: list[str], console: Console) -> Job:
     default = Options(algorithm=maml_trpo_preset(preset, env))
     options = tyro.cli(Options, args=arguments, default=default)
     if options.list_envs:
-        return lambda: _list_envs(console)
+        return lambda: show_families(console, {options.algo: MAML_TRPO})
     return _prepare_start(options, console)
 
 
@@ -209,19 +209,6 @@ def _say_finished(folder: Path, iterations: int, console: Console) -> int:
     """Nothing is left to do."""
     more = f"{resume_command(folder)} --iterations {2 * iterations}"
     say(console, f"all {iterations} iterations are done; raise --iterations to go on: {more}")
-    return 0
-
-
-def _list_envs(console: Console) -> int:
-    """All families: what varies, horizon, spaces and presets."""
-    table = Table("env", "tasks", "horizon", "observation", "action", "presets")
-    for name in envs.family_names():
-        family = envs.make_family(name)
-        tasks = [f"{k}: {family.meaning[k]}, {d}" for k, d in family.parameters.items()]
-        presets = ", ".join(preset for preset, rows in MAML_TRPO.items() if name in rows)
-        spaces = (str(space.shape) for space in (family.observation_space, family.action_space))
-        table.add_row(name, "\n".join(tasks), str(family.horizon), *spaces, presets)
-    console.print(table)
     return 0
 
 

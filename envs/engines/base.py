@@ -93,5 +93,13 @@ class Engine:
         self._elapsed += 1
         return self._elapsed >= self.horizon
 
+    def picture(self) -> np.ndarray:
+        """`[height, width, 3]` uint8: the first environment.
+
+        Raises:
+            ValueError: this engine draws no pictures.
+        """
+        raise ValueError(f"no pictures of {self.family.name} are drawn by {type(self).__name__}")
+
     def close(self) -> None:
         """Nothing to free."""
