@@ -84,13 +84,16 @@ def _mean(x: Tensor, mask: Tensor) -> Tensor:
 
 def _without_padding(batch: PolicyBatch) -> PolicyBatch:
     """Zeros where the mask is False, so that padding (NaN included) reaches no gradient."""
-    wide = batch.mask.unsqueeze(-1)
-    action_mask = wide if batch.action.dim() > batch.mask.dim() else batch.mask
-    dist: Dist = {name: torch.where(wide, p, 0.0) for name, p in batch.dist.items()}
+    dist: Dist = {name: _masked(p, batch.mask) for name, p in batch.dist.items()}
     return PolicyBatch(
-        obs=torch.where(wide, batch.obs, 0.0),
-        action=torch.where(action_mask, batch.action, 0),
-        advantage=torch.where(batch.mask, batch.advantage, 0.0),
+        obs=_masked(batch.obs, batch.mask),
+        action=_masked(batch.action, batch.mask),
+        advantage=_masked(batch.advantage, batch.mask),
         mask=batch.mask,
         dist=dist,
     )
+
+
+def _masked(x: Tensor, mask: Tensor) -> Tensor:
+    """`x` `[*mask, …]` with zeros where the mask is False."""
+    return torch.where(mask.reshape(*mask.shape, *[1] * (x.dim() - mask.dim())), x, 0)
