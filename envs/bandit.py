@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from envs.distributions import Beta
-from envs.family import Task, TaskFamily
+from envs.family import Task, TaskFamily, Tasks
 
 
 class BernoulliBandit:
@@ -47,15 +47,22 @@ class BernoulliBandit:
         return state, reward, never, {"mean": mean}
 
 
+def known_arms(tasks: Tasks, horizon: int) -> dict[str, np.ndarray]:
+    """Expected returns `[T]` of pulling any arm, and of pulling the best one every time."""
+    means = tasks["means"]
+    return {"random arm": horizon * means.mean(-1), "best arm": horizon * means.max(-1)}
+
+
 def _bandit(arms: int) -> TaskFamily:
     return TaskFamily(
         name=f"bandit-k{arms}",
         env_id=f"metarl/BanditK{arms}-v0",
         definition=BernoulliBandit(arms),
         parameters={"means": Beta(size=arms)},
-        meaning={"means": "probability of each arm to pay 1"},
+        meaning={"means": "probability that an arm pays"},
         horizon=10,
-        presets={"rl2_2016": {}},
+        references=known_arms,
+        presets={"rl2_2016": {"horizon": 10}, "deleu2020": {"horizon": 10}},
     )
 
 

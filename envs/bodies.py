@@ -37,7 +37,6 @@ class Body:
     frame_skip: int
     hidden = 1  # positions of the root that are not observed
     derived: tuple[str, ...] = ()
-    camera = "track"
     position_noise = 0.1
 
     @cached_property

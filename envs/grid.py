@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.distributions import Choice
 from envs.family import Task, TaskFamily
+from envs.pictures import AGENT, GOAL, PALE, Canvas
 
 CELLS = 5
 NEAR_START = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -22,6 +23,7 @@ class GridNavigation:
     """
 
     engine = "arrays"
+    frames_per_second = 4
     observation_space = gymnasium.spaces.Box(0.0, CELLS - 1.0, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(5)
     default_task: Task = {"goal": [4.0, 4.0]}  # noqa: RUF012
@@ -52,6 +54,15 @@ class GridNavigation:
         reward = at_goal - 0.1 * (1.0 - at_goal)
         return state, reward, never, {"at_goal": at_goal}
 
+    def picture(self, state: np.ndarray, task: Task) -> np.ndarray:
+        """The cells, the goal's and the agent."""
+        canvas = Canvas(((CELLS - 1) / 2, (CELLS - 1) / 2), CELLS + 0.4)
+        for cell in product(range(CELLS), repeat=2):
+            canvas.box(cell, 0.94, 0.94, PALE)
+        canvas.box(task["goal"], 0.94, 0.94, GOAL)
+        canvas.disc(state, 0.3, AGENT)
+        return canvas.pixels
+
 
 _GOALS = tuple(
     (float(x), float(y)) for x, y in product(range(CELLS), repeat=2) if (x, y) not in NEAR_START
@@ -62,7 +73,7 @@ GRID_NAVI = TaskFamily(
     env_id="metarl/GridNavi-v0",
     definition=GridNavigation(),
     parameters={"goal": Choice(_GOALS)},
-    meaning={"goal": "cell that pays, never the start or one of its neighbours"},
+    meaning={"goal": "cell that pays, not beside the start"},
     horizon=15,
-    presets={"varibad2020": {}},
+    presets={"varibad2020": {"horizon": 15}},
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from envs.bodies import Ant, Body, HalfCheetah, Hopper, Humanoid, Physics, Swimmer, Walker2d
 from envs.distributions import Choice, InDisk, OnCircle, Uniform
-from envs.family import TaskFamily
+from envs.family import TaskFamily, Tasks
 from envs.goals import Goal, Reach, RunAtVelocity, RunForwardsOrBackwards, RunTowards
 
 
@@ -22,6 +22,7 @@ class Locomotion:
     """A body and its goal, as the threads engine steps them."""
 
     engine = "threads"
+    camera = "track"
     changes_model = False
 
     def __init__(self, body: Body, goal: Goal) -> None:
@@ -44,6 +45,11 @@ class Locomotion:
         return self.body.model
 
     @property
+    def frames_per_second(self) -> int:
+        """Control steps per second."""
+        return round(1 / self.body.dt)
+
+    @property
     def observation_space(self) -> gymnasium.spaces.Box:
         """Unbounded."""
         return gymnasium.spaces.Box(-np.inf, np.inf, (self.body.observation_size,), np.float32)
@@ -59,6 +65,15 @@ class Locomotion:
     ) -> tuple[Any, dict[str, Any]]:
         """The reward `[…]` and the metrics."""
         return self.goal.reward(xp, self.body, before, action, after, task)
+
+
+def best_constant_speed(tasks: Tasks, horizon: int) -> dict[str, np.ndarray]:
+    """−H |v − v*| of the one speed v that is best on average over `tasks`, without any effort.
+
+    No policy that does not adapt does better on a reward of −|v − v*| − effort.
+    """
+    wanted = tasks["velocity"]
+    return {"best constant speed": -horizon * np.abs(wanted - np.median(wanted))}
 
 
 _SLOW = {"velocity": Uniform(0.0, 2.0, unit="m/s")}
@@ -84,6 +99,7 @@ HALF_CHEETAH_VEL = TaskFamily(
     parameters=_SLOW,
     meaning=_VELOCITY,
     horizon=200,
+    references=best_constant_speed,
     presets={
         "finn2017": {"parameters": _SLOW, "horizon": 200},
         "deleu2020": {"parameters": _SLOW, "horizon": 100},
@@ -161,7 +177,7 @@ ANT_GOAL = TaskFamily(
     meaning={"goal": "where the torso is to be"},
     horizon=200,
     presets={
-        "promp2018": {"horizon": 100},
+        "promp2018": {"horizon": 200},
         "pearl2019": {"horizon": 200},
         "varibad2020": {"horizon": 200},
     },
@@ -174,7 +190,7 @@ HUMANOID_DIR = TaskFamily(
     parameters={"direction": _ALL_WAYS},
     meaning=_HEADING,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}, "pearl2019": {"horizon": 200}},
+    presets={"promp2018": {"horizon": 200}, "pearl2019": {"horizon": 200}},
 )
 
 _WALKER = RunAtVelocity(control=1e-3, alive=15.0, default=5.0)
@@ -186,7 +202,7 @@ WALKER2D_VEL = TaskFamily(
     parameters={"velocity": Uniform(0.0, 10.0, unit="m/s")},
     meaning=_VELOCITY,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}},
+    presets={"promp2018": {"horizon": 200}},
 )
 
 HOPPER_VEL = TaskFamily(
@@ -205,7 +221,8 @@ SWIMMER_VEL = TaskFamily(
     parameters={"velocity": Uniform(0.1, 0.2, unit="m/s")},
     meaning=_VELOCITY,
     horizon=200,
-    presets={"promp2018": {"horizon": 100}},
+    references=best_constant_speed,
+    presets={"promp2018": {"horizon": 200}},
 )
 
 LOCOMOTION = (

@@ -10,12 +10,16 @@ import numpy as np
 
 from envs.distributions import OnCircle, Uniform
 from envs.family import Task, TaskFamily
+from envs.pictures import AGENT, GOAL, PALE, Canvas
 
 
 class Point:
     """A point that starts at the origin and moves by its action, up to .1 in each axis."""
 
     engine = "arrays"
+    frames_per_second = 10
+    reach = 1.5  # of the picture, on each side of the origin
+    radius = 0.01
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float32)
 
@@ -35,18 +39,27 @@ class Point:
         """The position `[…, 2]`."""
         return state
 
+    def picture(self, state: np.ndarray, task: Task) -> np.ndarray:
+        """The point, its goal and where it started."""
+        canvas = Canvas((0.0, 0.0), 2 * self.reach)
+        canvas.disc(task["goal"], max(self.radius, 0.02 * self.reach), GOAL)
+        canvas.disc((0.0, 0.0), 0.01 * self.reach, PALE)
+        canvas.disc(state, 0.02 * self.reach, AGENT)
+        return canvas.pixels
+
 
 class PointNavigation(Point):
     """−‖x − g‖₂ per step until |x − g| < .01 in both axes (Finn et al. 2017, arXiv 1703.03400)."""
 
     default_task: Task = {"goal": [0.3, 0.3]}  # noqa: RUF012
+    reach = 0.75
 
     def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
         """Next state, reward, terminated and metrics."""
         state = state + action
         gap = state - task["goal"]
         distance = xp.sqrt(xp.sum(gap * gap, axis=-1))
-        terminated = xp.all(xp.abs(gap) < 0.01, axis=-1)
+        terminated = xp.all(xp.abs(gap) < self.radius, axis=-1)
         return state, -distance, terminated, {"distance": distance}
 
 

@@ -57,22 +57,24 @@ def _factors(body: Body) -> dict[str, Distribution]:
     }
 
 
-def _family(name: str, env_id: str, body: Body, goal: RunForwards) -> TaskFamily:
+def _family(name: str, env_id: str, body: Body, goal: RunForwards, *sources: str) -> TaskFamily:
     return TaskFamily(
         name=name,
         env_id=env_id,
         definition=RandomPhysics(body, goal),
         parameters=_factors(body),
         meaning={
-            "mass": "factor of each body's mass",
-            "inertia": "factors of each body's principal moments",
-            "friction": "factors of each geom's coefficients",
-            "damping": "factor of each degree of freedom's damping",
+            "mass": "its factor, of each body",
+            "inertia": "its three factors, of each body",
+            "friction": "its three factors, of each geom",
+            "damping": "its factor, of each joint",
         },
         horizon=200,
-        presets={"promp2018": {"horizon": 100}, "pearl2019": {"horizon": 200}},
+        presets={source: {"horizon": 200} for source in sources},
     )
 
+
+_SOURCES = ("promp2018", "pearl2019")
 
 HALF_CHEETAH_PARAMS = _family(
     "half-cheetah-params",
@@ -85,12 +87,14 @@ HOPPER_PARAMS = _family(
     "metarl/HopperParams-v0",
     Hopper(),
     RunForwards(control=1e-3, alive=1.0),
+    *_SOURCES,
 )
 WALKER2D_PARAMS = _family(
     "walker2d-params",
     "metarl/Walker2dParams-v0",
     Walker2d(),
     RunForwards(control=1e-3, alive=1.0),
+    *_SOURCES,
 )
 
 PHYSICS = (HALF_CHEETAH_PARAMS, HOPPER_PARAMS, WALKER2D_PARAMS)

@@ -18,10 +18,25 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
     that it is the family's default task. The task is never part of the observation.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
 
-    def __init__(self, family: TaskFamily) -> None:
-        """Args: family: whose task is stepped."""
+    def __init__(self, family: TaskFamily, render_mode: str | None = None) -> None:
+        """Args:
+        family: whose task is stepped.
+        render_mode: "rgb_array", or None where nothing is to be drawn.
+
+        Raises:
+            ValueError: a render mode that the family does not have.
+        """
+        fps = getattr(family.definition, "frames_per_second", None)
+        modes = [] if fps is None else ["rgb_array"]
+        if render_mode is not None and render_mode not in modes:
+            raise ValueError(
+                f"{family.name} has the render modes {modes}, got {render_mode!r}; "
+                "use render_mode=None"
+            )
+        self.metadata = {"render_modes": modes} | ({} if fps is None else {"render_fps": fps})
+        self.render_mode = render_mode
         self.family = family
         self.observation_space = family.observation_space
         self.action_space = family.action_space
@@ -34,7 +49,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
         """Start an episode of the current task, or of `options["task"]`.
 
         Raises:
-            ValueError: a task whose parameters are not the family's.
+            ValueError: a task whose parameters, or their shapes, are not the family's.
         """
         super().reset(seed=seed)
         task = (options or {}).get("task", self.task)
@@ -43,6 +58,12 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
                 f"a task of {self.family.name} has the parameters "
                 f"{sorted(self.family.parameters)}, got {sorted(task)}"
             )
+        for name, default in self.family.definition.default_task.items():
+            if np.shape(task[name]) != np.shape(default):
+                raise ValueError(
+                    f"the task parameter {name!r} of {self.family.name} has the shape "
+                    f"{np.shape(default)}, got {np.shape(task[name])}: {task[name]!r}"
+                )
         self.task = dict(task)
         self._noise = self._engine.draw_noise(self.np_random)
         self._steps = 0
@@ -67,6 +88,10 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
             bool(out.truncated[0, 0]),
             metrics,
         )
+
+    def render(self) -> np.ndarray | None:
+        """A picture `[height, width, 3]` uint8; None without a render mode."""
+        return self._engine.picture() if self.render_mode else None
 
     def close(self) -> None:
         """Free the engine."""

@@ -8,7 +8,7 @@ import gymnasium
 import numpy as np
 
 from envs.distributions import Dirichlet, Distribution, Normal
-from envs.family import Task, TaskFamily
+from envs.family import Task, TaskFamily, Tasks
 
 STATES, ACTIONS = 10, 5
 
@@ -65,6 +65,18 @@ class TabularMdp:
         return state, mean + noise[..., 1], never, {"mean": mean}
 
 
+def value_iteration(tasks: Tasks, horizon: int) -> dict[str, np.ndarray]:
+    """Expected return `[T]` of the best policy of each known MDP, by backward induction.
+
+    V_0 = 0 and V_{n+1}(s) = max_a r(s, a) + Σ_s' p(s' | s, a) V_n(s').
+    """
+    value = np.zeros(tasks["rewards"].shape[:2])
+    for _ in range(horizon):
+        later = np.einsum("tsan,tn->tsa", tasks["transitions"], value)
+        value = (tasks["rewards"] + later).max(-1)
+    return {"value iteration": value[:, 0]}
+
+
 _PARAMETERS: dict[str, Distribution] = {
     "transitions": Dirichlet(STATES, size=(STATES, ACTIONS)),
     "rewards": Normal(1.0, 1.0, size=(STATES, ACTIONS)),
@@ -83,9 +95,10 @@ TABULAR_MDP = TaskFamily(
     definition=TabularMdp(_fixed_task()),
     parameters=_PARAMETERS,
     meaning={
-        "transitions": "probability of each next state, by state and action",
-        "rewards": "mean reward, by state and action",
+        "transitions": "to each state, by state and action",
+        "rewards": "their means, by state and action",
     },
     horizon=10,
-    presets={"rl2_2016": {}},
+    references=value_iteration,
+    presets={"rl2_2016": {"horizon": 10}},
 )

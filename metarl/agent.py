@@ -19,10 +19,10 @@ from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Point
+from metarl.rl.evaluate import Evaluation, summarize
 
 try:
-    from envs import TaskFamily, make_engine, make_family
+    from envs import TaskFamily, family_from_json, make_engine
 except ImportError as error:
     where = envs.__file__ or list(envs.__path__)
     raise ImportError(
@@ -118,7 +118,7 @@ def build(config: RunConfig, *, threads: int, device: str) -> Parts:
     described = config.family
     if missing := {"name", "preset", "horizon"} - set(described):
         raise ValueError(f"{CONFIG}: the family lacks {', '.join(sorted(missing))}")
-    family = make_family(described["name"], described["preset"], described["horizon"])
+    family = family_from_json(described)
     if json.loads(json.dumps(family.to_json())) != json.loads(json.dumps(described)):
         raise ValueError(
             f"the family {family.name!r}, preset {family.preset!r}, is now {family.to_json()}, "
@@ -261,7 +261,7 @@ class Agent:
         seed: int = 0,
         threads: int = 1,
         workers: int = 0,
-    ) -> list[Point]:
+    ) -> Evaluation:
         """The mean return with stochastic actions, as the agent learns each task.
 
         Args:
@@ -283,7 +283,9 @@ class Agent:
         options = EvalOptions(
             self.family.split(split).sample(tasks, seed), tasks, updates, episodes, seed
         )
-        return self.method.points(self.returns(options, threads=threads, workers=workers))
+        returns = self.returns(options, threads=threads, workers=workers)
+        references = self.family.reference_returns(options.tasks)
+        return summarize(self.method.points(returns), references)
 
     def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
         """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from metarl.rl.evaluate import Point
+from metarl.rl.evaluate import Evaluation
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -34,12 +34,17 @@ def fail(message: object) -> int:
     return 2
 
 
-def show_curve(console: Console, curve: list[Point], title: str) -> None:
-    """The mean returns as a table, by updates or by episodes."""
-    table = Table(curve[0]._fields[0], "mean return", "95 % interval", title=title)
-    for count, mean, ci95 in curve:
+def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
+    """Mean returns by updates or by episodes, above what they are to be compared with."""
+    counted = evaluation.curve[0]._fields[0]
+    table = Table(counted, "mean return", "95 % interval", title=title)
+    for count, mean, ci95 in evaluation.curve:
         digits = 3 if ci95 < 0.05 else 1
         table.add_row(str(count), f"{mean:.{digits}f}", f"± {ci95:.{digits}f}")
+    if evaluation.references:
+        table.add_section()
+    for reference in evaluation.references:
+        table.add_row(reference.name, f"{reference.mean:.1f}", f"± {reference.ci95:.1f}")
     console.print(table)
 
 

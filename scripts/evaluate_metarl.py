@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_curve, show_players
+from display import cores, fail, make_console, show_evaluation, show_players
 
 try:
     from metarl.agent import load_agent
@@ -24,7 +24,7 @@ from envs.oracles import oracle_scores
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
-from metarl.rl.evaluate import EpisodePoint, interval
+from metarl.rl.evaluate import EpisodePoint, interval, summarize
 from metarl.rl.rollout import NonFiniteError
 
 
@@ -73,14 +73,15 @@ def evaluate(options: Options) -> dict[str, Any]:
     drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
     chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
     returns = agent.returns(chosen, threads=options.threads, workers=options.workers)
-    curve = agent.method.points(returns)
-    if options.oracles and not isinstance(curve[0], EpisodePoint):
+    references = agent.family.reference_returns(drawn)
+    evaluation = summarize(agent.method.points(returns), references)
+    if options.oracles and not isinstance(evaluation.curve[0], EpisodePoint):
         raise ValueError("--oracles compares whole trials: it needs a run of rl2")
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
     )
     console = make_console()
-    show_curve(console, curve, title)
+    show_evaluation(console, evaluation, title)
     table = {
         "run": str(options.run_dir),
         "env": agent.family.name,
@@ -90,11 +91,11 @@ def evaluate(options: Options) -> dict[str, Any]:
         "updates": options.updates,
         "episodes": options.episodes,
         "seed": options.seed,
-        "curve": [point._asdict() for point in curve],
+        **evaluation.to_json(),
     }
     if options.oracles:
         noise = rng(options.seed, Phase.ORACLE)
-        scores = oracle_scores(agent.family, drawn, len(curve), noise)
+        scores = oracle_scores(agent.family, drawn, len(evaluation.curve), noise)
         totals = {"agent": returns.sum(0), **scores}
         players = {name: interval(total) for name, total in totals.items()}
         show_players(console, players, f"{agent.family.name}: total reward of a trial")

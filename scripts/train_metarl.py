@@ -3,6 +3,7 @@
 python scripts/train_metarl.py --env half-cheetah-vel
 python scripts/train_metarl.py --env point-nav --preset finn2017 --seed 1
 python scripts/train_metarl.py --env bandit-k5 --algo rl2
+python scripts/train_metarl.py --env Pendulum-v1 --vary "g=uniform(6,14)"
 python scripts/train_metarl.py --resume RUN_DIR --iterations 600
 """
 
@@ -17,9 +18,9 @@ from typing import Any, Generic, Literal, TypeVar
 import tyro
 from display import cores, fail, make_console, resume_command, say
 from rich.console import Console
-from rich.table import Table
 
 try:
+    from list_envs import show_families
     from training import Training, train
 
     import envs
@@ -47,7 +48,11 @@ class Options(Generic[AlgorithmConfig]):
     algorithm: tyro.conf.OmitArgPrefixes[AlgorithmConfig]
     """Hyper-parameters; the defaults shown are those of the chosen algo, env and preset."""
     env: str = ENV
-    """Family of tasks; --list-envs shows them all."""
+    """Family of tasks: a name (--list-envs shows them all), your own as my_module:my_family or
+    path/to/file.py:my_family, or with --vary any Gymnasium environment."""
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """What varies in a Gymnasium environment: name=uniform(low,high) or name=choice(a,b,…), where
+    name is an attribute such as g or model.opt.gravity[2]; once per parameter."""
     algo: str = ALGO
     """Meta-learning algorithm: maml-trpo or rl2; each has hyper-parameters of its own."""
     preset: str = PRESET
@@ -113,11 +118,12 @@ def prepare(arguments: list[str], console: Console) -> Job:
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     env, preset = _given(arguments, "--env") or ENV, _given(arguments, "--preset") or PRESET
     algo = _given(arguments, "--algo") or ALGO
-    envs.make_family(env)
+    if _given(arguments, "--vary") is None:
+        envs.load_family(env)
     default = Options(algorithm=preset_config(algo, preset, env))
     options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
     if options.list_envs:
-        return lambda: _list_envs(console)
+        return lambda: show_families(console, {name: m.presets for name, m in METHODS.items()})
     return _prepare_start(options, console)
 
 
@@ -145,7 +151,7 @@ def _refuse_beside_resume(arguments: list[str]) -> None:
 
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
-    family = envs.make_family(options.env, options.preset, options.horizon)
+    family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
     device = resolve_device(options.device)
     nothing = options.compile == "auto" and not get_method(options.algo).compiles
     mode = "off" if nothing else options.compile
@@ -161,7 +167,7 @@ def _prepare_start(options: Options, console: Console) -> Job:
         family=family.to_json(),
         algorithm=options.algorithm,
     )
-    folder = options.run_dir or default_folder(options.algo, options.env, options.seed)
+    folder = options.run_dir or default_folder(options.algo, family.name, options.seed)
     training = Training(config, options.threads, options.workers)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console)
@@ -215,23 +221,6 @@ def _say_finished(folder: Path, iterations: int, console: Console) -> int:
     """Nothing is left to do."""
     more = f"{resume_command(folder)} --iterations {2 * iterations}"
     say(console, f"all {iterations} iterations are done; raise --iterations to go on: {more}")
-    return 0
-
-
-def _list_envs(console: Console) -> int:
-    """All families: what varies, horizon, spaces and presets."""
-    table = Table("env", "tasks", "horizon", "observation", "action", "presets")
-    for name in envs.family_names():
-        family = envs.make_family(name)
-        tasks = [f"{k}: {family.meaning[k]}, {d}" for k, d in family.parameters.items()]
-        presets = "\n".join(
-            f"{algo}: " + ", ".join(p for p, rows in method.presets.items() if name in rows)
-            for algo, method in METHODS.items()
-            if any(name in rows for rows in method.presets.values())
-        )
-        spaces = (str(space.shape) for space in (family.observation_space, family.action_space))
-        table.add_row(name, "\n".join(tasks), str(family.horizon), *spaces, presets)
-    console.print(table)
     return 0
 
 

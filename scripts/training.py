@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self
 
 import torch
-from display import progress_bar, resume_command, say, show_curve
+from display import progress_bar, resume_command, say, show_evaluation
 from rich.console import Console
 
 import envs
@@ -20,7 +20,7 @@ from metarl.experiment.config import to_json
 from metarl.experiment.run import Run
 from metarl.experiment.seeding import Phase, rng, torch_seed
 from metarl.methods.base import State
-from metarl.rl.evaluate import Point, read_point
+from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 
 EVAL_TASKS = 40
@@ -85,8 +85,8 @@ class Training:
         self.env = self.method.make_env(config.algorithm, make)
         state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, state, 0, 0.0)
-        self.curve: list[Point] = []  # the latest evaluation
-        self.evaluated_at = -1  # and the iterations that were complete then
+        self.evaluation: Evaluation | None = None  # the latest one
+        self.evaluated_at = -1  # the iterations that were complete then
 
     @property
     def total(self) -> int:
@@ -114,7 +114,7 @@ class Training:
         )
         evaluation = results.get("evaluation")
         if evaluation and evaluation["iteration"] <= saved.iteration:
-            self.curve = [read_point(point) for point in evaluation["curve"]]
+            self.evaluation = Evaluation.from_json(evaluation)
             self.evaluated_at = evaluation["iteration"]
 
     def save(self, folder: Path) -> None:
@@ -141,7 +141,7 @@ class Training:
         """The adaptation curve on held-out tasks; always the same tasks and noise."""
         done, state = self.position.iteration, self.position.state
         agent = Agent(self.parts, state, done, engine=self.config.engine)
-        self.curve = agent.evaluate(
+        self.evaluation = agent.evaluate(
             split="test",
             tasks=EVAL_TASKS,
             seed=self.config.seed,
@@ -152,16 +152,22 @@ class Training:
 
     def scalars(self, prefix: str) -> Metrics:
         """The latest curve as `<prefix>/return_after_<updates>` or `…/return_episode_<k>`."""
-        return {f"{prefix}/{point.name}": point.mean for point in self.curve}
+        curve = self.evaluation.curve if self.evaluation else []
+        return {f"{prefix}/{point.name}": point.mean for point in curve}
+
+    def show(self, console: Console, title: str) -> None:
+        """Print the latest evaluation."""
+        if self.evaluation:
+            show_evaluation(console, self.evaluation, title)
 
     def results(self, *, finished: bool) -> dict[str, Any]:
         """What results.json holds."""
-        evaluation = {
+        evaluation = self.evaluation and {
             "split": "test",
             "iteration": self.evaluated_at,
             "tasks": EVAL_TASKS,
             **self.method.evaluation,
-            "curve": [point._asdict() for point in self.curve],
+            **self.evaluation.to_json(),
         }
         return {
             "algo": self.config.algo,
@@ -172,7 +178,7 @@ class Training:
             "finished": finished,
             "training_seconds": self.position.seconds,
             "non_finite_updates": self.position.non_finite,
-            "evaluation": evaluation if self.curve else None,
+            "evaluation": evaluation,
         }
 
 
@@ -217,7 +223,7 @@ def _iterate(training: Training, run: Run, console: Console, interrupt: Interrup
                 if config.eval_every and done % config.eval_every == 0:
                     training.evaluate()
                     metrics |= training.scalars("eval")
-                    show_curve(console, training.curve, f"held-out tasks, iteration {done}")
+                    training.show(console, f"held-out tasks, iteration {done}")
                     run.write_results(training.results(finished=False))
             finally:
                 run.log(metrics, done - 1)
@@ -231,7 +237,7 @@ def _conclude(training: Training, run: Run, console: Console) -> None:
     config, done = training.config, training.position.iteration
     if training.evaluated_at != done:
         training.evaluate()
-        show_curve(console, training.curve, f"{EVAL_TASKS} held-out tasks, after {done} iterations")
+        training.show(console, f"{EVAL_TASKS} held-out tasks, after {done} iterations")
     options = to_json(config.algorithm) | {
         "algo": config.algo,
         "env": training.family.name,

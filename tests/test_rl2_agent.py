@@ -84,7 +84,7 @@ def test_evaluation_goes_beyond_the_episodes_of_training(run: Path, tmp_path: Pa
 def test_tasks_are_evaluated_in_parts(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
     """The mean is over all of them."""
     monkeypatch.setattr("metarl.methods.rl2._CHUNK", 3)
-    points = agent.evaluate(tasks=7)
+    points = agent.evaluate(tasks=7).curve
     assert all(isinstance(p, EpisodePoint) and np.isfinite(p.mean) for p in points)
     assert len(points) == 3
 
@@ -92,7 +92,7 @@ def test_tasks_are_evaluated_in_parts(agent: Agent, monkeypatch: pytest.MonkeyPa
 def test_bandits_are_scored_by_the_means_of_the_pulled_arms(tmp_path: Path) -> None:
     """An untrained agent's score has less noise than its coins."""
     train(tmp_path / "run", "--iterations", "1", "--episodes", "1", env="bandit-k5")
-    (point,) = load_agent(tmp_path / "run").evaluate(tasks=400)
+    (point,) = load_agent(tmp_path / "run").evaluate(tasks=400).curve
     # six pulls of arms with means U(0, 1): variance of a mean is 1/12, of a coin 1/4
     assert abs(point.mean - 3.0) < 3 * point.ci95
     assert point.ci95 < 1.96 * np.sqrt(6 / 4 / 400)

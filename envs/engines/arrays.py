@@ -46,6 +46,12 @@ class ArraysEngine(Engine):
         )
         return StepOutput(self._observe(), reward, terminated, self._truncated(), metrics)
 
+    def picture(self) -> np.ndarray:
+        """`[400, 400, 3]` uint8: the first environment, as the family draws it."""
+        task = {name: values[0, 0] for name, values in self._tasks.items()}
+        pixels: np.ndarray = self._definition.picture(self._state[0, 0], task)
+        return pixels
+
     def _observe(self) -> np.ndarray:
         obs: np.ndarray = self._definition.observe(np, self._state).astype(np.float32)
         return obs

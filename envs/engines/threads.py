@@ -13,6 +13,7 @@ from envs.bodies import Physics
 from envs.engines.base import Engine, Noise, StepOutput
 from envs.engines.simulate import Derived, Loops, Rollouts
 from envs.family import TaskFamily, Tasks, task_at
+from envs.pictures import MujocoCamera
 
 
 class ThreadsEngine(Engine):
@@ -56,6 +57,7 @@ class ThreadsEngine(Engine):
         self._state = np.zeros((count, len(self._initial)))
         self._derived: Derived = {}
         self._sizes = model.nq, model.nv
+        self._camera: MujocoCamera | None = None
 
     def _initial_state(self, model: Any) -> np.ndarray:
         spec = self._simulate.spec
@@ -86,10 +88,11 @@ class ThreadsEngine(Engine):
     def _models_of(self, tasks: Tasks) -> list[Any]:
         """One model per task, the same for all its episodes."""
         models: list[Any] = []
+        scratch = mujoco.MjData(self._definition.model)
         for i in range(self.num_tasks):
             model = copy.copy(self._definition.model)
             self._definition.apply(model, task_at(tasks, i))
-            mujoco.mj_setConst(model, mujoco.MjData(model))  # what follows from masses
+            mujoco.mj_setConst(model, scratch)  # what follows from masses
             models += [model] * self.num_episodes
         return models
 
@@ -115,6 +118,15 @@ class ThreadsEngine(Engine):
         obs: np.ndarray = self._definition.observe(np, physics).astype(np.float32)
         return obs
 
+    def picture(self) -> np.ndarray:
+        """`[480, 480, 3]` uint8: the first environment, by the camera that follows it."""
+        if self._camera is None:
+            self._camera = MujocoCamera(self._definition.model, self._definition.camera)
+        return self._camera.shoot(self._state[0], self._simulate.spec)
+
     def close(self) -> None:
-        """End the physics threads."""
+        """End the physics threads, and the camera."""
         self._simulate.close()
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None

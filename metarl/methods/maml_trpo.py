@@ -18,7 +18,7 @@ from metarl.methods.base import EvalOptions, MakeEngine
 from metarl.presets import MAML_TRPO, Overrides
 from metarl.rl.adapted import Adapted
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Point, adaptation_curve, summarize
+from metarl.rl.evaluate import Point, adaptation_curve, curve_points
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
@@ -116,4 +116,4 @@ class MamlTrpoMethod:
 
     def points(self, returns: np.ndarray) -> list[Point]:
         """Mean and interval after every update."""
-        return [*summarize(returns)]
+        return [*curve_points(returns)]

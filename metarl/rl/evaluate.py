@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -47,6 +47,33 @@ def read_point(data: dict[str, Any]) -> Point:
     """The point that `_asdict` wrote; nan was written as None."""
     data = {name: np.nan if value is None else value for name, value in data.items()}
     return EpisodePoint(**data) if "episode" in data else CurvePoint(**data)
+
+
+class Reference(NamedTuple):
+    """Mean return over the same tasks of a policy that needs no training."""
+
+    name: str
+    mean: float
+    ci95: float
+
+
+class Evaluation(NamedTuple):
+    """How well a learner does on some tasks."""
+
+    curve: list[Point]
+    references: list[Reference]
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists of plain numbers."""
+        return {name: [row._asdict() for row in rows] for name, rows in self._asdict().items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        """The inverse of `to_json`; other keys are passed over."""
+        return cls(
+            [read_point(row) for row in data["curve"]],
+            [Reference(**row) for row in data["references"]],
+        )
 
 
 def episode_returns(episodes: Episodes) -> torch.Tensor:
@@ -109,11 +136,21 @@ def trial_returns(trials: Episodes, episodes: int) -> np.ndarray:
     return torch.stack(rows).double().mean(-1).cpu().numpy()
 
 
-def summarize(curve: np.ndarray) -> list[CurvePoint]:
-    """Mean and 95 % interval over tasks of a curve `[K + 1, T]`.
+def summarize(curve: Sequence[Point], references: Mapping[str, np.ndarray]) -> Evaluation:
+    """A curve with the means and 95 % intervals of what it is to be compared with.
 
-    With a single task the interval is not defined: it is reported as nan.
+
+    Args:
+        curve: of the learner.
+        references: `[T]` each, by name.
     """
+    return Evaluation(
+        list(curve), [Reference(name, *interval(row)) for name, row in references.items()]
+    )
+
+
+def curve_points(curve: np.ndarray) -> list[CurvePoint]:
+    """Mean and 95 % interval over tasks of a curve `[K + 1, T]`."""
     return [CurvePoint(k, *interval(row)) for k, row in enumerate(curve)]
 
 

@@ -39,6 +39,14 @@ def test_a_random_bandit_policy_earns_half_a_coin_per_pull() -> None:
         assert reward.sum(0).mean() == pytest.approx(5.0, abs=4 * np.sqrt(10 / 4 / 4000))
 
 
+def test_references_of_a_bandit_are_those_of_known_arms() -> None:
+    """Over ten pulls; a single arm is both the best and a random one."""
+    tasks = {"means": np.array([[0.1, 0.5, 0.9, 0.5, 0.5], [0.2] * 5])}
+    returns = envs.make_family("bandit-k5").reference_returns(tasks)
+    np.testing.assert_allclose(returns["best arm"], [9.0, 2.0])
+    np.testing.assert_allclose(returns["random arm"], [5.0, 2.0])
+
+
 def test_transitions_and_rewards_of_an_mdp_have_the_declared_distributions() -> None:
     """Empirical frequencies of s' and the mean and variance of r, 20,000 samples."""
     task = envs.make_family("tabular-mdp").sample(1, np.random.default_rng(0))
@@ -64,7 +72,7 @@ def test_an_mdp_walks_along_certain_transitions() -> None:
 
 
 def test_the_best_policy_of_random_mdps_earns_what_value_iteration_says() -> None:
-    """Backward induction over ten steps, then its policy in the engine; 4 standard errors."""
+    """Each task's reference, and its policy played in the engine; 4 standard errors."""
     family = envs.make_family("tabular-mdp")
     tasks = family.sample(200, np.random.default_rng(2))
     value, best = np.zeros((200, 10)), []
@@ -72,13 +80,14 @@ def test_the_best_policy_of_random_mdps_earns_what_value_iteration_says() -> Non
         q = tasks["rewards"] + np.einsum("tsan,tn->tsa", tasks["transitions"], value)
         value = q.max(-1)
         best.insert(0, q.argmax(-1))
+    reference = family.reference_returns(tasks)["value iteration"]
     engine = envs.make_engine(family, 200, 50)
     noise = engine.draw_noise(np.random.default_rng(0))
     obs, earned = engine.reset(tasks, noise.reset), np.zeros((200, 50))
     for policy, step_noise in zip(best, noise.step, strict=True):
         out = engine.step(np.take_along_axis(policy, obs.argmax(-1), -1), step_noise)
         obs, earned = out.obs, earned + out.reward
-    regret = (earned - value[:, :1]).ravel()
+    regret = (earned - reference[:, None]).ravel()
     assert abs(regret.mean()) < 4 * regret.std() / np.sqrt(regret.size)
 
 

@@ -14,7 +14,7 @@ from envs.single import FamilyEnv
 
 FAMILIES = [envs.make_family(name) for name in envs.family_names()]
 # their tasks move the agent differently
-CHANGES_WHAT_IS_SEEN = {"tabular-mdp", *(f.name for f in (*CONTROL, *PHYSICS))}
+CHANGES_WHAT_IS_SEEN = {"tabular-mdp", "acrobot", *(f.name for f in (*CONTROL, *PHYSICS))}
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 
 
@@ -54,7 +54,7 @@ def tasks_of(family: TaskFamily, n: int) -> list[dict]:
 def test_both_checkers_accept_it(family: TaskFamily) -> None:
     """Gymnasium's advice on infinite bounds and SB3's on action ranges may warn, nothing else."""
     gymnasium_check(gymnasium.make(family.env_id).unwrapped, skip_render_check=True)
-    sb3_check(gymnasium.make(family.env_id).unwrapped)
+    sb3_check(gymnasium.make(family.env_id).unwrapped, skip_render_check=True)
 
 
 @every_family
@@ -120,6 +120,24 @@ def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None
     engine.close()
 
 
+@pytest.mark.parametrize(
+    "family",
+    [f.with_options(preset) for f in FAMILIES for preset in f.presets],
+    ids=lambda f: f"{f.name}, {f.preset}",
+)
+def test_every_preset_makes_environments(family: TaskFamily) -> None:
+    """Its default task is one of its tasks, and what is seen and paid is finite."""
+    task = family.definition.default_task
+    for name, values in envs.stack_tasks([task]).items():
+        assert family.parameters[name].contains(values).all()
+    env = FamilyEnv(family)
+    seen, rewards = run(env, task)
+    assert seen.shape[1:] == family.observation_space.shape
+    assert np.isfinite(seen).all()
+    assert np.isfinite(rewards).all()
+    env.close()
+
+
 @every_family
 def test_the_horizon_truncates_and_does_not_terminate(family: TaskFamily) -> None:
     """Step H is truncated, step H − 1 is not."""
@@ -142,14 +160,26 @@ def test_training_and_test_tasks_come_from_disjoint_streams(family: TaskFamily) 
     np.testing.assert_array_equal(train, family.split("train").sample(50, 0, 1)[name])
 
 
+@every_family
+def test_only_a_finite_family_meets_its_training_tasks_again(family: TaskFamily) -> None:
+    """`finite` says so: its train and test tasks coincide."""
+    train, test = (family.split(name).sample(200, 0) for name in ("train", "test"))
+    rows = [{str(envs.task_at(tasks, i)) for i in range(200)} for tasks in (train, test)]
+    assert family.finite == (rows[0] == rows[1])
+
+
 def test_tasks_out_of_distribution_lie_outside_the_training_range() -> None:
     """Where there is a range; a finite family says that it has no outside."""
-    for name in ("half-cheetah-vel", "point-nav"):
-        family = envs.make_family(name)
+    names = ("half-cheetah-vel", "point-nav", "point-nav-sparse", "ant-goal", "hopper-params")
+    for family in map(envs.make_family, (*names, *(f.name for f in CONTROL))):
         for key, values in family.split("ood").sample(100, 0).items():
             assert not family.parameters[key].contains(values).any()
     with pytest.raises(ValueError, match="no values out of distribution"):
         envs.make_family("half-cheetah-dir").split("ood").sample(3, 0)
+    with pytest.raises(ValueError, match="whole circle: no values out of distribution"):
+        envs.make_family("ant-dir-2d").split("ood").sample(3, 0)
+    with pytest.raises(ValueError, match="no values out of distribution"):
+        envs.make_family("bandit-k5").split("ood").sample(3, 0)
 
 
 def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
@@ -166,6 +196,9 @@ def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
         envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="threads")
     with pytest.raises(ValueError, match=r"'velocity'.*got None"):
         envs.make_engine(envs.make_family("half-cheetah-vel"), 1, 1).reset({}, None)
+    point = FamilyEnv(envs.make_family("point-nav"))
+    with pytest.raises(ValueError, match=r"'goal' of point-nav has the shape \(2,\), got \(1,\)"):
+        point.reset(options={"task": {"goal": [0.1]}})
     bandit = FamilyEnv(envs.make_family("bandit-k5"))
     bandit.reset()
     for action in (5, -1, 0.5):

@@ -31,3 +31,15 @@ def test_the_sparse_point_is_paid_within_a_fifth_of_the_goal_and_goes_on() -> No
     inside = ~np.isclose(distance, 0.2)  # rounding decides on the edge itself
     np.testing.assert_allclose(rewards[inside], paid[inside], atol=1e-9)
     assert not any(out.terminated.item() for out in outs)
+
+
+def test_the_best_place_is_the_goal() -> None:
+    """Of a grid of moves, the one onto the goal pays most, in both families."""
+    steps = np.linspace(-0.1, 0.1, 5)
+    moves = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2)
+    for name in ("point-nav", "point-nav-sparse"):
+        engine = envs.make_engine(envs.make_family(name), 1, 25)
+        noise = engine.draw_noise(np.random.default_rng(0))
+        engine.reset({"goal": np.array([[0.05, -0.1]])}, noise.reset)
+        paid = engine.step(moves, noise.step[0]).reward[0]
+        np.testing.assert_allclose(moves[0, paid.argmax()], [0.05, -0.1])

@@ -1,13 +1,14 @@
-"""What `scripts/benchmark.py rl2` and `rl2-cheetah` measure."""
+"""RL² on bandits beside torch's GRU alone, and on the half-cheetah beside the machine's limit."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import torch
+from benchmarks.measure import CORES, Row, Size
+from benchmarks.sampling import raw_limit
 
 import envs
 from envs.trial import TrialEngine
@@ -17,20 +18,18 @@ from metarl.experiment.seeding import rng
 from metarl.presets import rl2_preset
 from metarl.rl.trials import Trials, collect_trials
 
-Row = tuple[str, Callable[[], Any], float]  # what, one repetition, units of work in it
 
-
-def bandit_rows(tiny: bool, threads: int) -> list[Row]:
+def rl2_bandit(size: Size) -> list[Row]:
     """Whole iterations on bandit-k5 with 100 pulls and a GRU of 64, beside a bare GRU.
 
     The bare one is torch's own module, forward and backward over inputs of the same size, in the
     same epochs and minibatches on the same threads, with nothing else around it.
     """
-    trials, pulls = (8, 5) if tiny else (2048, 100)
+    trials, pulls = (8, 5) if size.tiny else (2048, 100)
     config = replace(
         rl2_preset("default", "bandit-k5"), tasks=trials, hidden=64, minibatches=4, epochs=4
     )
-    algorithm, env, tasks = _make(config, "bandit-k5", pulls, threads)
+    algorithm, env, tasks = _make(config, "bandit-k5", pulls)
     state, steps = algorithm.init(0), trials * pulls
 
     def iterate() -> None:
@@ -43,10 +42,10 @@ def bandit_rows(tiny: bool, threads: int) -> list[Row]:
     ]
 
 
-def cheetah_rows(tiny: bool, threads: int) -> tuple[list[Row], np.ndarray]:
-    """Sampling and whole iterations on half-cheetah-vel, and the controls that were applied."""
-    config = replace(rl2_preset("varibad2020", "half-cheetah-vel"), tasks=4 if tiny else 400)
-    algorithm, env, tasks = _make(config, "half-cheetah-vel", 5 if tiny else 200, threads)
+def rl2_cheetah(size: Size) -> list[Row]:
+    """The machine's limit on the controls of the same policy, sampling, and whole iterations."""
+    config = replace(rl2_preset("varibad2020", "half-cheetah-vel"), tasks=4 if size.tiny else 400)
+    algorithm, env, tasks = _make(config, "half-cheetah-vel", 5 if size.tiny else 200)
     state, steps = algorithm.init(0), config.tasks * env.horizon
     sample = _sampling(algorithm, env, tasks)
 
@@ -55,21 +54,20 @@ def cheetah_rows(tiny: bool, threads: int) -> tuple[list[Row], np.ndarray]:
 
     controls = algorithm.scaling(sample().action.transpose(0, 1)).clip(-1, 1).astype(np.float64)
     return [
+        raw_limit(controls),
         (f"rl2, sampling of {config.tasks} trials", sample, steps),
         (f"rl2, whole iteration of {steps:,} steps", iterate, steps),
-    ], controls
+    ]
 
 
 def _make(
-    config: Rl2Config, env: str, horizon: int, threads: int
+    config: Rl2Config, env: str, horizon: int
 ) -> tuple[Rl2, TrialEngine, dict[str, np.ndarray]]:
     family = envs.make_family(env, horizon=horizon)
-    trials = TrialEngine(
-        envs.make_engine(family, config.tasks, 1, threads=threads), config.episodes
-    )
+    trials = TrialEngine(envs.make_engine(family, config.tasks, 1, threads=CORES), config.episodes)
     spaces = trials.observation_space, trials.action_space
     tasks = family.split("train").sample(config.tasks, 0)
-    return Rl2(config, *spaces, threads=threads), trials, tasks
+    return Rl2(config, *spaces, threads=CORES), trials, tasks
 
 
 def _sampling(
