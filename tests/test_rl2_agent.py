@@ -185,6 +185,8 @@ def test_updates_are_refused(agent: Agent) -> None:
         (["--cell", "rnn"], "rnn"),
         (["--episodes", "0"], "--episodes must be at least 1, got 0"),
         (["--minibatches", "5"], "--minibatches must be at most --tasks, got 5"),
+        (["--policy", "transformer", "--context", "9"], "a trial of 12 steps is longer"),
+        (["--policy", "mlp"], "mlp"),
         (["--inner-lr", "0.1"], "inner-lr"),
         (["--preset", "finn2017"], "unknown preset 'finn2017'"),
         (["--preset", "varibad2020"], "preset 'varibad2020' has no point-nav"),
@@ -224,3 +226,22 @@ def test_oracles_are_refused_where_there_are_none(
     train_metarl.main(["--env", "bandit-k5", "--run-dir", folder, *maml])
     assert evaluate_metarl.main([folder, "--oracles", "--tasks", "2", "--updates", "0"]) == 2
     assert "it needs a run of rl2" in capsys.readouterr().err
+
+
+def test_a_transformer_is_trained_resumed_and_used(tmp_path: Path) -> None:
+    """Bit for bit, with its cache for a memory, on several environments at different steps."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = ["--policy", "transformer", "--context", "20", "--lr-schedule", "constant"]
+    train(whole, "--iterations", "2", *options)
+    train(parts, "--iterations", "1", *options)
+    assert train_metarl.main(["--resume", str(parts), "--iterations", "2"]) == 0
+    one, other = (
+        load_file(f / "checkpoints" / "000002" / "tensors.safetensors") for f in (whole, parts)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    agent = load_agent(whole)
+    adapted = agent.adapt(point(), episodes=2)
+    both = DummyVecEnv([lambda: adapted.env(point())] * 2)
+    assert np.isfinite(evaluate_policy(adapted, both, n_eval_episodes=3, warn=False)[0])
+    with pytest.raises(ValueError, match="24 steps is longer than the transformer's context of 20"):
+        agent.evaluate(episodes=4, tasks=2)

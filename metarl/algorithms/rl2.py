@@ -22,13 +22,14 @@ from metarl.core.mapping import Workers
 from metarl.core.params import map_params
 from metarl.rl import normalizer
 from metarl.rl.baseline import explained_variance
-from metarl.rl.cells import Memory, make_cell
+from metarl.rl.cells import Cell, Memory, make_cell
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 from metarl.rl.policy import log_prob, sample
 from metarl.rl.ppo import PpoBatch, without_padding
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
 from metarl.rl.returns import normalize_advantages
 from metarl.rl.rollout import Action, ActionScaling
+from metarl.rl.transformer import Transformer
 from metarl.rl.trials import (
     Trials,
     collect_trials,
@@ -67,7 +68,7 @@ class Rl2:
         self.policy = RecurrentPolicy(
             View.of(observation_space, action_space),
             isinstance(action_space, gymnasium.spaces.Discrete),
-            make_cell(config.cell, config.hidden, layer_norm=config.layer_norm),
+            _cell(config),
             Embeddings(*config.embeddings),
             config.head,
             config.activation,
@@ -223,6 +224,13 @@ class Rl2Learner:
     def adapt(self, memory: Memory, episodes: Episodes) -> Memory:
         """The memory: it has learnt already."""
         return memory
+
+
+def _cell(config: Rl2Config) -> Cell:
+    """What remembers."""
+    if config.policy == "transformer":
+        return Transformer(config.hidden, config.layers, config.heads, config.context)
+    return make_cell(config.cell, config.hidden, layer_norm=config.layer_norm)
 
 
 def _standardized(x: Tensor, mask: Tensor) -> Tensor:

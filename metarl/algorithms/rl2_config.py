@@ -17,8 +17,16 @@ class Rl2Config:
     """T, tasks per meta-iteration: one trial each."""
     episodes: int = 2
     """K, episodes of a trial; the memory lasts for all of them."""
+    policy: Literal["recurrent", "transformer"] = "recurrent"
+    """What remembers: a recurrent cell, or a causal transformer over the trial."""
     cell: Literal["gru", "lstm"] = "gru"
-    """What remembers."""
+    """The recurrent cell."""
+    layers: int = 2
+    """Layers of the transformer."""
+    heads: int = 4
+    """Attention heads of the transformer."""
+    context: int = 512
+    """Steps of a trial at most, for the transformer."""
     hidden: int = 128
     """Width of the memory."""
     layer_norm: bool = False
@@ -76,8 +84,11 @@ class Rl2Config:
         Raises:
             ValueError: names the option, its value and what is allowed.
         """
-        for name in ("iterations", "tasks", "episodes", "hidden", "epochs", "minibatches"):
+        counts = ("iterations", "tasks", "episodes", "hidden", "epochs", "minibatches")
+        for name in (*counts, "layers", "heads", "context"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
+        divides = self.policy != "transformer" or self.hidden % self.heads == 0
+        self._require("hidden", divides, f"a multiple of --heads {self.heads}")
         self._require("minibatches", self.minibatches <= self.tasks, "at most --tasks")
         self._require("bptt_steps", self.bptt_steps >= 0, "at least 0")
         for name in ("lr", "initial_std", "min_std", "action_scale", "clip", "max_grad_norm"):
@@ -95,6 +106,7 @@ class Rl2Config:
             "three widths of at least 1 (observation, action, reward), or none",
         )
         for name, allowed in (
+            ("policy", ("recurrent", "transformer")),
             ("cell", ("gru", "lstm")),
             ("activation", ("tanh", "relu")),
             ("lr_schedule", ("constant", "linear")),

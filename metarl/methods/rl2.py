@@ -22,6 +22,7 @@ from metarl.rl.data import BatchedEnv
 from metarl.rl.evaluate import Point, summarize_episodes, trial_returns
 from metarl.rl.one_env import OneEnv
 from metarl.rl.rollout import rollout
+from metarl.rl.transformer import require_context
 
 _CHUNK = 4096  # tasks that are evaluated together
 
@@ -46,7 +47,7 @@ class Rl2Method:
 
     def make_env(self, config: Rl2Config, make: MakeEngine) -> BatchedEnv:
         """One trial of K episodes for each of T tasks."""
-        return TrialEngine(make(config.tasks, 1), config.episodes)
+        return _trials(config, make(config.tasks, 1), config.episodes)
 
     def restore(self, tensors: dict[str, Tensor]) -> Rl2State:
         """The state that a checkpoint holds."""
@@ -76,7 +77,7 @@ class Rl2Method:
             lived, memory = rollout(
                 learner,
                 memory,
-                TrialEngine(OneEnv(env, family.horizon), episodes),
+                _trials(algorithm.config, OneEnv(env, family.horizon), episodes),
                 {},
                 rng(seed, Phase.ADAPT),
                 scaling=algorithm.scaling,
@@ -105,7 +106,7 @@ class Rl2Method:
         for i in range(0, options.num_tasks, _CHUNK):
             tasks = {name: values[i : i + _CHUNK] for name, values in options.tasks.items()}
             count = min(_CHUNK, options.num_tasks - i)
-            env = TrialEngine(make(count, 1), episodes)
+            env = _trials(algorithm.config, make(count, 1), episodes)
             try:
                 trials, _ = rollout(
                     learner,
@@ -128,6 +129,14 @@ class Rl2Method:
 
 def _views(family: TaskFamily) -> gymnasium.spaces.Box:
     return trial_space(family.observation_space, family.action_space)
+
+
+def _trials(config: Rl2Config, env: BatchedEnv, episodes: int) -> TrialEngine:
+    """Trials that the policy can remember."""
+    trials = TrialEngine(env, episodes)
+    if config.policy == "transformer":
+        require_context(config.context, trials.horizon)
+    return trials
 
 
 def _refuse_updates(updates: int | None) -> None:

@@ -28,6 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "embeddings": (4, 4, 4),
         "head": (8,),
     },
+    "transformer": {"policy": "transformer", "heads": 2, "context": 8},
     "separate critic, squared loss": {"separate_critic": True, "value_loss": "squared"},
     "normalised, annealed": {"normalize_observations": True, "lr_schedule": "linear"},
     "truncated, bootstrapped": {"bptt_steps": 3, "bootstrap_at_end": True},
@@ -236,6 +237,8 @@ def test_a_reward_that_is_not_finite_is_named() -> None:
     [
         ({"episodes": 0}, "--episodes must be at least 1, got 0"),
         ({"cell": "rnn"}, "--cell must be gru or lstm, got 'rnn'"),
+        ({"policy": "mlp"}, "--policy must be recurrent or transformer, got 'mlp'"),
+        ({"policy": "transformer", "heads": 3}, "--hidden must be a multiple of --heads 3, got 8"),
         ({"minibatches": 7}, "--minibatches must be at most --tasks, got 7"),
         ({"embeddings": (4, 4)}, "--embeddings must be three widths"),
         ({"lr": float("nan")}, "--lr must be positive and finite, got nan"),
@@ -279,10 +282,18 @@ class CueEnv:
         pass
 
 
-def remembered(iterations: int, tasks: int = 64) -> list[float]:
+def remembered(iterations: int, tasks: int = 64, **options: Any) -> list[float]:
     """The share of the greatest return of every iteration: 6 of 3 episodes of 3 steps."""
     config = Rl2Config(
-        tasks=tasks, episodes=3, hidden=16, lr=1e-2, minibatches=2, entropy_weight=0.003
+        **{
+            "tasks": tasks,
+            "episodes": 3,
+            "hidden": 16,
+            "lr": 1e-2,
+            "minibatches": 2,
+            "entropy_weight": 0.003,
+            **options,
+        }
     )
     trial = TrialEngine(CueEnv(tasks), 3)
     algo = Rl2(config, trial.observation_space, trial.action_space)
@@ -300,6 +311,16 @@ def test_a_cue_of_the_first_episode_begins_to_be_used_in_the_later_ones() -> Non
 
 
 @pytest.mark.slow
-def test_a_cue_of_the_first_episode_is_remembered_to_the_end() -> None:
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cell": "lstm"},
+        {"layer_norm": True},
+        {"policy": "transformer", "heads": 2, "context": 9, "lr": 3e-3},
+    ],
+    ids=["gru", "lstm", "layer norm", "transformer"],
+)
+def test_a_cue_of_the_first_episode_is_remembered_to_the_end(options: dict[str, Any]) -> None:
     """At least 95 % of the greatest return."""
-    assert np.mean(remembered(100)[-10:]) >= 0.95
+    assert np.mean(remembered(100, **options)[-10:]) >= 0.95

@@ -7,9 +7,16 @@ import torch
 
 from metarl.rl.cells import Gru, Lstm, make_cell
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
+from metarl.rl.transformer import Transformer
 
 VIEW = View(3, 2)
-CELLS = [Gru(8), Gru(8, layer_norm=True), Lstm(8), Lstm(8, layer_norm=True)]
+CELLS = [
+    Gru(8),
+    Gru(8, layer_norm=True),
+    Lstm(8),
+    Lstm(8, layer_norm=True),
+    Transformer(8, layers=2, heads=2, context=9),
+]
 POLICIES = {
     "plain": {},
     "embeddings": {"embeddings": Embeddings(5, 4, 3), "head": (6,)},
@@ -144,3 +151,26 @@ def test_a_view_has_an_observation_an_action_a_reward_and_a_flag() -> None:
         View.of(box(-1, 1, (3,)), discrete(4))
     with pytest.raises(ValueError, match="--cell must be gru or lstm, got 'rnn'"):
         make_cell("rnn", 8, layer_norm=False)
+
+
+def test_a_trial_beyond_the_context_is_refused() -> None:
+    """At once or step by step; the message says what it needs."""
+    net = policy(Transformer(8, layers=1, heads=2, context=6))
+    params, x = parameters(net), views()
+    with pytest.raises(ValueError, match="7 steps is longer .* of 6: train with --context 7"):
+        net.unroll(params, x, net.start(4, x.device))
+    memory = net.unroll(params, x[:6], net.start(4, x.device)).memory
+    with pytest.raises(ValueError, match="7 steps is longer"):
+        net.step(params, x[6], memory)
+
+
+def test_trials_of_a_transformer_may_be_at_different_steps() -> None:
+    """As when one of several environments starts again."""
+    net = policy(Transformer(8, layers=2, heads=2, context=9))
+    params, x = parameters(net), views()
+    long = net.unroll(params, x[:4], net.start(4, x.device)).memory
+    short = net.unroll(params, x[:2], net.start(4, x.device)).memory
+    mixed = tuple(torch.cat([a[:1], b[1:]]) for a, b in zip(long, short, strict=True))
+    value = net.step(params, x[4], mixed).value
+    torch.testing.assert_close(value[:1], net.step(params, x[4], long).value[:1])
+    torch.testing.assert_close(value[1:], net.step(params, x[4], short).value[1:])
