@@ -23,6 +23,7 @@ try:
     from training import Training, train
 
     import envs
+    from envs.contract import stale_advice
     from metarl.agent import RunConfig, read_run_config, resolve_device
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
@@ -111,7 +112,7 @@ def prepare(arguments: list[str], console: Console) -> Job:
         _refuse_beside_resume(arguments)
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     env, preset = _given(arguments, "--env") or ENV, _given(arguments, "--preset") or PRESET
-    if _given(arguments, "--vary") is None:
+    if ":" not in env and _given(arguments, "--vary") is None:
         envs.load_family(env)
     default = Options(algorithm=maml_trpo_preset(preset, env))
     options = tyro.cli(Options, args=arguments, default=default)
@@ -145,6 +146,8 @@ def _refuse_beside_resume(arguments: list[str]) -> None:
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
+    if options.vary and (advice := stale_advice(family)):
+        say(Console(stderr=True), f"warning: {advice}, or vary what is derived as well")
     config = RunConfig(
         algo=options.algo,
         preset=options.preset,
@@ -215,7 +218,11 @@ def _list_envs(console: Console) -> int:
     """All families: what varies, horizon, spaces and presets."""
     table = Table("env", "tasks", "horizon", "observation", "action", "presets")
     for name in envs.family_names():
-        family = envs.make_family(name)
+        try:
+            family = envs.make_family(name)
+        except ValueError as error:  # of an installed package, which must not hide the others
+            table.add_row(name, str(error))
+            continue
         tasks = [f"{k}: {family.meaning.get(k, '')}, {d}" for k, d in family.parameters.items()]
         presets = ", ".join(preset for preset, rows in MAML_TRPO.items() if name in rows)
         spaces = (str(space.shape) for space in (family.observation_space, family.action_space))
