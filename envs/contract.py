@@ -21,7 +21,7 @@ from envs.derived import stale_attributes
 from envs.dialects import get_attribute
 from envs.family import Task, TaskFamily, task_at
 
-TASKS, STEPS = 8, 30
+TASKS, STEPS, PROBES = 8, 30, 20
 Env = gymnasium.Env[Any, Any]
 
 
@@ -66,14 +66,16 @@ def _tasks(family: TaskFamily) -> list[Task]:
     return [task_at(drawn, i) for i in range(TASKS)]
 
 
-def _run(env: Env, family: TaskFamily, seed: int, task: Task | None) -> Trajectory:
-    """An episode of up to `STEPS` steps with actions that are always the same."""
+def _run(env: Env, family: TaskFamily, seed: int, task: Task | None, hold: int = 0) -> Trajectory:
+    """An episode of up to `STEPS` steps; a seed has its actions, or one action to hold."""
     space = copy.deepcopy(family.action_space)
-    space.seed(0)
+    space.seed(hold)
+    held = space.sample()
     obs, _ = env.reset(seed=seed, options={"task": task}) if task else env.reset(seed=seed)
     seen, rewards = [obs], []
     for _ in range(min(STEPS, family.horizon)):
-        obs, reward, terminated, truncated, _ = env.step(space.sample())
+        action = held if hold else space.sample()
+        obs, reward, terminated, truncated, _ = env.step(action)
         seen.append(obs)
         rewards.append(reward)
         if terminated or truncated:
@@ -81,12 +83,12 @@ def _run(env: Env, family: TaskFamily, seed: int, task: Task | None) -> Trajecto
     return Trajectory(np.stack(seen), np.array(rewards))
 
 
-def _runs(family: TaskFamily, tasks: list[Task], seed: int = 0) -> list[Trajectory]:
+def _runs(family: TaskFamily, tasks: list[Task], seed: int = 0, hold: int = 0) -> list[Trajectory]:
     """One episode of each task with the same seed and actions, each in a new environment."""
     runs = []
     for task in tasks:
         env = family.make()
-        runs.append(_run(env, family, seed, task))
+        runs.append(_run(env, family, seed, task, hold))
         env.close()
     return runs
 
@@ -178,9 +180,10 @@ def _resets_leave_nothing(family: TaskFamily) -> str:
 
 def _task_matters(family: TaskFamily) -> str:
     tasks = _tasks(family)
-    runs = _runs(family, tasks)
-    if any(not runs[0].equals(run) for run in runs[1:]):
-        return ""
+    for hold in range(PROBES):  # a sparse reward may need an action that goes somewhere
+        runs = _runs(family, tasks, hold=hold)
+        if any(not runs[0].equals(run) for run in runs[1:]):
+            return ""
     return (
         f"{TASKS} tasks gave the same episode: the task reaches nothing, or reset overwrites it; "
         "give an apply(env, task) function that sets what matters"

@@ -16,6 +16,7 @@ import gymnasium
 import numpy as np
 
 from envs.dialects import WAYS, Way, find_way, set_attribute
+from envs.distributions import LogUniform, Uniform
 from envs.spaces import flat_observations, plain_actions
 
 if TYPE_CHECKING:  # families make these definitions
@@ -250,9 +251,10 @@ def check_task(family: TaskFamily, task: Task) -> None:
         values = np.asarray(value, dtype=np.float64)
         if not np.isfinite(values).all():
             raise ValueError(f"{name} of {family.name} must be finite, got {value}")
-        low = getattr(family.parameters.get(name), "low", None)
-        if low is not None and low > 0 and (values <= 0).any():
+        declared = family.parameters.get(name)
+        positive = isinstance(declared, Uniform | LogUniform) and declared.low > 0
+        if positive and (values <= 0).any():
             raise ValueError(
-                f"{name} of {family.name} must be positive, as all of its range "
-                f"{family.parameters[name]} is; got {value}"
+                f"{name} of {family.name} must be positive, as all of its range ({declared}) is; "
+                f"got {value}"
             )

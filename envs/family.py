@@ -7,7 +7,7 @@ dictionary with arrays that have a leading axis. An environment never draws its 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -15,7 +15,7 @@ import gymnasium
 import numpy as np
 
 from envs.custom import Apply, CustomDefinition, Source
-from envs.distributions import Distribution
+from envs.distributions import Choice, Distribution
 
 Task = dict[str, Any]
 """One value per parameter: a number, or a list of numbers; JSON-able."""
@@ -27,16 +27,22 @@ SplitName = Literal["train", "test", "ood"]
 class Definition(Protocol):
     """What a family's pure array functions need to say; `xp` is an array namespace.
 
-    All arrays may have any leading axes; none is made inside (numpy, torch and strict
-    array-API namespaces all run them). A state is a dictionary of arrays.
+    All arrays may have any leading axes; none is made inside, and the functions keep to the array
+    API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them. A
+    definition that can be drawn has `frames_per_second` too.
     """
 
     observation_space: gymnasium.spaces.Box
     action_space: gymnasium.Space[Any]
     default_task: Task
+    """What a plain `reset()` takes."""
     engine: str
     """Which engine steps it: "threads" (MuJoCo), "arrays", or "vector" for a definition that has
     no array functions, but `make(family)`, which makes one Gymnasium environment."""
+
+
+References = Callable[[Tasks, int], dict[str, np.ndarray]]
+"""`(tasks, horizon) -> {name: returns [T]}`: what policies reach that need no training."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class TaskFamily:
     horizon: int = 0
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset: str = "default"
+    references: References | None = None
     env: Source | None = None
     apply: Apply = "auto"  # how a task reaches `env`
     timeout: float = 120.0  # seconds that one call of one environment may take in a worker process
@@ -117,8 +124,16 @@ class TaskFamily:
             return tasks
         return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
 
+    @property
+    def finite(self) -> bool:
+        """Whether there are finitely many tasks, so that train and test tasks coincide."""
+        kinds = self.parameters.values()
+        return bool(kinds) and all(isinstance(dist, Choice) for dist in kinds)
+
     def split(self, name: SplitName) -> TaskSplit:
         """Tasks for training, for testing, or from outside the training range.
+
+        The streams of train and test are disjoint, but the tasks of a finite family are the same.
 
         Raises:
             ValueError: an unknown split.
@@ -126,6 +141,10 @@ class TaskFamily:
         if name not in ("train", "test", "ood"):
             raise ValueError(unknown("split", name, ["train", "test", "ood"], self.name))
         return TaskSplit(self, name)
+
+    def reference_returns(self, tasks: Tasks) -> dict[str, np.ndarray]:
+        """Returns `[T]` on `tasks` to compare with, by name; empty where none is known."""
+        return {} if self.references is None else self.references(tasks, self.horizon)
 
     def make(self) -> gymnasium.Env[Any, Any]:
         """One environment; `reset(options={"task": {…}})` sets its task, which then stays."""

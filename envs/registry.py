@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from importlib.metadata import EntryPoint, entry_points
 
+from envs.acrobot import ACROBOT
+from envs.bandit import BANDITS
+from envs.control import CONTROL
 from envs.family import TaskFamily, unknown
-from envs.locomotion import HALF_CHEETAH_DIR, HALF_CHEETAH_VEL
-from envs.navigation import POINT_NAV
+from envs.grid import GRID_NAVI
+from envs.locomotion import LOCOMOTION
+from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
+from envs.physics import PHYSICS
+from envs.tabular import TABULAR_MDP
 
 GROUP = "metarl.families"
 """Entry points of this group in an installed package are families, under their names."""
@@ -61,6 +67,16 @@ def _loaded(entry: EntryPoint) -> TaskFamily:
     return replace(family, name=entry.name)
 
 
-BUILT_IN = (HALF_CHEETAH_VEL, HALF_CHEETAH_DIR, POINT_NAV)
+BUILT_IN = (
+    *LOCOMOTION,
+    *PHYSICS,
+    POINT_NAV,
+    POINT_NAV_SPARSE,
+    *BANDITS,
+    TABULAR_MDP,
+    GRID_NAVI,
+    *CONTROL,
+    ACROBOT,
+)
 for _family in BUILT_IN:
     register_family(_family)

@@ -11,17 +11,32 @@ from envs.engines import make_engine
 from envs.family import Task, TaskFamily, stack_tasks
 
 
-class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
+class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
     """A plain Gymnasium environment of one task, stepped by the family's own engine.
 
     `reset(options={"task": {…}})` sets the task, which stays until another one is set; before
     that it is the family's default task. The task is never part of the observation.
     """
 
-    metadata = {"render_modes": []}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
 
-    def __init__(self, family: TaskFamily) -> None:
-        """Args: family: whose task is stepped."""
+    def __init__(self, family: TaskFamily, render_mode: str | None = None) -> None:
+        """Args:
+        family: whose task is stepped.
+        render_mode: "rgb_array", or None where nothing is to be drawn.
+
+        Raises:
+            ValueError: a render mode that the family does not have.
+        """
+        fps = getattr(family.definition, "frames_per_second", None)
+        modes = [] if fps is None else ["rgb_array"]
+        if render_mode is not None and render_mode not in modes:
+            raise ValueError(
+                f"{family.name} has the render modes {modes}, got {render_mode!r}; "
+                "use render_mode=None"
+            )
+        self.metadata = {"render_modes": modes} | ({} if fps is None else {"render_fps": fps})
+        self.render_mode = render_mode
         self.family = family
         self.observation_space = family.observation_space
         self.action_space = family.action_space
@@ -34,7 +49,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         """Start an episode of the current task, or of `options["task"]`.
 
         Raises:
-            ValueError: a task whose parameters are not the family's.
+            ValueError: a task whose parameters, or their shapes, are not the family's.
         """
         super().reset(seed=seed)
         task = (options or {}).get("task", self.task)
@@ -43,14 +58,24 @@ class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
                 f"a task of {self.family.name} has the parameters "
                 f"{sorted(self.family.parameters)}, got {sorted(task)}"
             )
+        for name, default in self.family.definition.default_task.items():
+            if np.shape(task[name]) != np.shape(default):
+                raise ValueError(
+                    f"the task parameter {name!r} of {self.family.name} has the shape "
+                    f"{np.shape(default)}, got {np.shape(task[name])}: {task[name]!r}"
+                )
         self.task = dict(task)
         self._noise = self._engine.draw_noise(self.np_random)
         self._steps = 0
         obs = self._engine.reset(stack_tasks([self.task]), self._noise.reset)
         return obs[0, 0], {}
 
-    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; the reward is of the action after clipping to the action space."""
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step; the reward is of the action after clipping to a `Box` action space.
+
+        Raises:
+            ValueError: a discrete action that the space does not hold.
+        """
         # the noise of an episode covers its horizon; stepping beyond it is the user's mistake
         noise = self._noise.step[min(self._steps, self.family.horizon - 1)]
         self._steps += 1
@@ -63,6 +88,10 @@ class FamilyEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             bool(out.truncated[0, 0]),
             metrics,
         )
+
+    def render(self) -> np.ndarray | None:
+        """A picture `[height, width, 3]` uint8; None without a render mode."""
+        return self._engine.picture() if self.render_mode else None
 
     def close(self) -> None:
         """Free the engine."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import shutil
+import sysconfig
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -19,7 +21,7 @@ from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.rl.adapted import Adapted
-from metarl.rl.evaluate import CurvePoint, adaptation_curve, summarize
+from metarl.rl.evaluate import Evaluation, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
@@ -47,6 +49,8 @@ class RunConfig:
     """What steps the environments."""
     device: Literal["cpu", "cuda"]
     """Where the policy lives."""
+    compiled: bool
+    """Whether the Fisher product is compiled, which changes its rounding."""
     eval_every: int
     """Iterations between evaluations; 0 is at the end only."""
     checkpoint_every: int
@@ -67,6 +71,10 @@ class RunConfig:
             if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")
                 raise ValueError(f"{option} must be at least {least}, got {getattr(self, name)}")
+
+
+WORTH_COMPILING = 20
+"""Iterations from which on compiling saves more time than it takes."""
 
 
 class Parts(NamedTuple):
@@ -119,6 +127,7 @@ def build(config: RunConfig, *, threads: int, device: str) -> Parts:
         family.action_space,
         device=resolve_device(device),
         threads=threads,
+        compiled=config.compiled,
     )
     return Parts(family, algorithm)
 
@@ -136,6 +145,24 @@ def resolve_device(device: str) -> Literal["cpu", "cuda"]:
     return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def resolve_compile(mode: str, device: str, iterations: int) -> bool:
+    """Whether `auto`, `on` or `off` means to compile: a run that is long enough to gain by it.
+
+    Compiling takes some seconds once and makes the Fisher product 1.7 times as fast.
+
+    Raises:
+        ValueError: `on` where compiling is not possible.
+    """
+    headers = Path(sysconfig.get_path("include")) / "Python.h"
+    possible = device == "cpu" and shutil.which("g++") is not None and headers.exists()
+    if mode == "on" and not possible:
+        raise ValueError(
+            "--compile on needs the device cpu, g++ and Python's headers (Debian: g++ and "
+            "python3-dev); use --compile off"
+        )
+    return mode == "on" or (mode == "auto" and possible and iterations >= WORTH_COMPILING)
+
+
 def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") -> Agent:
     """The agent of a run's newest checkpoint that verifies.
 
@@ -150,7 +177,7 @@ def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") ->
     """
     folder = Path(run_dir)
     config = read_run_config(folder)
-    parts = build(config, threads=threads, device=device)
+    parts = build(replace(config, compiled=False), threads=threads, device=device)
     saved = checkpoint.load_latest(folder)
     tensors = {name: t.to(parts.algorithm.device) for name, t in saved.tensors.items()}
     state = MetaState.from_tensors(tensors)
@@ -241,7 +268,7 @@ class Agent:
         seed: int = 0,
         threads: int = 1,
         workers: int = 0,
-    ) -> list[CurvePoint]:
+    ) -> Evaluation:
         """The adaptation curve with stochastic actions: mean return after 0 … `updates` updates.
 
         Args:
@@ -277,7 +304,7 @@ class Agent:
             )
         finally:
             env.close()
-        return summarize(curve)
+        return summarize(curve, self.family.reference_returns(drawn))
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse what is not one environment of the family."""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from metarl.rl.evaluate import CurvePoint
+from metarl.rl.evaluate import Evaluation
 
 Report = Callable[[int, dict[str, float]], None]
 
@@ -34,11 +34,15 @@ def fail(message: object) -> int:
     return 2
 
 
-def show_curve(console: Console, curve: list[CurvePoint], title: str) -> None:
-    """The adaptation curve as a table."""
+def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
+    """The adaptation curve as a table, above what it is to be compared with."""
     table = Table("updates", "mean return", "95 % interval", title=title)
-    for point in curve:
+    for point in evaluation.curve:
         table.add_row(str(point.updates), f"{point.mean:.1f}", f"± {point.ci95:.1f}")
+    if evaluation.references:
+        table.add_section()
+    for reference in evaluation.references:
+        table.add_row(reference.name, f"{reference.mean:.1f}", f"± {reference.ci95:.1f}")
     console.print(table)
 
 

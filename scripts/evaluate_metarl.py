@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_curve
+from display import cores, fail, make_console, show_evaluation
 
 try:
     from metarl.agent import load_agent
@@ -60,7 +60,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
     agent = load_agent(options.run_dir, threads=options.threads)
-    curve = agent.evaluate(
+    evaluation = agent.evaluate(
         split=options.split,
         tasks=options.tasks,
         updates=options.updates,
@@ -72,7 +72,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
     )
-    show_curve(make_console(), curve, title)
+    show_evaluation(make_console(), evaluation, title)
     return {
         "run": str(options.run_dir),
         "env": agent.family.name,
@@ -81,7 +81,7 @@ def evaluate(options: Options) -> dict[str, Any]:
         "tasks": options.tasks,
         "episodes_per_update": options.episodes,
         "seed": options.seed,
-        "curve": [point._asdict() for point in curve],
+        **evaluation.to_json(),
     }
 
 

@@ -17,14 +17,14 @@ from typing import Any, Literal
 import tyro
 from display import cores, fail, make_console, resume_command, say
 from rich.console import Console
-from rich.table import Table
 
 try:
+    from list_envs import show_families
     from training import Training, train
 
     import envs
     from envs.contract import stale_advice
-    from metarl.agent import RunConfig, read_run_config, resolve_device
+    from metarl.agent import RunConfig, read_run_config, resolve_compile, resolve_device
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -68,6 +68,9 @@ class Options:
     any Gymnasium environment (vector)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the policy lives; auto takes a GPU where there is one."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the Fisher product; auto does in runs of at least 20 iterations on a CPU with a C++
+    compiler."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
     workers: int = 0
@@ -117,7 +120,7 @@ def prepare(arguments: list[str], console: Console) -> Job:
     default = Options(algorithm=maml_trpo_preset(preset, env))
     options = tyro.cli(Options, args=arguments, default=default)
     if options.list_envs:
-        return lambda: _list_envs(console)
+        return lambda: show_families(console, {options.algo: MAML_TRPO})
     return _prepare_start(options, console)
 
 
@@ -148,12 +151,14 @@ def _prepare_start(options: Options, console: Console) -> Job:
     family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
     if options.vary and (advice := stale_advice(family)):
         say(Console(stderr=True), f"warning: {advice}, or vary what is derived as well")
+    device = resolve_device(options.device)
     config = RunConfig(
         algo=options.algo,
         preset=options.preset,
         seed=options.seed,
         engine=options.engine,
-        device=resolve_device(options.device),
+        device=device,
+        compiled=resolve_compile(options.compile, device, options.algorithm.iterations),
         eval_every=options.eval_every,
         checkpoint_every=options.checkpoint_every,
         family=family.to_json(),
@@ -195,13 +200,15 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
 def _train(training: Training, run: Run, console: Console) -> int:
     """Say what is about to happen, and do it."""
     config, family = training.config, training.family
+    compiled = "compiled, " if config.compiled else ""
     processes = f", worker processes: {training.workers}" if training.workers else ""
     say(
         console,
         f"{config.algo} on {family.name}, preset {config.preset}, seed {config.seed}: iterations "
         f"{training.position.iteration} to {training.total}, {config.algorithm.tasks} tasks × "
         f"{config.algorithm.episodes} episodes × {family.horizon} steps; {config.device}, "
-        f"worker threads: {training.threads}, each with one torch thread{processes}; {run.folder}",
+        f"{compiled}worker threads: {training.threads}, each with one torch thread{processes}; "
+        f"{run.folder}",
     )
     with run:
         return train(training, run, console)
@@ -211,23 +218,6 @@ def _say_finished(folder: Path, iterations: int, console: Console) -> int:
     """Nothing is left to do."""
     more = f"{resume_command(folder)} --iterations {2 * iterations}"
     say(console, f"all {iterations} iterations are done; raise --iterations to go on: {more}")
-    return 0
-
-
-def _list_envs(console: Console) -> int:
-    """All families: what varies, horizon, spaces and presets."""
-    table = Table("env", "tasks", "horizon", "observation", "action", "presets")
-    for name in envs.family_names():
-        try:
-            family = envs.make_family(name)
-        except ValueError as error:  # of an installed package, which must not hide the others
-            table.add_row(name, str(error))
-            continue
-        tasks = [f"{k}: {family.meaning.get(k, '')}, {d}" for k, d in family.parameters.items()]
-        presets = ", ".join(preset for preset, rows in MAML_TRPO.items() if name in rows)
-        spaces = (str(space.shape) for space in (family.observation_space, family.action_space))
-        table.add_row(name, "\n".join(tasks), str(family.horizon), *spaces, presets)
-    console.print(table)
     return 0
 
 

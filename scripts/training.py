@@ -10,7 +10,7 @@ from types import FrameType, TracebackType
 from typing import Any, NamedTuple, Self
 
 import torch
-from display import progress_bar, resume_command, say, show_curve
+from display import progress_bar, resume_command, say, show_evaluation
 from rich.console import Console
 
 import envs
@@ -20,7 +20,7 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.run import Run
 from metarl.experiment.seeding import Phase, rng, torch_seed
-from metarl.rl.evaluate import CurvePoint
+from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 
 EVAL_TASKS, EVAL_EPISODES, EVAL_UPDATES = 40, 20, 3
@@ -92,8 +92,8 @@ class Training:
         )
         theta = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, theta, 0, 0.0)
-        self.curve: list[CurvePoint] = []  # the latest evaluation
-        self.evaluated_at = -1  # and the iterations that were complete then
+        self.evaluation: Evaluation | None = None  # the latest one
+        self.evaluated_at = -1  # the iterations that were complete then
 
     @property
     def total(self) -> int:
@@ -121,7 +121,7 @@ class Training:
         )
         evaluation = results.get("evaluation")
         if evaluation and evaluation["iteration"] <= saved.iteration:
-            self.curve = [CurvePoint(**point) for point in evaluation["curve"]]
+            self.evaluation = Evaluation.from_json(evaluation)
             self.evaluated_at = evaluation["iteration"]
 
     def save(self, folder: Path) -> None:
@@ -148,7 +148,7 @@ class Training:
         """The adaptation curve on held-out tasks; always the same tasks and noise."""
         done, state = self.position.iteration, self.position.state
         agent = Agent(self.parts, state, done, engine=self.config.engine)
-        self.curve = agent.evaluate(
+        self.evaluation = agent.evaluate(
             split="test",
             tasks=EVAL_TASKS,
             updates=EVAL_UPDATES,
@@ -161,16 +161,22 @@ class Training:
 
     def scalars(self, prefix: str) -> Metrics:
         """The latest curve as `<prefix>/return_after_<updates>`."""
-        return {f"{prefix}/return_after_{point.updates}": point.mean for point in self.curve}
+        curve = self.evaluation.curve if self.evaluation else []
+        return {f"{prefix}/return_after_{point.updates}": point.mean for point in curve}
+
+    def show(self, console: Console, title: str) -> None:
+        """Print the latest evaluation."""
+        if self.evaluation:
+            show_evaluation(console, self.evaluation, title)
 
     def results(self, *, finished: bool) -> dict[str, Any]:
         """What results.json holds."""
-        evaluation = {
+        evaluation = self.evaluation and {
             "split": "test",
             "iteration": self.evaluated_at,
             "tasks": EVAL_TASKS,
             "episodes_per_update": EVAL_EPISODES,
-            "curve": [point._asdict() for point in self.curve],
+            **self.evaluation.to_json(),
         }
         return {
             "algo": self.config.algo,
@@ -181,7 +187,7 @@ class Training:
             "finished": finished,
             "training_seconds": self.position.seconds,
             "non_finite_updates": self.position.non_finite,
-            "evaluation": evaluation if self.curve else None,
+            "evaluation": evaluation,
         }
 
 
@@ -226,7 +232,7 @@ def _iterate(training: Training, run: Run, console: Console, interrupt: Interrup
                 if config.eval_every and done % config.eval_every == 0:
                     training.evaluate()
                     metrics |= training.scalars("eval")
-                    show_curve(console, training.curve, f"held-out tasks, iteration {done}")
+                    training.show(console, f"held-out tasks, iteration {done}")
                     run.write_results(training.results(finished=False))
             finally:
                 run.log(metrics, done - 1)
@@ -241,7 +247,7 @@ def _conclude(training: Training, run: Run, console: Console) -> None:
     if training.evaluated_at != done:
         training.evaluate()
         title = f"{EVAL_TASKS} held-out tasks, {EVAL_EPISODES} episodes per update"
-        show_curve(console, training.curve, title)
+        training.show(console, title)
     options = to_json(config.algorithm) | {
         "algo": config.algo,
         "env": training.family.name,

@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
 from metarl import load_agent
-from metarl.agent import Agent, Parts
+from metarl.agent import Agent, Parts, resolve_compile
 from scripts import train_metarl
 
 GOAL = {"goal": [0.2, -0.1]}
@@ -136,3 +136,20 @@ def test_cuda_without_cuda_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ValueError, match="finds no CUDA device"):
         load_agent(tmp_path / "run", device="cuda")
+
+
+def test_compiling_pays_in_long_runs_on_a_cpu_with_a_compiler(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """auto; on is refused where it is not possible, and off is always off."""
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    assert not resolve_compile("auto", "cpu", 500)
+    assert not resolve_compile("off", "cpu", 500)
+    with pytest.raises(ValueError, match=r"needs the device cpu, g\+\+ .*; use --compile off"):
+        resolve_compile("on", "cpu", 500)
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/g++")
+    monkeypatch.setattr("pathlib.Path.exists", lambda path: True)
+    assert resolve_compile("auto", "cpu", 500)
+    assert not resolve_compile("auto", "cpu", 2)
+    assert not resolve_compile("auto", "cuda", 500)
+    assert resolve_compile("on", "cpu", 1)

@@ -34,7 +34,15 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
     "metarl.experiment": {"mujoco", "gymnasium"},
     "envs": {"stable_baselines3", "sb3_contrib", "tensorboard", "rich", "tyro"},
 }
-CORE_MAY_IMPORT = {"torch", "math", "collections", "typing", "dataclasses", "concurrent"}
+CORE_MAY_IMPORT = {
+    "collections",
+    "concurrent",
+    "dataclasses",
+    "math",
+    "threading",
+    "torch",
+    "typing",
+}
 FORBIDDEN = {"pickle", "cloudpickle", "dill", "joblib", "random", "sb3_contrib"}
 
 

@@ -25,10 +25,9 @@ class ArraysEngine(Engine):
         self._state: Any = None
 
     def draw_noise(self, rng: np.random.Generator) -> Noise:
-        """Standard normal, first for resets, then for all steps."""
-        reset = rng.standard_normal((*self.shape, self._definition.reset_noise_size))
-        step = rng.standard_normal((self.horizon, *self.shape, self._definition.step_noise_size))
-        return Noise(reset, step)
+        """As the family defines it, first for resets, then for all steps."""
+        reset = self._definition.draw_reset_noise(rng, self.shape)
+        return Noise(reset, self._definition.draw_step_noise(rng, (self.horizon, *self.shape)))
 
     def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
@@ -43,9 +42,15 @@ class ArraysEngine(Engine):
     def step(self, action: Any, noise: Any) -> StepOutput:
         """One step of every environment."""
         self._state, reward, terminated, metrics = self._definition.step(
-            np, self._state, self._clip(action), self._tasks, noise
+            np, self._state, self._fit(action), self._tasks, noise
         )
         return StepOutput(self._observe(), reward, terminated, self._truncated(), metrics)
+
+    def picture(self) -> np.ndarray:
+        """`[400, 400, 3]` uint8: the first environment, as the family draws it."""
+        task = {name: values[0, 0] for name, values in self._tasks.items()}
+        pixels: np.ndarray = self._definition.picture(self._state[0, 0], task)
+        return pixels
 
     def _observe(self) -> np.ndarray:
         obs: np.ndarray = self._definition.observe(np, self._state).astype(np.float32)

@@ -69,16 +69,37 @@ class Engine:
         self._elapsed[chosen] = 0
         return chosen
 
-    def _clip(self, action: Any) -> np.ndarray:
-        """Actions within the action space, in float64."""
-        space = self.action_space
-        assert isinstance(space, gymnasium.spaces.Box)
-        return np.clip(np.asarray(action, dtype=np.float64), space.low, space.high)
+    def _fit(self, action: Any) -> np.ndarray:
+        """Actions clipped to a `Box`, in float64, or checked to be indices, in int64.
+
+        Raises:
+            ValueError: a discrete action that is not one of 0 … n − 1.
+        """
+        space, action = self.action_space, np.asarray(action)
+        if isinstance(space, gymnasium.spaces.Box):
+            clipped: np.ndarray = np.clip(action.astype(np.float64), space.low, space.high)
+            return clipped
+        assert isinstance(space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))
+        count = space.n if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
+        if action.dtype.kind not in "iu" or np.any((action < 0) | (action >= count)):
+            raise ValueError(
+                f"actions of {self.family.name} are integers from 0 to {count - 1}, got {action!r}"
+            )
+        indices: np.ndarray = action.astype(np.int64)
+        return indices
 
     def _truncated(self) -> np.ndarray:
         """Advance the clock by a step; True where the horizon is reached."""
         self._elapsed += 1
         return self._elapsed >= self.horizon
+
+    def picture(self) -> np.ndarray:
+        """`[height, width, 3]` uint8: the first environment.
+
+        Raises:
+            ValueError: this engine draws no pictures.
+        """
+        raise ValueError(f"no pictures of {self.family.name} are drawn by {type(self).__name__}")
 
     def close(self) -> None:
         """Nothing to free."""

@@ -1,24 +1,26 @@
-"""MuJoCo on all cores in one process: every control step is one `mujoco.rollout` call."""
+"""MuJoCo on all cores in one process."""
 
 from __future__ import annotations
 
+import copy
 import os
 from typing import Any
 
 import mujoco
 import numpy as np
-from mujoco import rollout
 
+from envs.bodies import Physics
 from envs.engines.base import Engine, Noise, StepOutput
-from envs.family import TaskFamily, Tasks
+from envs.engines.simulate import Derived, Loops, Rollouts
+from envs.family import TaskFamily, Tasks, task_at
+from envs.pictures import MujocoCamera
 
 
 class ThreadsEngine(Engine):
-    """T × E copies of one model; results do not depend on the number of threads.
+    """T × E copies of a model, or of one model per task where tasks change the physics.
 
-    MuJoCo's state vector (`mjSTATE_FULLPHYSICS`) starts with the time, then qpos and qvel. A
-    rollout starts its solver cold at every control step (MuJoCo returns no warm start), so that
-    trajectories differ from Gymnasium's by the solver's tolerance.
+    Results do not depend on the number of threads. MuJoCo's state vector starts with the time,
+    then qpos and qvel.
     """
 
     def __init__(
@@ -43,21 +45,24 @@ class ThreadsEngine(Engine):
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self._definition = family.definition
-        self._model = family.definition.model
-        self._pool = rollout.Rollout(nthread=threads)
-        self._data = [mujoco.MjData(self._model) for _ in range(threads)]
-        spec = mujoco.mjtState.mjSTATE_FULLPHYSICS
-        size, skip = mujoco.mj_stateSize(self._model, spec), self._definition.frame_skip
-        count = num_tasks * num_episodes
-        self._states = np.zeros((count, skip, size))
-        self._models = [self._model] * count
-        self._state = np.zeros((count, size))
-        self._controls = np.zeros((count, skip, self._model.nu))
-        self._initial = self._initial_state(size, spec)
+        model, skip = self._definition.model, self._definition.frame_skip
+        count, fields = num_tasks * num_episodes, self._definition.derived
+        self._simulate = (
+            Loops(model, count, skip, threads, fields)
+            if fields
+            else Rollouts(model, count, skip, threads)
+        )
+        self._models = [model] * count
+        self._initial = self._initial_state(model)
+        self._state = np.zeros((count, len(self._initial)))
+        self._derived: Derived = {}
+        self._sizes = model.nq, model.nv
+        self._camera: MujocoCamera | None = None
 
-    def _initial_state(self, size: int, spec: Any) -> np.ndarray:
-        data, state = mujoco.MjData(self._model), np.zeros(size)
-        mujoco.mj_getState(self._model, data, state, spec)
+    def _initial_state(self, model: Any) -> np.ndarray:
+        spec = self._simulate.spec
+        data, state = mujoco.MjData(model), np.zeros(mujoco.mj_stateSize(model, spec))
+        mujoco.mj_getState(model, data, state, spec)
         return state
 
     def draw_noise(self, rng: np.random.Generator) -> Noise:
@@ -68,47 +73,60 @@ class ThreadsEngine(Engine):
     def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]` float32."""
         chosen = self._start(tasks, mask).reshape(-1)
+        if self._definition.changes_model:
+            self._models = self._models_of(tasks)
         start = np.tile(self._initial, (len(self._state), 1))
-        nq, nv = self._model.nq, self._model.nv
-        start[:, 1 : 1 + nq + nv] += np.asarray(noise).reshape(len(start), nq + nv)
+        start[:, 1 : 1 + sum(self._sizes)] += np.asarray(noise).reshape(len(start), -1)
         self._state = np.where(chosen[:, None], start, self._state)
-        return self._observe(*self._positions(self._state))
+        fresh = self._simulate.forward(self._models, self._state)
+        self._derived = {
+            name: np.where(chosen[:, None], values, self._derived.get(name, values))
+            for name, values in fresh.items()
+        }
+        return self._observe(self._physics())
+
+    def _models_of(self, tasks: Tasks) -> list[Any]:
+        """One model per task, the same for all its episodes."""
+        models: list[Any] = []
+        scratch = mujoco.MjData(self._definition.model)
+        for i in range(self.num_tasks):
+            model = copy.copy(self._definition.model)
+            self._definition.apply(model, task_at(tasks, i))
+            mujoco.mj_setConst(model, scratch)  # what follows from masses
+            models += [model] * self.num_episodes
+        return models
 
     def step(self, action: Any, noise: Any) -> StepOutput:
         """One control step (frame_skip physics steps) of every environment."""
-        clipped = self._clip(action)
-        self._controls[:] = clipped.reshape(len(self._state), 1, -1)
-        self._pool.rollout(
-            self._models,
-            self._data,
-            self._state,
-            self._controls,
-            skip_checks=True,
-            nstep=self._definition.frame_skip,
-            state=self._states,
+        clipped = self._fit(action)
+        before = self._physics()
+        self._state, self._derived = self._simulate.step(
+            self._models, self._state, clipped.reshape(len(self._state), -1)
         )
-        before, _ = self._positions(self._state)
-        self._state = self._states[:, -1].copy()
-        qpos, qvel = self._positions(self._state)
-        reward, metrics = self._definition.reward(np, before, clipped, qpos, self._tasks)
-        return StepOutput(
-            self._observe(qpos, qvel),
-            reward,
-            np.zeros(self.shape, dtype=bool),
-            self._truncated(),
-            metrics,
-        )
+        after = self._physics()
+        reward, metrics = self._definition.reward(np, before, clipped, after, self._tasks)
+        terminated = self._definition.terminated(np, after)
+        return StepOutput(self._observe(after), reward, terminated, self._truncated(), metrics)
 
-    def _positions(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """qpos `[T, E, nq]` and qvel `[T, E, nv]`, views of the states."""
-        grid = state.reshape(*self.shape, -1)
-        nq, nv = self._model.nq, self._model.nv
-        return grid[..., 1 : 1 + nq], grid[..., 1 + nq : 1 + nq + nv]
+    def _physics(self) -> Physics:
+        """The states as `[T, E, …]`, without copies."""
+        (nq, nv), grid = self._sizes, self._state.reshape(*self.shape, -1)
+        derived = {k: values.reshape(*self.shape, -1) for k, values in self._derived.items()}
+        return Physics(grid[..., 1 : 1 + nq], grid[..., 1 + nq : 1 + nq + nv], derived)
 
-    def _observe(self, qpos: np.ndarray, qvel: np.ndarray) -> np.ndarray:
-        obs: np.ndarray = self._definition.observe(np, qpos, qvel).astype(np.float32)
+    def _observe(self, physics: Physics) -> np.ndarray:
+        obs: np.ndarray = self._definition.observe(np, physics).astype(np.float32)
         return obs
 
+    def picture(self) -> np.ndarray:
+        """`[480, 480, 3]` uint8: the first environment, by the camera that follows it."""
+        if self._camera is None:
+            self._camera = MujocoCamera(self._definition.model, self._definition.camera)
+        return self._camera.shoot(self._state[0], self._simulate.spec)
+
     def close(self) -> None:
-        """End the physics threads."""
-        self._pool.close()
+        """End the physics threads, and the camera."""
+        self._simulate.close()
+        if self._camera is not None:
+            self._camera.close()
+            self._camera = None

@@ -146,11 +146,6 @@ class VectorEngine(Engine):
     def _observations(self) -> np.ndarray:
         return self._board.obs.reshape(*self.shape, -1).copy()
 
-    def _fit(self, action: Any) -> np.ndarray:
-        """Actions clipped to a `Box`; discrete ones stay."""
-        is_box = isinstance(self.action_space, gymnasium.spaces.Box)
-        return self._clip(action) if is_box else np.asarray(action)
-
     def _joined(self, replies: Sequence[Metrics]) -> Metrics:
         """Every share's metrics, each `[T, E]`."""
         joined: Metrics = {}

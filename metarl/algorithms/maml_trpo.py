@@ -17,16 +17,21 @@ import torch
 from torch import Tensor
 
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import Losses, MetaObjective, MetaState
-from metarl.core.adapt import adapt, inner_rates
+from metarl.algorithms.meta_objective import (
+    Losses,
+    MetaObjective,
+    MetaState,
+    Setting,
+)
+from metarl.core.adapt import adapt, adapt_values, inner_rates
 from metarl.core.mapping import Workers, over_tasks
 from metarl.core.params import Params, broadcast, detach, map_params
 from metarl.core.trust_region import Trial, conjugate_gradient, line_search
 from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
-from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
+from metarl.rl.data import BatchedEnv, Episodes, PolicyBatch, StepInput, Tasks
 from metarl.rl.evaluate import episode_returns
-from metarl.rl.losses import INNER_LOSSES, likelihood_ratio, mean_kl
+from metarl.rl.losses import INNER_LOSSES, mean_kl, surrogate
 from metarl.rl.policy import Policy, make_policy, sample
 from metarl.rl.rollout import Action, ActionScaling, rollout
 
@@ -42,6 +47,7 @@ class MamlTrpo:
         *,
         device: str | torch.device = "cpu",
         threads: int = 1,
+        compiled: bool = False,
     ) -> None:
         """Args:
         config: hyper-parameters.
@@ -49,6 +55,7 @@ class MamlTrpo:
         action_space: of one environment, a `Box` or a `Discrete`.
         device: where the tensors live.
         threads: worker threads of the update on a CPU.
+        compiled: compile the Fisher product (faster after some seconds, the first time).
         """
         self.config = config
         self.device = torch.device(device)
@@ -65,6 +72,19 @@ class MamlTrpo:
         self.scaling = ActionScaling.of(action_space, config.action_scale)
         self.workers = Workers(threads)
         self.stacked = self.device.type == "cuda"
+        self.losses = Losses(
+            inner=INNER_LOSSES[config.inner_loss](self._policy),
+            outputs=lambda params, batch: self._policy.distribution(params, batch.obs),
+            surrogate=surrogate,
+            kl=mean_kl,
+        )
+        setting = Setting(
+            self.losses,
+            first_order=config.first_order,
+            learn_rates=config.learn_inner_lr,
+            stacked=self.stacked,
+        )
+        self._setting = setting.traced(compiled=True) if compiled else setting
 
     def init(self, seed: int) -> MetaState:
         """Fresh meta-parameters; the same seed gives the same bits."""
@@ -83,14 +103,19 @@ class MamlTrpo:
             return self._policy
         return normalizer.NormalizedPolicy(self._policy, state.normalizer)
 
-    def losses(self, state: MetaState) -> Losses:
-        """The losses of one task."""
-        policy = self.policy(state)
-        return Losses(
-            inner=INNER_LOSSES[self.config.inner_loss](policy),
-            surrogate=likelihood_ratio(policy),
-            kl=mean_kl(policy),
-        )
+    def batch(self, state: MetaState, episodes: Episodes) -> tuple[PolicyBatch, Tensor]:
+        """What the losses learn from, with the observations that the policy sees.
+
+        Returns:
+            The batch `[T, E, H, …]`, and the baseline's explained variance `[T]`.
+        """
+        batch, explained = policy_batch(episodes, self.config.returns)
+        obs = normalizer.normalized(batch.obs, state.normalizer)
+        return batch._replace(obs=obs), explained
+
+    def objective(self, state: MetaState, num_tasks: int) -> MetaObjective:
+        """The outer problem at `state`, still without data."""
+        return MetaObjective(state, num_tasks, self._setting, self.workers)
 
     def iteration(
         self,
@@ -114,7 +139,7 @@ class MamlTrpo:
             NonFiniteError: the environment returned a value that is not finite.
         """
         started = time.perf_counter()
-        objective = self._objective(state, env.num_tasks)
+        objective = self.objective(state, env.num_tasks)
         learner = self.learner(state)
         phi = learner.start(env.num_tasks)
         sampling, steps = 0.0, 0.0
@@ -128,7 +153,7 @@ class MamlTrpo:
                 learner, phi, env, tasks, rng_for(k), scaling=self.scaling, device=self.device
             )
             sampling += time.perf_counter() - phase
-            batch, explained_variance = policy_batch(episodes, self.config.returns)
+            batch, explained_variance = self.batch(state, episodes)
             returns.append(float(episode_returns(episodes).mean()))
             explained.append(float(explained_variance.mean()))
             steps += float(episodes.mask.sum())
@@ -164,43 +189,32 @@ class MamlTrpo:
         """TRPO on θ ↦ surrogate(adapt(θ)): natural gradient, then a backtracking line search."""
         c = self.config
         theta = objective.vector()
-        surrogate, gradient = objective.start()
+        loss, gradient = objective.start()
         solution = conjugate_gradient(
             lambda v: objective.fisher(v) + c.cg_damping * v, -gradient, iterations=c.cg_iterations
         )
         # sᵀFs = 2 max_kl: the longest step s ∝ F⁻¹(−g) on the boundary of the trust region
-        curvature = torch.dot(solution.x, objective.fisher(solution.x) + c.cg_damping * solution.x)
+        curvature = torch.dot(solution.x, solution.product)
         step = torch.sqrt(2 * c.max_kl / curvature) * solution.x
         finite = bool(torch.isfinite(step).all()) and bool(curvature > 0)
         search = line_search(
             theta,
             step,
             objective.evaluate,
-            Trial(surrogate, 0.0),
+            Trial(loss, 0.0),
             max_kl=c.max_kl,
             steps=c.line_search_steps if finite else 0,
             decay=c.line_search_decay,
         )
         metrics = {
             "outer/kl": search.trial.kl,
-            "outer/surrogate_gain": surrogate - search.trial.surrogate,
+            "outer/surrogate_gain": loss - search.trial.surrogate,
             "outer/backtracks": float(search.backtracks),
             "outer/accepted": float(search.accepted),
             "outer/cg_residual": solution.residual,
             "outer/non_finite": float(not finite),
         }
         return (objective.state(search.vector) if search.accepted else state), metrics
-
-    def _objective(self, state: MetaState, num_tasks: int) -> MetaObjective:
-        return MetaObjective(
-            state,
-            num_tasks,
-            self.losses(state),
-            first_order=self.config.first_order,
-            learn_rates=self.config.learn_inner_lr,
-            stacked=self.stacked,
-            workers=self.workers,
-        )
 
     def learner(self, state: MetaState) -> MamlLearner:
         """The agent that adapts from `state`, for sampling, evaluation and use."""
@@ -215,7 +229,6 @@ class MamlLearner:
         self._algorithm = algorithm
         self._state = state
         self.policy = algorithm.policy(state)
-        self._inner_loss = algorithm.losses(state).inner
 
     def start(self, num_tasks: int) -> Params:
         """φ = θ for every task."""
@@ -233,10 +246,11 @@ class MamlLearner:
 
     def adapt(self, phi: Params, episodes: Episodes) -> Params:
         """One inner step per task on its own episodes."""
-        algorithm = self._algorithm
-        batch, _ = policy_batch(episodes, algorithm.config.returns)
+        algorithm, rates = self._algorithm, self._state.rates
+        batch, _ = algorithm.batch(self._state, episodes)
+        one_step = adapt if algorithm.stacked else adapt_values
         step = over_tasks(
-            lambda params, data: adapt(params, [data], self._inner_loss, self._state.rates),
+            lambda params, data: one_step(params, [data], algorithm.losses.inner, rates),
             how="vmap" if algorithm.stacked else "threads",
             workers=algorithm.workers,
         )

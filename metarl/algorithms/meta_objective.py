@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.core.adapt import LossFn, adapt
-from metarl.core.fisher import Adaptation, FisherProduct, Meta
+from metarl.core.adapt import LossFn, adapt_values
+from metarl.core.fisher import Adaptation, KeptGradient, Meta, fisher_product
+from metarl.core.linear import LinearMap
 from metarl.core.mapping import Workers, stack_tasks, unstack_tasks
 from metarl.core.params import Params, broadcast, flatten, leaves, unflatten, unstack
 from metarl.core.trust_region import Trial
@@ -42,32 +43,53 @@ class MetaState(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """The three functions `(params, batch) -> scalar` of one task."""
+    """What is descended and what bounds the step, of one task or of T stacked ones."""
 
-    inner: LossFn  # what adaptation descends
-    surrogate: LossFn  # what the outer step descends
-    kl: LossFn  # KL(behaviour ‖ params), what bounds the outer step
+    inner: LossFn  # (params, batch) -> scalar, what adaptation descends
+    outputs: Callable[[Params, Any], Any]  # (params, batch) -> distributions of the policy
+    surrogate: Callable[[Any, Any], Tensor]  # (outputs, batch) -> scalar, of the outer step
+    kl: Callable[[Any, Any], Tensor]  # (outputs, batch) -> scalar, KL(behaviour ‖ outputs)
+
+    def stacked(self) -> Losses:
+        """Of T stacked tasks: sums, so that gradients and Hessians stay per task."""
+        outputs = torch.func.vmap(self.outputs)
+        return Losses(_summed(self.inner), outputs, _summed(self.surrogate), _summed(self.kl))
 
 
-def _summed(loss: LossFn) -> LossFn:
-    """The loss of T stacked tasks: the sum, so that gradients and Hessians stay per task."""
+def _summed(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return lambda params, batch: torch.func.vmap(loss)(params, batch).sum()
+
+
+class Setting(NamedTuple):
+    """How the outer problem is posed and computed."""
+
+    losses: Losses  # of one task
+    first_order: bool = False  # drop second derivatives
+    learn_rates: bool = False  # α is part of the meta-parameters
+    stacked: bool = False  # one vmapped call for all tasks (fast on a GPU)
+    product: LinearMap[Any, Meta, Meta] | None = None  # Fisher product; None keeps graphs
+
+    def traced(self, *, compiled: bool) -> Setting:
+        """With the Fisher product as one traced function for all tasks and iterations."""
+        losses = self.losses.stacked() if self.stacked else self.losses
+        product = fisher_product(
+            losses.inner, losses.outputs, losses.kl, first_order=self.first_order
+        )
+        return self._replace(product=LinearMap(product, compiled=compiled))
 
 
 class _Part:
     """One task, or all tasks stacked: its adaptation with graphs, and its data."""
 
-    def __init__(
-        self, state: MetaState, losses: Losses, first_order: bool, learn_rates: bool, stacked: int
-    ) -> None:
+    def __init__(self, state: MetaState, setting: Setting, stacked: int) -> None:
         self._stacked = stacked
-        self._like = state
-        self._first_order = first_order
-        self._learn_rates = learn_rates
-        self._losses = Losses(*map(_summed, losses)) if stacked else losses
-        self._inner_batches: list[Any] = []
+        self._setting = setting
+        self._losses = setting.losses.stacked() if stacked else setting.losses
         theta, rates, _ = self._lift(state)
-        self.adaptation = Adaptation(theta, self._losses.inner, rates, first_order=first_order)
+        self.adaptation = Adaptation(
+            theta, self._losses.inner, rates, first_order=setting.first_order
+        )
+        self._product: Callable[[Meta], Meta] | None = None
 
     def _lift(self, state: MetaState) -> MetaState:
         if not self._stacked:
@@ -82,43 +104,53 @@ class _Part:
 
     def _flat(self, meta: Meta) -> Tensor:
         """Meta-gradient as one vector `[P]`, summed over stacked tasks."""
-        trees = [meta.theta, meta.rates] if self._learn_rates else [meta.theta]
+        trees = [meta.theta, meta.rates] if self._setting.learn_rates else [meta.theta]
         return torch.cat(
             [flatten({k: p.sum(0) if self._stacked else p for k, p in t.items()}) for t in trees]
         )
 
     def inner_step(self, batch: Any) -> Params:
-        self._inner_batches.append(batch)
         return self.adaptation.step(batch)
 
     def set_outer(self, batch: Any) -> None:
-        """Freeze the post-adaptation data and build the graph of the KL's gradient."""
+        """Freeze the post-adaptation data."""
         self._outer_batch = batch
-        self._fisher = FisherProduct(self.adaptation, lambda phi: self._losses.kl(phi, batch))
 
     def start(self) -> tuple[float, Tensor]:
         """Surrogate at θ_old and its meta-gradient."""
         phi = leaves(self.adaptation.phi)
-        surrogate = self._losses.surrogate(phi, self._outer_batch)
+        outputs = self._losses.outputs(phi, self._outer_batch)
+        surrogate = self._losses.surrogate(outputs, self._outer_batch)
         gradient = torch.autograd.grad(surrogate, list(phi.values()), materialize_grads=True)
         u = dict(zip(phi, gradient, strict=True))
-        return float(surrogate.detach()), self._flat(
-            self.adaptation.pull(u, rates=self._learn_rates)
-        )
+        pulled = self.adaptation.jacobian.pull(u, rates=self._setting.learn_rates)
+        return float(surrogate.detach()), self._flat(pulled)
 
     def fisher(self, v: MetaState) -> Tensor:
+        """JᵀFJ v of the task; the first product prepares the others."""
         lifted = self._lift(v)
-        direction = Meta(lifted.theta, lifted.rates if self._learn_rates else {})
-        return self._flat(self._fisher(direction))
+        direction = Meta(lifted.theta, lifted.rates if self._setting.learn_rates else {})
+        if self._product is None:
+            self._product = self._make_product(direction)
+        return self._flat(self._product(direction))
+
+    def _make_product(self, like: Meta) -> Callable[[Meta], Meta]:
+        if self._setting.product is not None:
+            return self._setting.product.at(self.adaptation.point(self._outer_batch), like)
+        kl = KeptGradient(self._kl, self.adaptation.phi)
+        jacobian = self.adaptation.jacobian
+        return lambda v: jacobian.fisher(v, kl.hessian_product)
 
     def evaluate(self, state: MetaState) -> tuple[float, float]:
         theta, rates, _ = self._lift(state)
-        phi = adapt(theta, self._inner_batches, self._losses.inner, rates)
+        phi = adapt_values(theta, self.adaptation.batches, self._losses.inner, rates)
         with torch.no_grad():
-            return (
-                float(self._losses.surrogate(phi, self._outer_batch)),
-                float(self._losses.kl(phi, self._outer_batch)),
-            )
+            outputs = self._losses.outputs(phi, self._outer_batch)
+            surrogate = self._losses.surrogate(outputs, self._outer_batch)
+            return float(surrogate), float(self._losses.kl(outputs, self._outer_batch))
+
+    def _kl(self, phi: Params) -> Tensor:
+        return self._losses.kl(self._losses.outputs(phi, self._outer_batch), self._outer_batch)
 
 
 class MetaObjective:
@@ -130,32 +162,21 @@ class MetaObjective:
     """
 
     def __init__(
-        self,
-        state: MetaState,
-        num_tasks: int,
-        losses: Losses,
-        *,
-        first_order: bool,
-        learn_rates: bool,
-        stacked: bool,
-        workers: Workers,
+        self, state: MetaState, num_tasks: int, setting: Setting, workers: Workers
     ) -> None:
         """Args:
         state: θ_old and α.
         num_tasks: T.
-        losses: of one task.
-        first_order: drop second derivatives.
-        learn_rates: α is part of the meta-parameters.
-        stacked: one vmapped call for all tasks (fast on a GPU).
+        setting: how the outer problem is posed and computed.
         workers: threads for one task at a time (fast on a CPU).
         """
         self.num_tasks = num_tasks
         self._state = state
-        self._learn_rates = learn_rates
-        self._stacked = stacked
+        self._learn_rates = setting.learn_rates
+        self._stacked = setting.stacked
         self._workers = workers
-        count, size = (1, num_tasks) if stacked else (num_tasks, 0)
-        self._parts = [_Part(state, losses, first_order, learn_rates, size) for _ in range(count)]
+        count, size = (1, num_tasks) if setting.stacked else (num_tasks, 0)
+        self._parts = [_Part(state, setting, size) for _ in range(count)]
 
     def inner_step(self, batches: Any) -> Params:
         """Adapt every task on its batch (`[T, …]` in every field); returns φ `[T, …]`."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.core.params import Params, map_params
+from metarl.core.params import Params, detach, leaves, map_params
 
 LossFn = Callable[[Params, Any], Tensor]
 """`(params, batch) -> scalar`, for one task."""
@@ -59,4 +59,20 @@ def adapt(
         if first_order:
             gradient = map_params(lambda g: g.detach(), gradient)
         params = sgd_step(params, gradient, rates)
+    return params
+
+
+def adapt_values(params: Params, batches: Iterable[Any], loss: LossFn, rates: Params) -> Params:
+    """The values of `adapt` and no graph: plain autograd, which costs less per call.
+
+    See `adapt` for arguments and result; it cannot be vmapped.
+    """
+    params = detach(params)
+    for batch in batches:
+        at = leaves(params)
+        with torch.enable_grad():
+            gradient = torch.autograd.grad(
+                loss(at, batch), list(at.values()), materialize_grads=True
+            )
+        params = sgd_step(params, dict(zip(at, gradient, strict=True)), rates)
     return params

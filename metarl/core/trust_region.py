@@ -13,6 +13,7 @@ class Solution(NamedTuple):
     """An approximate solution of A x = b."""
 
     x: Tensor  # [P]
+    product: Tensor  # [P], A x
     residual: float  # ‖b − A x‖ / ‖b‖, as conjugate gradient tracks it
 
 
@@ -33,7 +34,7 @@ def conjugate_gradient(
     rr = torch.dot(r, r)
     bb = float(rr)
     if bb == 0.0:
-        return Solution(x, 0.0)
+        return Solution(x, torch.zeros_like(b), 0.0)
     for _ in range(iterations):
         ap = product(p)
         step = rr / torch.dot(p, ap)
@@ -44,7 +45,7 @@ def conjugate_gradient(
         rr = rr_new
         if not float(rr) > tolerance * bb:
             break
-    return Solution(x, (float(rr) / bb) ** 0.5)
+    return Solution(x, b - r, (float(rr) / bb) ** 0.5)
 
 
 class Trial(NamedTuple):

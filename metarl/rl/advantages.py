@@ -34,9 +34,10 @@ def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch
     Returns:
         The batch `[T, E, H, …]`, and the baseline's explained variance `[T]`.
     """
-    e, mask = episodes, episodes.mask
+    e = _without_padding(episodes)
+    mask = e.mask
     zero = torch.zeros_like(e.reward[..., 0])
-    x = baseline.features(torch.where(mask.unsqueeze(-1), e.obs, 0.0))
+    x = baseline.features(e.obs)
     returns = discounted_returns(e.reward, mask, zero, config.discount)
     weights = baseline.fit(x, returns, mask)
     value = baseline.predict(x, weights)
@@ -48,3 +49,19 @@ def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch
     advantage = gae(e.reward, value, final_value, mask, config.discount, config.gae_lambda)
     batch = PolicyBatch(e.obs, e.action, normalize_advantages(advantage, mask), mask, e.dist)
     return batch, baseline.explained_variance(value, returns, mask)
+
+
+def _without_padding(episodes: Episodes) -> Episodes:
+    """Zeros where the mask is False, so that padding (NaN included) reaches no gradient."""
+    e, mask = episodes, episodes.mask
+    return e._replace(
+        obs=_masked(e.obs, mask),
+        action=_masked(e.action, mask),
+        reward=_masked(e.reward, mask),
+        dist={name: _masked(p, mask) for name, p in e.dist.items()},
+    )
+
+
+def _masked(x: Tensor, mask: Tensor) -> Tensor:
+    """`x` `[*mask, …]` with zeros where the mask is False."""
+    return torch.where(mask.reshape(*mask.shape, *[1] * (x.dim() - mask.dim())), x, 0)

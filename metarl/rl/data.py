@@ -94,7 +94,10 @@ class Episodes(NamedTuple):
 
 
 class PolicyBatch(NamedTuple):
-    """All that a policy loss may see, `[…, E, H, …]`: one task, or tasks with a leading axis."""
+    """All that a policy loss may see, `[…, E, H, …]`: one task, or tasks with a leading axis.
+
+    Where the mask is False every other field is zero.
+    """
 
     obs: Tensor  # [E, H, O]
     action: Tensor  # [E, H, A] or [E, H] int64

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +20,33 @@ class CurvePoint(NamedTuple):
     updates: int
     mean: float
     ci95: float  # half-width of the 95 % interval of the mean over tasks (1.96 standard errors)
+
+
+class Reference(NamedTuple):
+    """Mean return over the same tasks of a policy that needs no training."""
+
+    name: str
+    mean: float
+    ci95: float
+
+
+class Evaluation(NamedTuple):
+    """How well a learner does on some tasks."""
+
+    curve: list[CurvePoint]
+    references: list[Reference]
+
+    def to_json(self) -> dict[str, Any]:
+        """Lists of plain numbers."""
+        return {name: [row._asdict() for row in rows] for name, rows in self._asdict().items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
+        """The inverse of `to_json`; other keys are passed over."""
+        return cls(
+            [CurvePoint(**row) for row in data["curve"]],
+            [Reference(**row) for row in data["references"]],
+        )
 
 
 def episode_returns(episodes: Episodes) -> torch.Tensor:
@@ -66,14 +93,21 @@ def adaptation_curve(
     return np.stack(rows)
 
 
-def summarize(curve: np.ndarray) -> list[CurvePoint]:
-    """Mean and 95 % interval over tasks of a curve `[K + 1, T]`.
+def summarize(curve: np.ndarray, references: Mapping[str, np.ndarray]) -> Evaluation:
+    """Means and 95 % intervals over tasks.
 
-    With a single task the interval is not defined: it is reported as nan.
+    With a single task an interval is not defined: it is reported as nan.
+
+    Args:
+        curve: `[K + 1, T]`.
+        references: `[T]` each, by name.
     """
-    num_tasks = curve.shape[1]
-    points = []
-    for k, row in enumerate(curve):
-        error = row.std(ddof=1) / np.sqrt(num_tasks) if num_tasks > 1 else np.nan
-        points.append(CurvePoint(k, float(row.mean()), float(1.96 * error)))
-    return points
+    return Evaluation(
+        [CurvePoint(k, *_mean_and_ci95(row)) for k, row in enumerate(curve)],
+        [Reference(name, *_mean_and_ci95(row)) for name, row in references.items()],
+    )
+
+
+def _mean_and_ci95(row: np.ndarray) -> tuple[float, float]:
+    error = row.std(ddof=1) / np.sqrt(len(row)) if len(row) > 1 else np.nan
+    return float(row.mean()), float(1.96 * error)

@@ -24,23 +24,26 @@ from metarl.rl.data import PolicyBatch
 from metarl.rl.policy import Dist, Policy, kl_divergence, log_prob
 
 
+def surrogate(dist: Dist, batch: PolicyBatch) -> Tensor:
+    """−mean(π(a|s) / π_old(a|s) · A), TRPO's surrogate, of the distribution π."""
+    ratio = (log_prob(dist, batch.action) - log_prob(batch.dist, batch.action)).exp()
+    return -_mean(ratio * batch.advantage, batch.mask)
+
+
+def mean_kl(dist: Dist, batch: PolicyBatch) -> Tensor:
+    """mean KL(π_old ‖ π) over the real steps; π_old is data."""
+    return _mean(kl_divergence(batch.dist, dist), batch.mask)
+
+
 def likelihood_ratio(policy: Policy) -> LossFn:
-    """−mean(π_φ(a|s) / π_old(a|s) · A): the surrogate of TRPO, and the default inner loss."""
-
-    def loss(params: Params, batch: PolicyBatch) -> Tensor:
-        batch = _without_padding(batch)
-        new = log_prob(policy.distribution(params, batch.obs), batch.action)
-        old = log_prob(batch.dist, batch.action)
-        return -_mean((new - old).exp() * batch.advantage, batch.mask)
-
-    return loss
+    """−mean(π_φ(a|s) / π_old(a|s) · A): the default inner loss."""
+    return lambda params, batch: surrogate(policy.distribution(params, batch.obs), batch)
 
 
 def log_likelihood(policy: Policy) -> LossFn:
     """−mean(log π_φ(a|s) · A)."""
 
     def loss(params: Params, batch: PolicyBatch) -> Tensor:
-        batch = _without_padding(batch)
         new = log_prob(policy.distribution(params, batch.obs), batch.action)
         return -_mean(new * batch.advantage, batch.mask)
 
@@ -51,7 +54,6 @@ def dice(policy: Policy) -> LossFn:
     """−mean(□_t A_t), with the products □ running over the last axis of the batch (time)."""
 
     def loss(params: Params, batch: PolicyBatch) -> Tensor:
-        batch = _without_padding(batch)
         new = log_prob(policy.distribution(params, batch.obs), batch.action)
         past = torch.where(batch.mask, new, 0.0).cumsum(-1)
         box = (past - past.detach()).exp()
@@ -68,32 +70,5 @@ INNER_LOSSES: dict[str, Callable[[Policy], LossFn]] = {
 """The inner losses by the name of their option."""
 
 
-def mean_kl(policy: Policy) -> LossFn:
-    """mean KL(π_old ‖ π_φ) over the real steps; π_old is data."""
-
-    def loss(params: Params, batch: PolicyBatch) -> Tensor:
-        batch = _without_padding(batch)
-        return _mean(kl_divergence(batch.dist, policy.distribution(params, batch.obs)), batch.mask)
-
-    return loss
-
-
 def _mean(x: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, x, 0.0).sum() / mask.sum().clamp(min=1)
-
-
-def _without_padding(batch: PolicyBatch) -> PolicyBatch:
-    """Zeros where the mask is False, so that padding (NaN included) reaches no gradient."""
-    dist: Dist = {name: _masked(p, batch.mask) for name, p in batch.dist.items()}
-    return PolicyBatch(
-        obs=_masked(batch.obs, batch.mask),
-        action=_masked(batch.action, batch.mask),
-        advantage=_masked(batch.advantage, batch.mask),
-        mask=batch.mask,
-        dist=dist,
-    )
-
-
-def _masked(x: Tensor, mask: Tensor) -> Tensor:
-    """`x` `[*mask, …]` with zeros where the mask is False."""
-    return torch.where(mask.reshape(*mask.shape, *[1] * (x.dim() - mask.dim())), x, 0)

@@ -38,9 +38,17 @@ def updated(statistics: Params, obs: Tensor, mask: Tensor) -> Params:
     return {"count": total, "mean": mean + delta * len(rows) / total, "var": squares / total}
 
 
+def normalized(obs: Tensor, statistics: Params) -> Tensor:
+    """(obs − mean) / std of `[…, O]`, clipped to ±10; `obs` itself without statistics."""
+    if not statistics:
+        return obs
+    mean, scale = statistics["mean"], (statistics["var"] + 1e-8).rsqrt()
+    return ((obs - mean.to(obs.dtype)) * scale.to(obs.dtype)).clamp(-_CLIP, _CLIP)
+
+
 @dataclass(frozen=True)
 class NormalizedPolicy:
-    """A policy that sees (obs − mean) / std, clipped to ±10."""
+    """A policy that is shown raw observations and sees normalised ones."""
 
     policy: Policy
     statistics: Params
@@ -51,10 +59,7 @@ class NormalizedPolicy:
 
     def distribution(self, params: Params, obs: Tensor) -> Dist:
         """π(· | normalised obs): obs `[…, O]`, raw."""
-        mean, var = self.statistics["mean"], self.statistics["var"]
-        scale = (var + 1e-8).rsqrt().to(obs.dtype)
-        normal = ((obs - mean.to(obs.dtype)) * scale).clamp(-_CLIP, _CLIP)
-        return self.policy.distribution(params, normal)
+        return self.policy.distribution(params, normalized(obs, self.statistics))
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of the policy."""

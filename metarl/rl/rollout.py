@@ -126,11 +126,13 @@ def rollout(
         buffer.put(t, prefix="dist/", **action.dist)
         buffer.put(t, prefix="metrics/", **{k: _tensor(v, device) for k, v in metrics.items()})
         inputs = StepInput(_tensor(obs, device), action.action, reward_now, done_now)
-        was_running = torch.from_numpy(running).to(device)
-        final_obs = torch.where(was_running.unsqueeze(-1), inputs.obs, final_obs)
+        ended = running & done
+        if ended.any():
+            final_obs = torch.where(_tensor(ended, device).unsqueeze(-1), inputs.obs, final_obs)
         running = running & ~done
         if not running.any():
             break
+    final_obs = torch.where(_tensor(running, device).unsqueeze(-1), inputs.obs, final_obs)
     episodes = buffer.episodes(final_obs)
     _check_finite(episodes, tasks)
     return episodes, state

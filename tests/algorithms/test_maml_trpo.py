@@ -9,11 +9,10 @@ import torch
 import envs
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaObjective, MetaState
+from metarl.algorithms.meta_objective import MetaObjective, MetaState, Setting
 from metarl.core.mapping import Workers
 from metarl.core.params import flatten
 from metarl.experiment.seeding import rng
-from metarl.rl.advantages import policy_batch
 from metarl.rl.rollout import NonFiniteError, rollout
 
 CONFIG = MamlTrpoConfig(tasks=3, episodes=4, hidden=(8,), inner_lr=0.5)
@@ -73,19 +72,21 @@ def test_the_number_of_threads_does_not_change_a_bit() -> None:
     }
 
 
-def collected(algo: MamlTrpo, state: MetaState, order: list[int], stacked: bool) -> MetaObjective:
+def collected(
+    algo: MamlTrpo,
+    state: MetaState,
+    order: list[int],
+    stacked: bool = False,
+    traced: bool = False,
+    compiled: bool = False,
+) -> MetaObjective:
     """Data of the same three tasks, in any order and number."""
     env = envs.make_engine(FAMILY, 3, 4)
     tasks = FAMILY.split("train").sample(3, 0)
-    objective = MetaObjective(
-        state,
-        len(order),
-        algo.losses(state),
-        first_order=False,
-        learn_rates=algo.config.learn_inner_lr,
-        stacked=stacked,
-        workers=Workers(1),
-    )
+    setting = Setting(algo.losses, learn_rates=algo.config.learn_inner_lr, stacked=stacked)
+    if traced:
+        setting = setting.traced(compiled=compiled)
+    objective = MetaObjective(state, len(order), setting, Workers(1))
     learner = algo.learner(state)
     phi = learner.start(3)
     for k in range(2):
@@ -93,7 +94,7 @@ def collected(algo: MamlTrpo, state: MetaState, order: list[int], stacked: bool)
             learner, phi, env, tasks, rng(0, k), scaling=algo.scaling, device=algo.device
         )
         phi = learner.adapt(phi, episodes)
-        batch, _ = policy_batch(episodes, algo.config.returns)
+        batch, _ = algo.batch(state, episodes)
         chosen = type(batch)(
             *(
                 {k: v[order] for k, v in f.items()} if isinstance(f, dict) else f[order]
@@ -112,32 +113,43 @@ def test_the_order_and_the_number_of_copies_of_tasks_do_not_matter(order: list[i
     """Gradient and Fisher product are means over tasks."""
     algo = algorithm()
     state = algo.init(0)
-    plain = collected(algo, state, [0, 1, 2], stacked=False)
-    other = collected(algo, state, order, stacked=False)
+    plain = collected(algo, state, [0, 1, 2])
+    other = collected(algo, state, order)
     gradient, expected = other.start()[1], plain.start()[1]
     torch.testing.assert_close(gradient, expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(other.fisher(expected), plain.fisher(expected), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("learn", [False, True], ids=["fixed rates", "learned rates"])
-def test_all_tasks_in_one_call_give_what_one_at_a_time_gives(learn: bool) -> None:
+@pytest.mark.parametrize("stacked", [False, True], ids=["one at a time", "stacked"])
+@pytest.mark.parametrize("traced", [False, True], ids=["kept graphs", "traced"])
+def test_every_way_of_computing_gives_the_same(learn: bool, stacked: bool, traced: bool) -> None:
     """Gradient, Fisher product and a candidate's surrogate and KL."""
     algo = algorithm(replace(CONFIG, learn_inner_lr=learn))
     state = algo.init(0)
-    loop = collected(algo, state, [0, 1, 2], stacked=False)
-    vmap = collected(algo, state, [0, 1, 2], stacked=True)
-    (value, gradient), (value_v, gradient_v) = loop.start(), vmap.start()
-    assert value_v == pytest.approx(value, abs=1e-6)
-    torch.testing.assert_close(gradient_v, gradient, rtol=1e-4, atol=1e-6)
-    torch.testing.assert_close(vmap.fisher(gradient), loop.fisher(gradient), rtol=1e-4, atol=1e-6)
+    loop = collected(algo, state, [0, 1, 2])
+    other = collected(algo, state, [0, 1, 2], stacked, traced)
+    (value, gradient), (value_o, gradient_o) = loop.start(), other.start()
+    assert value_o == pytest.approx(value, abs=1e-6)
+    torch.testing.assert_close(gradient_o, gradient, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(other.fisher(gradient), loop.fisher(gradient), rtol=1e-4, atol=1e-6)
     there = loop.vector() - 0.1 * gradient
-    assert vmap.evaluate(there) == pytest.approx(loop.evaluate(there), rel=1e-3, abs=1e-6)
+    assert other.evaluate(there) == pytest.approx(loop.evaluate(there), rel=1e-3, abs=1e-6)
+
+
+def test_the_compiled_fisher_product_is_the_fisher_product() -> None:
+    """To rounding, for the gradient of the surrogate."""
+    algo = algorithm()
+    plain = collected(algo, algo.init(0), [0, 1, 2])
+    fast = collected(algo, algo.init(0), [0, 1, 2], traced=True, compiled=True)
+    v = plain.start()[1]
+    torch.testing.assert_close(fast.fisher(v), plain.fisher(v), rtol=1e-4, atol=1e-6)
 
 
 def test_at_the_start_candidates_equal_what_was_sampled() -> None:
     """Re-adapting from θ_old on the same data: KL 0 and the surrogate of the start."""
     algo = algorithm()
-    objective = collected(algo, algo.init(0), [0, 1, 2], stacked=False)
+    objective = collected(algo, algo.init(0), [0, 1, 2])
     trial = objective.evaluate(objective.vector())
     assert trial.kl == pytest.approx(0.0, abs=1e-9)
     assert trial.surrogate == pytest.approx(objective.start()[0], abs=1e-7)
@@ -146,7 +158,7 @@ def test_at_the_start_candidates_equal_what_was_sampled() -> None:
 def test_the_fisher_product_equals_the_hessian_of_the_kl_by_differences() -> None:
     """Along the gradient, from the candidates' own KL: KL(θ + εv) ≈ ½ ε² vᵀ(JᵀFJ)v."""
     algo = algorithm()
-    objective = collected(algo, algo.init(0), [0, 1, 2], stacked=False)
+    objective = collected(algo, algo.init(0), [0, 1, 2])
     v = objective.start()[1]
     v = v / v.norm()
     expected = torch.dot(v, objective.fisher(v)).item()

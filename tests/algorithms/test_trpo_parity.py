@@ -8,8 +8,7 @@ from torch import Tensor
 
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaObjective, MetaState
-from metarl.core.mapping import Workers
+from metarl.algorithms.meta_objective import MetaState
 from metarl.rl.data import PolicyBatch
 
 TASKS, EPISODES, STEPS = 2, 4, 16
@@ -83,15 +82,7 @@ def test_zero_inner_steps_equal_the_update_of_sb3_contrib() -> None:
     mask = torch.ones(shape, dtype=torch.bool)
     batch = PolicyBatch(obs.double(), action, advantage, mask, dist)
 
-    objective = MetaObjective(
-        state,
-        TASKS,
-        algorithm.losses(state),
-        first_order=False,
-        learn_rates=False,
-        stacked=False,
-        workers=Workers(1),
-    )
+    objective = algorithm.objective(state, TASKS)
     objective.set_outer(batch)
     after, metrics = algorithm.outer_step(state, objective)
     assert metrics["outer/accepted"] == 1.0

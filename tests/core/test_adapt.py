@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from metarl.core.adapt import adapt, inner_rates
+from metarl.core.adapt import adapt, adapt_values, inner_rates
 from metarl.core.params import Params, flatten, unflatten
 
 A = torch.tensor([[2.0, 0.3], [0.3, 1.0]], dtype=torch.float64)
@@ -75,3 +75,13 @@ def test_the_meta_gradient_equals_finite_differences_through_three_steps() -> No
 def test_no_batch_leaves_the_parameters() -> None:
     """Zero inner steps are the identity."""
     assert adapt(THETA, [], quadratic, inner_rates(THETA, ALPHA)) is THETA
+
+
+def test_values_without_a_graph_are_the_same_values() -> None:
+    """Through three steps."""
+    params, batches = network()
+    rates = inner_rates(params, 0.05)
+    expected = adapt(params, batches[:3], network_loss, rates)
+    actual = adapt_values(params, batches[:3], network_loss, rates)
+    torch.testing.assert_close(actual, expected, rtol=1e-12, atol=0)
+    assert not any(p.requires_grad for p in actual.values())

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor
 
 from metarl.core.adapt import adapt
-from metarl.core.fisher import Adaptation, FisherProduct, Meta
+from metarl.core.fisher import Adaptation, KeptGradient, Meta, fisher_product
+from metarl.core.linear import LinearMap
 from metarl.core.params import Params, broadcast, flatten, map_params, unflatten, unstack
 from tests.core.test_adapt import network, network_loss
 
@@ -28,14 +29,26 @@ def kept(params: Params, rates: Params, batches: list, first_order: bool = False
     return adaptation
 
 
-def divergence(old: Params, batch: tuple[Tensor, Tensor]):
-    """KL between unit Gaussians whose means a network gives."""
+def mean(params: Params, x: Tensor) -> Tensor:
+    return torch.tanh(x @ params["w1"] + params["b1"]) @ params["w2"]
 
-    def mean(params: Params) -> Tensor:
-        return torch.tanh(batch[0] @ params["w1"] + params["b1"]) @ params["w2"]
 
-    target = mean(old).detach()
-    return lambda phi: 0.5 * (mean(phi) - target).square().mean()
+def outputs(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return mean(params, batch[0])
+
+
+def kl(means: Tensor, batch: tuple[Tensor, Tensor]) -> Tensor:
+    """Between unit Gaussians; the old means are data."""
+    return 0.5 * (means - batch[1]).square().mean()
+
+
+def divergence(params: Params, batch: tuple[Tensor, Tensor]) -> Tensor:
+    return kl(outputs(params, batch), batch)
+
+
+def outer(adaptation: Adaptation, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Inputs, and the means of the adapted network."""
+    return batch[0], mean(adaptation.phi, batch[0])
 
 
 def random_like(params: Params, seed: int) -> Params:
@@ -57,23 +70,35 @@ def test_pushes_and_pulls_equal_the_explicit_jacobian() -> None:
     v = Meta(random_like(params, 2), random_like(rates, 3))
     u = random_like(params, 4)
 
-    pushed = flatten(adaptation.push(v))
+    pushed = flatten(adaptation.jacobian.push(v))
     torch.testing.assert_close(pushed, j_theta @ flatten(v.theta) + j_rates @ flatten(v.rates))
-    pulled = adaptation.pull(u, rates=True)
+    pulled = adaptation.jacobian.pull(u, rates=True)
     torch.testing.assert_close(flatten(pulled.theta), j_theta.T @ flatten(u))
     torch.testing.assert_close(flatten(pulled.rates), j_rates.T @ flatten(u))
 
 
-def test_the_fisher_product_equals_the_explicit_hessian() -> None:
+def kept_product(adaptation: Adaptation, data: tuple[Tensor, Tensor], v: Meta) -> Meta:
+    gradient = KeptGradient(lambda phi: divergence(phi, data), adaptation.phi)
+    return adaptation.jacobian.fisher(v, gradient.hessian_product)
+
+
+def traced_product(adaptation: Adaptation, data: tuple[Tensor, Tensor], v: Meta) -> Meta:
+    product = fisher_product(network_loss, outputs, kl, first_order=False)
+    traced = LinearMap(product, compiled=False)
+    return traced.at(adaptation.point(data), v)(v)
+
+
+@pytest.mark.parametrize("product", [kept_product, traced_product])
+def test_the_fisher_product_equals_the_explicit_hessian(product) -> None:
     """JᵀFJ v is the Hessian of KL(φ_old ‖ adapt(θ)) at θ_old times v."""
     params, rates, batches = setup()
     adaptation = kept(params, rates, batches)
-    kl = divergence(adaptation.phi, batches[3])
+    data = outer(adaptation, batches[3])
     size = flatten(params).numel()
 
     def of_meta(vector: Tensor) -> Tensor:
         theta, alpha = unflatten(vector[:size], params), unflatten(vector[size:], rates)
-        return kl(adapt(theta, batches[:STEPS], network_loss, alpha))
+        return divergence(adapt(theta, batches[:STEPS], network_loss, alpha), data)
 
     start = torch.cat([flatten(params), flatten(rates)])
     torch.testing.assert_close(
@@ -81,8 +106,8 @@ def test_the_fisher_product_equals_the_explicit_hessian() -> None:
     )
     hessian = torch.func.hessian(of_meta)(start)
     v = Meta(random_like(params, 5), random_like(rates, 6))
-    product = FisherProduct(adaptation, kl)(v)
-    actual = torch.cat([flatten(product.theta), flatten(product.rates)])
+    result = product(adaptation, data, v)
+    actual = torch.cat([flatten(result.theta), flatten(result.rates)])
     expected = hessian @ torch.cat([flatten(v.theta), flatten(v.rates)])
     torch.testing.assert_close(actual, expected, rtol=1e-8, atol=1e-10)
 
@@ -92,8 +117,8 @@ def test_first_order_takes_the_jacobian_for_the_identity() -> None:
     params, rates, batches = setup()
     adaptation = kept(params, rates, batches, first_order=True)
     u = random_like(params, 7)
-    torch.testing.assert_close(flatten(adaptation.push(Meta(u, {}))), flatten(u))
-    torch.testing.assert_close(flatten(adaptation.pull(u).theta), flatten(u))
+    torch.testing.assert_close(flatten(adaptation.jacobian.push(Meta(u, {}))), flatten(u))
+    torch.testing.assert_close(flatten(adaptation.jacobian.pull(u).theta), flatten(u))
 
 
 @pytest.mark.parametrize("seed", [0, 1])
@@ -113,7 +138,7 @@ def test_stacked_tasks_give_what_each_task_gives_alone(seed: int) -> None:
     for batch in stacked[:STEPS]:
         together.step(batch)
     v = random_like(params, 8)
-    rows = unstack(together.push(Meta(broadcast(v, 3), {})))
+    rows = unstack(together.jacobian.push(Meta(broadcast(v, 3), {})))
     for row, batches in zip(rows, tasks, strict=True):
-        alone = kept(params, rates, batches).push(Meta(v, {}))
+        alone = kept(params, rates, batches).jacobian.push(Meta(v, {}))
         torch.testing.assert_close(flatten(row), flatten(alone))

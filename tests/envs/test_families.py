@@ -7,23 +7,46 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import envs
+from envs.control import CONTROL
 from envs.family import TaskFamily
+from envs.physics import PHYSICS
 from envs.single import FamilyEnv
 
 FAMILIES = [envs.make_family(name) for name in envs.family_names()]
+# their tasks move the agent differently
+CHANGES_WHAT_IS_SEEN = {"tabular-mdp", "acrobot", *(f.name for f in (*CONTROL, *PHYSICS))}
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
 
 
-def run(env: gymnasium.Env, task: dict, seed: int = 0, steps: int = 5) -> tuple[list, list]:
+def actions(family: TaskFamily, rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """`[*shape, …]` uniform ones."""
+    space = family.action_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return rng.integers(space.n, size=shape)
+    return rng.uniform(space.low, space.high, (*shape, *space.shape)).astype(np.float32)
+
+
+def pushes(family: TaskFamily) -> np.ndarray:
+    """`[10, …]` actions: full thrust, or random discrete ones."""
+    if isinstance(family.action_space, gymnasium.spaces.Discrete):
+        return actions(family, np.random.default_rng(1), 10)
+    return np.tile(family.action_space.high, (10, 1))
+
+
+def run(env: FamilyEnv, task: dict, seed: int = 0) -> tuple[np.ndarray, list[float]]:
+    """Observations and rewards of ten steps; the actions are always the same."""
     obs, _ = env.reset(seed=seed, options={"task": task})
-    rng = np.random.default_rng(1)
     seen, rewards = [obs], []
-    for _ in range(steps):
-        low, high = env.action_space.low, env.action_space.high
-        obs, reward, *_ = env.step(rng.uniform(low, high).astype(np.float32))
+    for action in pushes(env.family):
+        obs, reward, *_ = env.step(action)
         seen.append(obs)
         rewards.append(reward)
-    return seen, rewards
+    return np.array(seen), rewards
+
+
+def tasks_of(family: TaskFamily, n: int) -> list[dict]:
+    tasks = family.sample(n, np.random.default_rng(3))
+    return [envs.task_at(tasks, i) for i in range(n)]
 
 
 @every_family
@@ -31,19 +54,31 @@ def run(env: gymnasium.Env, task: dict, seed: int = 0, steps: int = 5) -> tuple[
 def test_both_checkers_accept_it(family: TaskFamily) -> None:
     """Gymnasium's advice on infinite bounds and SB3's on action ranges may warn, nothing else."""
     gymnasium_check(gymnasium.make(family.env_id).unwrapped, skip_render_check=True)
-    sb3_check(gymnasium.make(family.env_id).unwrapped)
+    sb3_check(gymnasium.make(family.env_id).unwrapped, skip_render_check=True)
 
 
 @every_family
-def test_the_task_changes_the_reward_and_never_the_observation(family: TaskFamily) -> None:
-    """Two tasks, the same seed and actions: equal observations, other rewards."""
-    tasks = envs.task_at(family.sample(2, np.random.default_rng(3)), 0), None
-    tasks = [envs.task_at(family.sample(9, np.random.default_rng(3)), i) for i in range(9)]
-    other = next(task for task in tasks if task != tasks[0])
-    obs_a, reward_a = run(FamilyEnv(family), tasks[0])
-    obs_b, reward_b = run(FamilyEnv(family), other)
-    np.testing.assert_array_equal(obs_a, obs_b)
-    assert reward_a != reward_b
+def test_the_task_changes_the_outcome(family: TaskFamily) -> None:
+    """Same seed, same actions, forty tasks: what is seen or paid differs."""
+    env = FamilyEnv(family)
+    runs = [run(env, task) for task in tasks_of(family, 40)]
+    assert any(r[1] != runs[0][1] or (r[0] != runs[0][0]).any() for r in runs)
+
+
+@every_family
+def test_the_task_is_not_in_the_first_observation(family: TaskFamily) -> None:
+    """Before the first action, no task can be told from another."""
+    env = FamilyEnv(family)
+    first = [run(env, task)[0][0] for task in tasks_of(family, 9)]
+    assert all((obs == first[0]).all() for obs in first)
+
+
+@pytest.mark.parametrize("name", [f.name for f in FAMILIES if f.name not in CHANGES_WHAT_IS_SEEN])
+def test_a_task_that_only_pays_is_never_observed(name: str) -> None:
+    """The same seed and actions give the same observations, whatever the task."""
+    env = FamilyEnv(envs.make_family(name))
+    seen = [run(env, task)[0] for task in tasks_of(env.family, 9)]
+    assert all((obs == seen[0]).all() for obs in seen)
 
 
 @every_family
@@ -65,11 +100,10 @@ def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None
     engine = envs.make_engine(family, 3, 2, threads=2)
     rng = np.random.default_rng(0)
     tasks, noise = family.sample(3, rng), engine.draw_noise(rng)
-    low, high = family.action_space.low, family.action_space.high
-    actions = rng.uniform(low, high, (4, 3, 2, *low.shape))
+    chosen = actions(family, rng, 4, 3, 2)
     obs = [engine.reset(tasks, noise.reset)]
     rewards = []
-    for action, step_noise in zip(actions, noise.step, strict=False):
+    for action, step_noise in zip(chosen, noise.step, strict=False):
         out = engine.step(action, step_noise)
         obs.append(out.obs)
         rewards.append(out.reward)
@@ -79,11 +113,29 @@ def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None
             task = {k: v[i : i + 1] for k, v in tasks.items()}
             at = slice(i, i + 1), slice(e, e + 1)
             np.testing.assert_array_equal(one.reset(task, noise.reset[at])[0, 0], obs[0][i, e])
-            for t, action in enumerate(actions):
+            for t, action in enumerate(chosen):
                 out = one.step(action[at], noise.step[(t, *at)])
                 np.testing.assert_array_equal(out.obs[0, 0], obs[t + 1][i, e])
                 assert out.reward[0, 0] == rewards[t][i, e]
     engine.close()
+
+
+@pytest.mark.parametrize(
+    "family",
+    [f.with_options(preset) for f in FAMILIES for preset in f.presets],
+    ids=lambda f: f"{f.name}, {f.preset}",
+)
+def test_every_preset_makes_environments(family: TaskFamily) -> None:
+    """Its default task is one of its tasks, and what is seen and paid is finite."""
+    task = family.definition.default_task
+    for name, values in envs.stack_tasks([task]).items():
+        assert family.parameters[name].contains(values).all()
+    env = FamilyEnv(family)
+    seen, rewards = run(env, task)
+    assert seen.shape[1:] == family.observation_space.shape
+    assert np.isfinite(seen).all()
+    assert np.isfinite(rewards).all()
+    env.close()
 
 
 @every_family
@@ -92,7 +144,8 @@ def test_the_horizon_truncates_and_does_not_terminate(family: TaskFamily) -> Non
     engine = envs.make_engine(family.with_options(horizon=3), 1, 1)
     noise = engine.draw_noise(np.random.default_rng(0))
     engine.reset(family.sample(1, np.random.default_rng(0)), noise.reset)
-    outs = [engine.step(np.zeros((1, 1, *family.action_space.shape)), noise.step[0]) for _ in "abc"]
+    still = np.zeros((1, 1, *family.action_space.shape), family.action_space.dtype)
+    outs = [engine.step(still, step) for step in noise.step]
     assert [bool(o.truncated.item()) for o in outs] == [False, False, True]
     assert not outs[-1].terminated.item()
     engine.close()
@@ -107,14 +160,26 @@ def test_training_and_test_tasks_come_from_disjoint_streams(family: TaskFamily) 
     np.testing.assert_array_equal(train, family.split("train").sample(50, 0, 1)[name])
 
 
+@every_family
+def test_only_a_finite_family_meets_its_training_tasks_again(family: TaskFamily) -> None:
+    """`finite` says so: its train and test tasks coincide."""
+    train, test = (family.split(name).sample(200, 0) for name in ("train", "test"))
+    rows = [{str(envs.task_at(tasks, i)) for i in range(200)} for tasks in (train, test)]
+    assert family.finite == (rows[0] == rows[1])
+
+
 def test_tasks_out_of_distribution_lie_outside_the_training_range() -> None:
     """Where there is a range; a finite family says that it has no outside."""
-    for name in ("half-cheetah-vel", "point-nav"):
-        family = envs.make_family(name)
+    names = ("half-cheetah-vel", "point-nav", "point-nav-sparse", "ant-goal", "hopper-params")
+    for family in map(envs.make_family, (*names, *(f.name for f in CONTROL))):
         for key, values in family.split("ood").sample(100, 0).items():
             assert not family.parameters[key].contains(values).any()
     with pytest.raises(ValueError, match="no values out of distribution"):
         envs.make_family("half-cheetah-dir").split("ood").sample(3, 0)
+    with pytest.raises(ValueError, match="whole circle: no values out of distribution"):
+        envs.make_family("ant-dir-2d").split("ood").sample(3, 0)
+    with pytest.raises(ValueError, match="no values out of distribution"):
+        envs.make_family("bandit-k5").split("ood").sample(3, 0)
 
 
 def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
@@ -131,3 +196,13 @@ def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
         envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="threads")
     with pytest.raises(ValueError, match=r"'velocity'.*got None"):
         envs.make_engine(envs.make_family("half-cheetah-vel"), 1, 1).reset({}, None)
+    point = FamilyEnv(envs.make_family("point-nav"))
+    with pytest.raises(ValueError, match=r"'goal' of point-nav has the shape \(2,\), got \(1,\)"):
+        point.reset(options={"task": {"goal": [0.1]}})
+    bandit = FamilyEnv(envs.make_family("bandit-k5"))
+    bandit.reset()
+    for action in (5, -1, 0.5):
+        with pytest.raises(
+            ValueError, match=r"bandit-k5 are integers from 0 to 4, got .*" + f"{action}"
+        ):
+            bandit.step(action)

@@ -1,85 +1,192 @@
-"""The half-cheetah against Gymnasium's, and the rewards against their definitions."""
+"""Every body against Gymnasium's own environment, and the rewards against their definitions."""
+
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 
 import envs
+from envs.bodies import Physics
+from envs.locomotion import LOCOMOTION
+
+NO_CONTACTS = {"include_cfrc_ext_in_observation": False}
+# family, Gymnasium's environment and its options, tolerance over 20 control steps
+BODIES = [
+    ("half-cheetah-vel", "HalfCheetah-v5", {}, 1e-6),
+    ("ant-vel", "Ant-v5", NO_CONTACTS, 1e-6),
+    (
+        "ant-goal",
+        "Ant-v5",
+        NO_CONTACTS | {"exclude_current_positions_from_observation": False},
+        1e-6,
+    ),
+    ("humanoid-dir", "Humanoid-v5", NO_CONTACTS, 1e-4),
+    ("hopper-vel", "Hopper-v5", {}, 1e-6),
+    ("walker2d-vel", "Walker2d-v5", {"frame_skip": 8}, 1e-6),
+    ("swimmer-vel", "Swimmer-v5", {}, 1e-6),
+]
 
 
-def test_the_threads_engine_follows_gymnasiums_half_cheetah() -> None:
-    """To 1e-6 over 20 control steps from the same state with the same actions."""
-    family = envs.make_family("half-cheetah-vel")
+def same_start(name: str, their_id: str, options: dict[str, Any], throw: float = 0.0) -> tuple:
+    """One environment of ours and Gymnasium's, in the same state, thrown up in m/s."""
+    family = envs.make_family(name)
     engine = envs.make_engine(family, 1, 1, threads=1)
     rng = np.random.default_rng(0)
     noise = engine.draw_noise(rng)
-    obs = engine.reset({"velocity": np.array([1.0])}, noise.reset)
-    theirs = gymnasium.make("HalfCheetah-v5").unwrapped
+    noise.reset[..., engine.family.definition.model.nq + 2] += throw
+    task = envs.stack_tasks([family.definition.default_task])
+    obs = engine.reset(task, noise.reset)
+    theirs = gymnasium.make(their_id, **options).unwrapped
     theirs.reset(seed=0)
+    nq = theirs.model.nq
     offset = noise.reset[0, 0]
-    theirs.set_state(theirs.init_qpos + offset[:9], theirs.init_qvel + offset[9:])
-    np.testing.assert_allclose(obs[0, 0], theirs._get_obs(), atol=1e-6)
+    theirs.set_state(theirs.init_qpos + offset[:nq], theirs.init_qvel + offset[nq:])
+    return engine, noise, theirs, obs, rng
+
+
+@pytest.mark.parametrize(
+    ("name", "their_id", "options", "atol"), BODIES, ids=[b[0] for b in BODIES]
+)
+def test_the_physics_is_gymnasiums(name: str, their_id: str, options: dict, atol: float) -> None:
+    """Observations, root velocity and falls over 20 control steps of random actions."""
+    engine, noise, theirs, obs, rng = same_start(name, their_id, options)
+    space = engine.action_space
+    assert engine.family.definition.body.dt == pytest.approx(theirs.dt)
+    np.testing.assert_array_equal(space.low, theirs.action_space.low)
+    np.testing.assert_allclose(obs[0, 0], theirs._get_obs(), rtol=1e-6, atol=atol)
     for t in range(20):
-        action = rng.uniform(-1, 1, 6)
+        action = rng.uniform(space.low, space.high)
+        before = theirs.data.qpos.copy()
         out = engine.step(action[None, None], noise.step[t])
-        expected, _, _, _, info = theirs.step(action)
-        np.testing.assert_allclose(out.obs[0, 0], expected, atol=2e-6)
-        assert out.metrics["velocity"].item() == pytest.approx(info["x_velocity"], abs=1e-6)
-        control = 0.05 * np.square(action).sum()
-        assert out.reward.item() == pytest.approx(-abs(info["x_velocity"] - 1) - control, abs=1e-6)
+        expected, _, terminated, _, info = theirs.step(action)
+        np.testing.assert_allclose(out.obs[0, 0], expected, rtol=2e-6, atol=2 * atol)
+        assert out.terminated.item() == (terminated and name != "ant-goal")
+        if "velocity" in out.metrics:
+            lagged = their_id == "Ant-v5"  # Gymnasium's ant takes it from the lagged xpos
+            v = (theirs.data.qpos - before)[0] / theirs.dt if lagged else info["x_velocity"]
+            assert out.metrics["velocity"].item() == pytest.approx(v, abs=200 * atol)
 
 
-def test_the_reward_is_best_when_the_task_is_met() -> None:
-    """Velocity: highest at the target. Direction: the sign of the way that is run."""
-    velocity = envs.make_family("half-cheetah-vel").definition
-    before, action = np.zeros((3, 9)), np.zeros((3, 6))
-    after = np.zeros((3, 9))
-    after[:, 0] = np.array([0.5, 1.0, 1.5]) * velocity.dt
-    reward, _ = velocity.reward(np, before, action, after, {"velocity": np.array(1.0)})
-    np.testing.assert_allclose(reward, [-0.5, 0.0, -0.5], atol=1e-12)
-    direction = envs.make_family("half-cheetah-dir").definition
-    forwards, _ = direction.reward(np, before, action, after, {"direction": np.array(1.0)})
-    backwards, _ = direction.reward(np, before, action, after, {"direction": np.array(-1.0)})
-    np.testing.assert_allclose(forwards, [0.5, 1.0, 1.5])
-    np.testing.assert_allclose(backwards, -forwards)
+@pytest.mark.parametrize("name", ["ant-vel", "humanoid-dir", "hopper-vel", "walker2d-vel"])
+def test_a_body_that_falls_terminates_when_gymnasiums_does(name: str) -> None:
+    """Full torque makes it fall, the ant is thrown; the step is the same, it is no truncation."""
+    _, their_id, options, _ = next(b for b in BODIES if b[0] == name)
+    throw = 6.0 if their_id == "Ant-v5" else 0.0
+    engine, noise, theirs, _, _ = same_start(name, their_id, options, throw)
+    action, terminated = engine.action_space.high.astype(float), False
+    for step_noise in noise.step:
+        out = engine.step(action[None, None], step_noise)
+        _, _, terminated, _, _ = theirs.step(action)
+        assert out.terminated.item() == terminated
+        if terminated:
+            break
+    assert terminated
+    assert not out.truncated.item()
 
 
-def test_actions_are_clipped_before_they_cost() -> None:
-    """An action of 10 costs what an action of 1 costs."""
-    engine = envs.make_engine(envs.make_family("half-cheetah-dir"), 1, 1, threads=1)
-    noise = engine.draw_noise(np.random.default_rng(0))
-    rewards = []
-    for size in (1.0, 10.0):
-        engine.reset({"direction": np.array([1.0])}, noise.reset)
-        rewards.append(engine.step(np.full((1, 1, 6), size), noise.step[0]).reward.item())
-    assert rewards[0] == rewards[1]
+def test_the_cheetahs_torso_is_observed_with_gymnasiums_lag() -> None:
+    """20 observations: the last three are xpos, which lies one physics step behind qpos."""
+    engine, noise, theirs, obs, rng = same_start("half-cheetah-vel", "HalfCheetah-v5", {})
+    family = envs.make_family("half-cheetah-vel", "deleu2020-20d")
+    engine = envs.make_engine(family, 1, 1, threads=1)
+    obs = engine.reset({"velocity": np.array([1.0])}, noise.reset)
+    for t in range(20):
+        expected = np.concatenate([theirs._get_obs(), theirs.data.body("torso").xpos])
+        np.testing.assert_allclose(obs[0, 0], expected, rtol=2e-6, atol=2e-6)
+        action = rng.uniform(-1, 1, 6)
+        obs = engine.step(action[None, None], noise.step[t]).obs
+        theirs.step(action)
+    assert abs(obs[0, 0, 17] - theirs.data.qpos[0]) > 1e-4
 
 
-def test_results_do_not_depend_on_the_number_of_threads() -> None:
-    """One and two threads agree bit for bit."""
-    family = envs.make_family("half-cheetah-vel")
+def test_the_half_cheetah_is_paid_by_its_definition() -> None:
+    """−|v − v*| − 0.05 Σa² with Gymnasium's own velocity, of the clipped action."""
+    engine, noise, theirs, _, rng = same_start("half-cheetah-vel", "HalfCheetah-v5", {})
+    for t in range(10):
+        action = rng.uniform(-2, 2, 6)
+        out = engine.step(action[None, None], noise.step[t])
+        clipped = np.clip(action, -1, 1)
+        v = theirs.step(clipped)[4]["x_velocity"]
+        expected = -abs(v - 1) - 0.05 * np.square(clipped).sum()
+        assert out.reward.item() == pytest.approx(expected, abs=1e-6)
+
+
+def at(x: float, y: float, nq: int, derived: bool) -> Physics:
+    """A body at rest at (x, y)."""
+    qpos = np.zeros(nq)
+    qpos[:2] = x, y
+    return Physics(
+        qpos, np.zeros(nq - 1), {"subtree_com": np.array([x, y, 1.0])} if derived else {}
+    )
+
+
+@pytest.mark.parametrize("family", LOCOMOTION, ids=lambda f: f.name)
+def test_the_reward_is_best_when_the_task_is_met(family: envs.TaskFamily) -> None:
+    """Of moves in 16 directions and several lengths, the one that the task names pays most."""
+    d = family.definition
+    body, nq, derived = d.body, d.body.model.nq, "subtree_com" in d.derived
+    for task in (envs.task_at(family.sample(5, np.random.default_rng(0)), i) for i in range(5)):
+        wanted = np.atleast_1d(next(iter(task.values()))).astype(float)
+        if "velocity" in task or "direction" in task:
+            wanted = wanted * body.dt
+        planar = len(wanted) == 1
+        moves = [wanted] if "direction" not in task else [wanted, -wanted, 0 * wanted]
+        if "direction" not in task:
+            moves += [wanted + 0.3 * body.dt, wanted - 0.3 * body.dt, -wanted]
+        if not planar:
+            turn = np.array([[0.0, -1.0], [1.0, 0.0]])
+            moves += [turn @ wanted, -turn @ wanted]
+        array = {k: np.asarray(v) for k, v in task.items()}
+        paid = [
+            d.reward(
+                np,
+                at(0.0, 0.0, nq, derived),
+                np.zeros(body.model.nu),
+                at(*(m if not planar else (m[0], 0.0)), nq, derived),
+                array,
+            )[0]
+            for m in moves
+        ]
+        assert np.argmax(paid) == 0
+        effort = d.reward(
+            np, at(0, 0, nq, derived), np.ones(body.model.nu), at(0, 0, nq, derived), array
+        )[0]
+        rest = d.reward(
+            np, at(0, 0, nq, derived), np.zeros(body.model.nu), at(0, 0, nq, derived), array
+        )[0]
+        assert effort < rest
+
+
+@pytest.mark.parametrize("family", ["half-cheetah-vel", "humanoid-dir"])
+def test_results_do_not_depend_on_the_number_of_threads(family: str) -> None:
+    """One and two threads agree bit for bit, with and without derived fields."""
+    family = envs.make_family(family)
     results = []
     for threads in (1, 2):
-        engine = envs.make_engine(family, 5, 4, threads=threads)
+        engine = envs.make_engine(family, 3, 3, threads=threads)
         rng = np.random.default_rng(0)
         noise = engine.draw_noise(rng)
-        engine.reset(family.sample(5, rng), noise.reset)
-        for t in range(5):
-            out = engine.step(rng.uniform(-1, 1, (5, 4, 6)), noise.step[t])
+        engine.reset(family.sample(3, rng), noise.reset)
+        for t in range(4):
+            action = rng.uniform(-1, 1, (3, 3, *family.action_space.shape))
+            out = engine.step(action, noise.step[t])
         results.append(out)
         engine.close()
     np.testing.assert_array_equal(results[0].obs, results[1].obs)
     np.testing.assert_array_equal(results[0].reward, results[1].reward)
 
 
-def test_a_masked_reset_leaves_the_other_environments() -> None:
+@pytest.mark.parametrize("name", ["half-cheetah-vel", "humanoid-dir"])
+def test_a_masked_reset_leaves_the_other_environments(name: str) -> None:
     """Only the chosen ones start again."""
-    family = envs.make_family("half-cheetah-vel")
+    family = envs.make_family(name)
     engine = envs.make_engine(family, 2, 1, threads=1)
     rng = np.random.default_rng(0)
     tasks, noise = family.sample(2, rng), engine.draw_noise(rng)
     start = engine.reset(tasks, noise.reset)
-    moved = engine.step(np.ones((2, 1, 6)), noise.step[0]).obs
+    action = np.ones((2, 1, *family.action_space.shape))
+    moved = engine.step(action, noise.step[0]).obs
     again = engine.reset(tasks, noise.reset, np.array([[True], [False]]))
     np.testing.assert_array_equal(again[0], start[0])
     np.testing.assert_array_equal(again[1], moved[1])

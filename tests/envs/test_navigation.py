@@ -1,8 +1,6 @@
 """Point navigation against its definition."""
 
-import array_api_strict
 import numpy as np
-import torch
 
 import envs
 
@@ -21,15 +19,27 @@ def test_the_point_moves_by_the_clipped_action_and_ends_at_the_goal() -> None:
     assert not out.truncated.item()
 
 
-def test_the_functions_run_on_numpy_torch_and_the_strict_array_api() -> None:
-    """The same numbers from each namespace."""
-    definition = envs.make_family("point-nav").definition
-    state, action = np.array([[0.1, 0.2]]), np.array([[0.05, -0.05]])
-    goal = np.array([[0.3, 0.3]])
-    expected = definition.step(np, state, action, {"goal": goal}, None)
-    t, s = torch.from_numpy, array_api_strict.asarray
-    in_torch = definition.step(torch, t(state), t(action), {"goal": t(goal)}, None)
-    strict = definition.step(array_api_strict, s(state), s(action), {"goal": s(goal)}, None)
-    for i in range(3):
-        np.testing.assert_allclose(in_torch[i].numpy(), expected[i])
-        np.testing.assert_allclose(np.asarray(strict[i]), expected[i])
+def test_the_sparse_point_is_paid_within_a_fifth_of_the_goal_and_goes_on() -> None:
+    """1 − distance inside, 0 outside, the edge included; the goal does not end the episode."""
+    engine = envs.make_engine(envs.make_family("point-nav-sparse"), 1, 1)
+    noise = engine.draw_noise(np.random.default_rng(0))
+    engine.reset({"goal": np.array([[0.0, 1.0]])}, noise.reset)
+    outs = [engine.step(np.array([[[0.0, 0.1]]]), z) for z in noise.step[:12]]
+    distance = np.abs(np.arange(1, 13) / 10 - 1)
+    paid = np.where(distance <= 0.2 + 1e-9, 1 - distance, 0.0)
+    rewards = np.array([out.reward.item() for out in outs])
+    inside = ~np.isclose(distance, 0.2)  # rounding decides on the edge itself
+    np.testing.assert_allclose(rewards[inside], paid[inside], atol=1e-9)
+    assert not any(out.terminated.item() for out in outs)
+
+
+def test_the_best_place_is_the_goal() -> None:
+    """Of a grid of moves, the one onto the goal pays most, in both families."""
+    steps = np.linspace(-0.1, 0.1, 5)
+    moves = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2)
+    for name in ("point-nav", "point-nav-sparse"):
+        engine = envs.make_engine(envs.make_family(name), 1, 25)
+        noise = engine.draw_noise(np.random.default_rng(0))
+        engine.reset({"goal": np.array([[0.05, -0.1]])}, noise.reset)
+        paid = engine.step(moves, noise.step[0]).reward[0]
+        np.testing.assert_allclose(moves[0, paid.argmax()], [0.05, -0.1])

@@ -18,14 +18,23 @@ FAMILIES = [*(envs.make_family(name) for name in envs.family_names()), trouble.F
 TASKS = {"length": np.array([3.0, 2.0, 9.0]), "trouble": np.zeros(3)}
 
 
+def actions(
+    family: TaskFamily, shape: tuple[int, int], rng: np.random.Generator, stretch: float = 1.0
+) -> np.ndarray:
+    """`[T, E, …]`, beyond the bounds of a box where `stretch` is above 1."""
+    space = family.action_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return rng.integers(space.n, size=shape)
+    low, high = stretch * space.low, stretch * space.high
+    return rng.uniform(low, high, (*shape, *low.shape)).astype(np.float32)
+
+
 def run(engine: Engine, steps: int, seed: int = 0) -> list[StepOutput]:
     rng = np.random.default_rng(seed)
     tasks, noise = engine.family.sample(engine.num_tasks, rng), engine.draw_noise(rng)
     outs = [StepOutput(engine.reset(tasks, noise.reset), *[np.zeros(1)] * 3, {})]
-    low, high = engine.action_space.low, engine.action_space.high
     for t in range(steps):
-        action = rng.uniform(low, high, (*engine.shape, *low.shape)).astype(np.float32)
-        outs.append(engine.step(action, noise.step[t]))
+        outs.append(engine.step(actions(engine.family, engine.shape, rng), noise.step[t]))
     engine.close()
     return outs
 
@@ -48,9 +57,8 @@ def test_it_steps_what_single_environments_step(family: TaskFamily) -> None:
         options = {"task": envs.task_at(tasks, t)}
         obs, _ = singles[t][e].reset(seed=int(seed), options=options)
         np.testing.assert_array_equal(obs, outs[0].obs[t, e])
-    low, high = family.action_space.low, family.action_space.high
     for out in outs[1:]:
-        action = rng.uniform(low, high, (3, 2, *low.shape)).astype(np.float32)
+        action = actions(family, (3, 2), rng)
         for t, e in np.ndindex(3, 2):
             obs, reward, terminated, _, _ = singles[t][e].step(action[t, e])
             np.testing.assert_array_equal(obs, out.obs[t, e])
@@ -71,9 +79,8 @@ def test_it_agrees_with_the_engine_of_arrays_or_threads(name: str) -> None:
     reset = np.stack([d.reset[0, 0] for d in drawn]).reshape(3, 2, -1)
     step = np.stack([d.step[:, 0, 0] for d in drawn], 1).reshape(4, 3, 2, -1)
     np.testing.assert_array_equal(vector.reset(tasks, noise.reset), own.reset(tasks, reset))
-    low, high = family.action_space.low, family.action_space.high
     for t in range(4):
-        action = rng.uniform(1.5 * low, 1.5 * high, (3, 2, *low.shape)).astype(np.float32)
+        action = actions(family, (3, 2), rng, stretch=1.5)
         assert_equal([vector.step(action, noise.step[t])], [own.step(action, step[t])])
 
 

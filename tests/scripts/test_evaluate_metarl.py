@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import envs
 from scripts import evaluate_metarl, train_metarl
 
 
@@ -36,6 +37,21 @@ def test_the_same_seed_gives_the_table_of_the_run(run: Path, tmp_path: Path) -> 
     assert evaluate_metarl.main([str(run), "--json", str(file), "--threads", "2"]) == 0
     results = json.loads((run / "results.json").read_text())
     assert json.loads(file.read_text())["curve"] == results["evaluation"]["curve"]
+
+
+def test_velocities_are_compared_with_the_best_constant_speed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """−H mean |median(v*) − v*| on the same tasks, printed and written."""
+    folder, file = tmp_path / "run", tmp_path / "table.json"
+    tiny = ["--tasks", "2", "--episodes", "2"]
+    options = ["--iterations", "1", "--horizon", "3", "--eval-every", "0", *tiny]
+    train_metarl.main(["--env", "half-cheetah-vel", "--run-dir", str(folder), *options])
+    assert evaluate_metarl.main([str(folder), "--updates", "0", "--json", str(file), *tiny]) == 0
+    assert "best constant speed" in capsys.readouterr().out
+    wanted = envs.make_family("half-cheetah-vel").split("test").sample(2, 0)["velocity"]
+    (reference,) = json.loads(file.read_text())["references"]
+    assert reference["mean"] == pytest.approx(-3 * abs(wanted[0] - wanted[1]) / 2)
 
 
 @pytest.mark.parametrize(

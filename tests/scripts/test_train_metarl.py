@@ -314,8 +314,12 @@ def test_all_envs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     """With what varies and the presets."""
     assert train_metarl.main(["--list-envs"]) == 0
     out = capsys.readouterr().out
-    names = ("half-cheetah-vel", "half-cheetah-dir", "point-nav", "target velocity", "promp2018")
-    assert all(name in out for name in names)
+    ranges = ("U(0, 2) m/s", "circle of radius 1 m", "disk of radius 3 m", "{-1, 1}", "U(0, 1)^50")
+    spaces = ("box 17", "one of 5", "box 270")
+    presets = ("maml-trpo: default, finn2017", "tasks only: pearl2019")
+    for text in (*envs.family_names(), "target velocity", *ranges, *spaces, *presets):
+        assert text in out
+    assert max(map(len, out.splitlines())) <= 120
 
 
 @pytest.mark.parametrize("script", ["train_metarl.py", "evaluate_metarl.py"])

@@ -1,0 +1,81 @@
+"""All families of tasks as a table: what varies and how, horizon, spaces and presets."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from typing import Any
+
+import gymnasium
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+import envs
+
+Presets = Mapping[str, Container[str]]  # preset -> the families that it has hyper-parameters for
+
+
+def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
+    """Print every family.
+
+    Args:
+        console: where to.
+        algorithms: name → its presets.
+
+    Returns:
+        The exit code, 0.
+    """
+    table = Table(
+        "env", "task", "meaning", "range", "H", "obs", "action", box=box.SIMPLE_HEAD, padding=(0, 1)
+    )
+    presets = Table("env", "presets", box=box.SIMPLE_HEAD)
+    families = list(_families(console))
+    for family in families:
+        spaces = _space(family.observation_space), _space(family.action_space)
+        first = (family.name, (str(family.horizon), *spaces))
+        for parameter, distribution in family.parameters.items():
+            name, last = first
+            meaning = family.meaning.get(parameter, "")
+            table.add_row(name, parameter, meaning, str(distribution), *last)
+            first = ("", ())
+        presets.add_row(family.name, "; ".join(_presets(family, algorithms)))
+    console.print(table)
+    console.print(presets)
+    finite = ", ".join(family.name for family in families if family.finite)
+    console.print(
+        "H is the horizon in steps; box n is n real numbers, one of n a choice. --preset chooses a "
+        "preset; tasks only are those without hyper-parameters here. Families with finitely many "
+        f"tasks meet their training tasks again at test: {finite}. Definitions and sources: "
+        "docs/families.md",
+        markup=False,
+        highlight=False,
+    )
+    return 0
+
+
+def _families(console: Console) -> Iterator[envs.TaskFamily]:
+    """All that can be loaded; what an installed package breaks must not hide the others."""
+    for name in envs.family_names():
+        try:
+            yield envs.make_family(name)
+        except ValueError as error:
+            console.print(str(error), markup=False, highlight=False)
+
+
+def _space(space: gymnasium.Space[Any]) -> str:
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return f"one of {space.n}"
+    return "box " + "×".join(str(n) for n in space.shape or ())
+
+
+def _presets(family: envs.TaskFamily, algorithms: Mapping[str, Presets]) -> list[str]:
+    """By algorithm, then those that define tasks but no hyper-parameters."""
+    lines, named = [], {"default"}
+    for algorithm, presets in algorithms.items():
+        found = [preset for preset in presets if family.name in presets[preset]]
+        named |= set(found)
+        if found:
+            lines.append(f"{algorithm}: {', '.join(found)}")
+    if tasks_only := [preset for preset in family.presets if preset not in named]:
+        lines.append(f"tasks only: {', '.join(tasks_only)}")
+    return lines

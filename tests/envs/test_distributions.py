@@ -1,0 +1,90 @@
+"""Distributions of task parameters."""
+
+import json
+
+import numpy as np
+import pytest
+
+from envs.distributions import (
+    Beta,
+    Choice,
+    Dirichlet,
+    InDisk,
+    LogUniform,
+    Normal,
+    OnCircle,
+    Uniform,
+)
+
+EVERY = (
+    Uniform(-1.0, 2.0, unit="m"),
+    Uniform(0.0, 1.0, size=3),
+    Uniform(0.0, 1.0, size=(2, 3)),
+    LogUniform(0.5, 2.0, size=3),
+    InDisk(3.0, unit="m"),
+    Normal(1.0, 2.0, size=(2,)),
+    Beta(2.0, 1.0, size=5),
+    Dirichlet(4, size=(2, 3)),
+    OnCircle(2.0, 0.0, np.pi),
+    OnCircle(1.0),
+    Choice((-1.0, 1.0)),
+    Choice(((0.0, 1.0), (2.0, 3.0), (4.0, 5.0))),
+)
+
+WITH_OUTSIDE = (*EVERY[:5], OnCircle(2.0, 0.0, np.pi))
+
+
+@pytest.mark.parametrize("distribution", EVERY, ids=str)
+def test_samples_lie_in_the_support_and_what_is_outside_does_not(distribution: object) -> None:
+    """`contains` and `bounds` agree with `sample`; `to_json` is JSON."""
+    values = distribution.sample(200, np.random.default_rng(0))
+    assert values.shape[0] == 200
+    assert distribution.contains(values).shape == (200,)
+    assert distribution.contains(values).all()
+    low, high = distribution.bounds
+    assert values.min() >= low
+    assert values.max() <= high
+    assert json.loads(json.dumps(distribution.to_json()))["distribution"]
+    if distribution in WITH_OUTSIDE:
+        outside = distribution.sample_ood(200, np.random.default_rng(0))
+        assert outside.shape == values.shape
+        assert not distribution.contains(outside).any()
+    else:
+        with pytest.raises(ValueError, match="no values out of distribution"):
+            distribution.sample_ood(3, np.random.default_rng(0))
+
+
+def test_moments_are_those_of_the_textbooks() -> None:
+    """Means and variances of 50,000 draws, 4 standard errors."""
+    rng = np.random.default_rng(0)
+    beta = Beta(2.0, 1.0).sample(50_000, rng)
+    assert beta.mean() == pytest.approx(2 / 3, abs=0.005)
+    flat = Dirichlet(4).sample(50_000, rng)
+    np.testing.assert_allclose(flat.mean(0), 0.25, atol=0.005)
+    np.testing.assert_allclose(flat.var(0), (1 / 4) * (3 / 4) / 5, atol=0.002)
+    area = np.square(InDisk(3.0).sample(50_000, rng)).sum(-1)
+    assert (area < 4.5).mean() == pytest.approx(0.5, abs=0.01)
+    logs = np.log(LogUniform(0.5, 2.0).sample(50_000, rng))
+    assert logs.mean() == pytest.approx(0.0, abs=0.01)
+    assert logs.std() == pytest.approx(2 * np.log(2) / np.sqrt(12), abs=0.01)
+    assert Normal(1.0, 2.0).sample(50_000, rng).std() == pytest.approx(2.0, abs=0.03)
+
+
+def test_impossible_parameters_are_refused() -> None:
+    """Each with the values."""
+    with pytest.raises(ValueError, match="low < high, got 1"):
+        Uniform(1.0, 1.0)
+    with pytest.raises(ValueError, match="0 < low < high, got 0.0"):
+        LogUniform(0.0, 1.0)
+    with pytest.raises(ValueError, match="radius > 0, got -1.0"):
+        InDisk(-1.0)
+    with pytest.raises(ValueError, match="std > 0, got 0.0, 0.0"):
+        Normal(0.0, 0.0)
+    with pytest.raises(ValueError, match="a, b > 0, got 0.0"):
+        Beta(0.0)
+    with pytest.raises(ValueError, match="two outcomes"):
+        Dirichlet(1)
+    with pytest.raises(ValueError, match="low < high <= 2π, got 1.0, 2.0, 1.0"):
+        OnCircle(1.0, 2.0, 1.0)
+    with pytest.raises(ValueError, match="at least one value"):
+        Choice(())

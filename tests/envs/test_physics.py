@@ -1,0 +1,78 @@
+"""Bodies whose physics differs from task to task, against Gymnasium's with the same values."""
+
+import gymnasium
+import mujoco
+import numpy as np
+import pytest
+
+import envs
+
+THEIRS = {
+    "half-cheetah-params": "HalfCheetah-v5",
+    "hopper-params": "Hopper-v5",
+    "walker2d-params": "Walker2d-v5",
+}
+
+
+def their_body(name: str, task: dict) -> gymnasium.Env:
+    """Gymnasium's environment with a task's factors."""
+    theirs = gymnasium.make(THEIRS[name]).unwrapped
+    m = theirs.model
+    m.body_mass[1:] *= task["mass"]
+    m.body_inertia[1:] *= task["inertia"]
+    m.geom_friction[:] *= task["friction"]
+    m.dof_damping[:] *= task["damping"]
+    mujoco.mj_setConst(m, mujoco.MjData(m))
+    theirs.reset(seed=0)
+    return theirs
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_every_task_of_a_batch_is_gymnasiums_body_with_its_values(name: str) -> None:
+    """Three tasks, the default first: observations, rewards and falls over 20 control steps."""
+    family = envs.make_family(name)
+    rng = np.random.default_rng(0)
+    rows = [envs.task_at(family.sample(2, rng), i) for i in range(2)]
+    tasks = [family.definition.default_task, *rows]
+    engine = envs.make_engine(family, 3, 2, threads=1)
+    noise = engine.draw_noise(rng)
+    engine.reset(envs.stack_tasks(tasks), noise.reset)
+    theirs = [[their_body(name, task) for _ in range(2)] for task in tasks]
+    for i in range(3):
+        for e in range(2):
+            env, offset = theirs[i][e], noise.reset[i, e]
+            nq = env.model.nq
+            env.set_state(env.init_qpos + offset[:nq], env.init_qvel + offset[nq:])
+    for t in range(20):
+        action = rng.uniform(-1, 1, (3, 2, *family.action_space.shape))
+        out = engine.step(action, noise.step[t])
+        for i in range(3):
+            for e in range(2):
+                obs, reward, terminated, _, _ = theirs[i][e].step(action[i, e])
+                np.testing.assert_allclose(out.obs[i, e], obs, rtol=1e-5, atol=1e-5)
+                assert out.reward[i, e] == pytest.approx(reward, abs=1e-4)
+                assert out.terminated[i, e] == terminated
+
+
+def test_the_mass_that_a_task_names_is_the_mass_that_falls() -> None:
+    """The weight of a hopper that has come to rest is what the floor carries."""
+    family = envs.make_family("hopper-params")
+    task = family.sample(2, np.random.default_rng(1))
+    engine = envs.make_engine(family, 2, 1, threads=1)
+    engine.reset(task, engine.draw_noise(np.random.default_rng(0)).reset)
+    default = family.definition.model.body_mass[1:]
+    for i, model in enumerate(engine._models):
+        data = mujoco.MjData(model)
+        mujoco.mj_step(model, data, 10_000)
+        carried = data.qfrc_constraint[1]  # along the root's vertical slide
+        assert carried == pytest.approx(9.81 * task["mass"][i] @ default, rel=1e-3)
+
+
+def test_the_default_body_is_never_changed() -> None:
+    """Tasks act on copies."""
+    family = envs.make_family("walker2d-params")
+    before = family.definition.model.body_mass.copy()
+    engine = envs.make_engine(family, 4, 1)
+    rng = np.random.default_rng(0)
+    engine.reset(family.sample(4, rng), engine.draw_noise(rng).reset)
+    np.testing.assert_array_equal(family.definition.model.body_mass, before)
