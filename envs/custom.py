@@ -7,6 +7,7 @@ docs/custom_environments.md shows all of it.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -60,8 +61,11 @@ class CustomDefinition:
         """
         if not isinstance(self.env, str):
             return None
+        module, _, env_id = self.env.rpartition(":")
         try:
-            return gymnasium.spec(self.env).max_episode_steps
+            if module:  # "my_module:MyEnv-v0" registers its environments when it is imported
+                importlib.import_module(module)
+            return gymnasium.spec(env_id).max_episode_steps
         except (gymnasium.error.Error, ImportError) as error:
             raise ValueError(str(error)) from None
 

@@ -19,6 +19,10 @@ from envs.family import TaskFamily
 
 START = 120.0
 """Seconds that a worker has at least to import its modules and to make one environment."""
+AT_START = (
+    "what it said is above; a script that starts workers needs `if __name__ == '__main__':` around "
+    "what it does"
+)
 GRACE = 3.0
 """Seconds that workers have to close their environments."""
 
@@ -56,6 +60,7 @@ class Crew:
         memory = context.RawArray("b", last.offset + size(last))
         self.board: Board = board(memory, fields)
         self._timeout = max(family.timeout, START)
+        self._started = False
         self._workers: list[tuple[SpawnProcess, Connection]] = []
         self.close: Callable[[], None] = weakref.finalize(self, _end, self._workers)
         data = _sendable(family)
@@ -78,6 +83,7 @@ class Crew:
             self.close()
             raise
         self._timeout = family.timeout
+        self._started = True
 
     def call(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Metrics]:
         """Send each worker its command and wait for all.
@@ -118,7 +124,8 @@ class Crew:
             kind, content = pipe.recv()
         except (EOFError, OSError):
             process.join(GRACE)
-            raise WorkerError(w, f"ended its worker process ({_ending(process)})") from None
+            ended = f"ended its worker process ({_ending(process)})"
+            raise WorkerError(w, ended, "" if self._started else AT_START) from None
         if kind == "failed":
             raise WorkerError(w, "failed", content)
         metrics: Metrics = content

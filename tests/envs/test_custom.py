@@ -38,6 +38,7 @@ def test_a_family_is_an_environment_and_the_names_of_what_varies() -> None:
     family = TaskFamily(env="CartPole-v1", parameters={"length": Uniform(0.25, 1.0, unit="m")})
     assert (family.name, family.horizon) == ("CartPole-v1", 500)
     assert family.with_options(horizon=7).horizon == 7
+    assert TaskFamily(env="gymnasium:Pendulum-v1", parameters={"g": Uniform(6, 14)}).horizon == 200
     env = family.make()
     assert env.observation_space == gymnasium.make("CartPole-v1").observation_space
     env.reset(seed=3, options={"task": {"length": 0.7}})

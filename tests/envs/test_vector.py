@@ -151,8 +151,9 @@ def test_a_worker_that_dies_before_it_has_read_the_family_is_noticed(
     """Even one larger than a pipe holds."""
     monkeypatch.setattr(crew, "serve", trouble.leave)
     large = replace(trouble.FAMILY, meaning={"length": "long" * 10**6})
-    with pytest.raises(envs.EnvironmentFailure, match=r"\(exit code 5\) while it was made"):
+    with pytest.raises(envs.EnvironmentFailure, match=r"\(exit code 5\) while it was made") as e:
         VectorEngine(large, 2, 1, 2)
+    assert "if __name__ == '__main__':" in str(e.value)
 
 
 def test_impossible_workers_are_refused() -> None:

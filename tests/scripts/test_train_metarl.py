@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import envs
+from envs import registry
 from envs.engines.arrays import ArraysEngine
 from metarl import load_agent
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
@@ -435,3 +437,15 @@ def test_what_goes_stale_on_the_command_line_is_warned_of(
     vary = ["--vary", "length=uniform(0.25,1)"]
     assert train(tmp_path / "run", "--iterations", "1", *vary, env="CartPole-v1") == 0
     assert "warning: computed once" in capsys.readouterr().err
+
+
+def test_a_package_that_is_broken_does_not_hide_the_other_families(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entry point is named in the list."""
+    broken = EntryPoint("gone", "no_such_module:gone", registry.GROUP)
+    monkeypatch.setattr(registry, "_installed", lambda: {"gone": broken})
+    assert train_metarl.main(["--list-envs"]) == 0
+    out = capsys.readouterr().out
+    assert "'gone' of an installed package" in out
+    assert "point-nav" in out
