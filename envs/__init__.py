@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gymnasium
 
+from envs.contract import check_family
 from envs.distributions import Choice, Uniform
 from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, stack_tasks, task_at
@@ -22,6 +23,7 @@ __all__ = [
     "FamilyEnv",
     "TaskFamily",
     "Uniform",
+    "check_family",
     "family_from_json",
     "family_names",
     "load_family",

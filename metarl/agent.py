@@ -19,7 +19,7 @@ from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Evaluation, summarize
+from metarl.rl.evaluate import Evaluation, references
 
 try:
     from envs import TaskFamily, family_from_json, make_engine
@@ -284,8 +284,8 @@ class Agent:
             self.family.split(split).sample(tasks, seed), tasks, updates, episodes, seed
         )
         returns = self.returns(options, threads=threads, workers=workers)
-        references = self.family.reference_returns(options.tasks)
-        return summarize(self.method.points(returns), references)
+        compared = references(self.family.reference_returns(options.tasks))
+        return Evaluation(self.method.points(returns), compared)
 
     def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
         """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""

@@ -30,7 +30,10 @@ _BEST_CHEETAH: Overrides = {
     "normalize_observations": True,
     "inner_lr": 0.2,
 }
-_SCALED: Overrides = {"action_scale": 0.1}  # the policy's unit action is a tenth of the range
+_SCALED: Overrides = {
+    "action_scale": 0.1,  # the policy's unit action is a tenth of the range
+    "later_inner_lr": 1.0,
+}
 _FINN_ANT: Overrides = {**_FINN_CHEETAH, "iterations": 800}
 _PROMP: Overrides = {**_SCALED, "iterations": 1001}
 _PROMP_PARAMS: Overrides = {**_PROMP, "inner_lr": 0.05}

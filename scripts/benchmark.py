@@ -19,7 +19,7 @@ import torch
 import tyro
 from benchmarks.iteration import iteration, peak_gib, scaling
 from benchmarks.measure import CORES, Size, measure
-from benchmarks.rl2 import rl2_bandit, rl2_cheetah
+from benchmarks.rl2 import bandit_rows, cheetah_rows
 from benchmarks.sampling import sampling
 from benchmarks.update import update
 from rich.console import Console
@@ -27,14 +27,14 @@ from rich.table import Table
 
 from metarl.experiment.files import write_json
 
-What = Literal["sampling", "update", "iteration", "scaling", "rl2", "rl2-cheetah"]
 COMPARISONS = {
     "sampling": sampling,
     "update": update,
     "iteration": iteration,
-    "rl2": rl2_bandit,
-    "rl2-cheetah": rl2_cheetah,
+    "rl2": bandit_rows,
+    "rl2-cheetah": cheetah_rows,
 }
+What = Literal["sampling", "update", "iteration", "scaling", "rl2", "rl2-cheetah"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Options:
     what: Annotated[What, tyro.conf.Positional]
     """What to measure."""
     tasks: int = 40
-    """T; scaling and rl2 take their own."""
+    """T; scaling takes its own."""
     episodes: int = 20
     """E."""
     repetitions: int = 5

@@ -35,17 +35,20 @@ def fail(message: object) -> int:
 
 
 def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
-    """Mean returns by updates or by episodes, above what they are to be compared with."""
-    counted = evaluation.curve[0]._fields[0]
-    table = Table(counted, "mean return", "95 % interval", title=title)
-    for count, mean, ci95 in evaluation.curve:
-        digits = 3 if ci95 < 0.05 else 1
-        table.add_row(str(count), f"{mean:.{digits}f}", f"± {ci95:.{digits}f}")
+    """The mean returns by updates or by episodes, above what they are to be compared with."""
+    table = Table(evaluation.curve[0]._fields[0], "mean return", "95 % interval", title=title)
+    for name, mean, ci95 in evaluation.curve:
+        table.add_row(str(name), *_interval(mean, ci95))
     if evaluation.references:
         table.add_section()
-    for reference in evaluation.references:
-        table.add_row(reference.name, f"{reference.mean:.1f}", f"± {reference.ci95:.1f}")
+    for name, mean, ci95 in evaluation.references:
+        table.add_row(name, *_interval(mean, ci95))
     console.print(table)
+
+
+def _interval(mean: float, ci95: float) -> tuple[str, str]:
+    digits = 3 if ci95 < 0.05 else 1
+    return f"{mean:.{digits}f}", f"± {ci95:.{digits}f}"
 
 
 def show_players(console: Console, players: dict[str, tuple[float, float]], title: str) -> None:

@@ -55,7 +55,7 @@ class Algorithm(Protocol):
 class EvalOptions(NamedTuple):
     """How an agent is evaluated; None takes the algorithm's own default."""
 
-    tasks: dict[str, np.ndarray]  # each parameter [T, …]
+    tasks: Tasks
     num_tasks: int
     updates: int | None
     episodes: int | None

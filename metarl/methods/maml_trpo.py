@@ -18,7 +18,7 @@ from metarl.methods.base import EvalOptions, MakeEngine
 from metarl.presets import MAML_TRPO, Overrides
 from metarl.rl.adapted import Adapted
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Point, adaptation_curve, curve_points
+from metarl.rl.evaluate import Point, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
@@ -75,17 +75,17 @@ class MamlTrpoMethod:
             )
         learner = algorithm.learner(state)
         one = OneEnv(env, family.horizon)
-        phi = learner.start(1)
+        adapted = learner.start(1)
         scaling, device = algorithm.scaling, algorithm.device
         for k in range(updates):
             collected = [
-                rollout(learner, phi, one, {}, noise, scaling=scaling, device=device)[0]
+                rollout(learner, adapted, one, {}, noise, scaling=scaling, device=device)[0]
                 for noise in (rng(seed, Phase.ADAPT, k, e) for e in range(episodes))
             ]
-            phi = learner.adapt(phi, join(collected))
+            adapted = learner.adapt(adapted, join(collected))
         return Adapted(
             algorithm.policy(state),
-            phi,
+            adapted.phi,
             rng(seed, Phase.ACT),
             observation_space=family.observation_space,
             action_space=family.action_space,
@@ -116,4 +116,4 @@ class MamlTrpoMethod:
 
     def points(self, returns: np.ndarray) -> list[Point]:
         """Mean and interval after every update."""
-        return [*curve_points(returns)]
+        return [*summarize(returns)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -58,7 +58,7 @@ class Reference(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """How well a learner does on some tasks."""
+    """How well an agent does on some tasks."""
 
     curve: list[Point]
     references: list[Reference]
@@ -136,27 +136,22 @@ def trial_returns(trials: Episodes, episodes: int) -> np.ndarray:
     return torch.stack(rows).double().mean(-1).cpu().numpy()
 
 
-def summarize(curve: Sequence[Point], references: Mapping[str, np.ndarray]) -> Evaluation:
-    """A curve with the means and 95 % intervals of what it is to be compared with.
+def summarize(curve: np.ndarray) -> list[CurvePoint]:
+    """Mean and 95 % interval over tasks of a curve `[K + 1, T]`.
 
-
-    Args:
-        curve: of the learner.
-        references: `[T]` each, by name.
+    With a single task an interval is not defined: it is reported as nan.
     """
-    return Evaluation(
-        list(curve), [Reference(name, *interval(row)) for name, row in references.items()]
-    )
-
-
-def curve_points(curve: np.ndarray) -> list[CurvePoint]:
-    """Mean and 95 % interval over tasks of a curve `[K + 1, T]`."""
     return [CurvePoint(k, *interval(row)) for k, row in enumerate(curve)]
 
 
 def summarize_episodes(returns: np.ndarray) -> list[EpisodePoint]:
     """The same of the returns of K episodes, `[K, T]`."""
     return [EpisodePoint(k + 1, *interval(row)) for k, row in enumerate(returns)]
+
+
+def references(returns: Mapping[str, np.ndarray]) -> list[Reference]:
+    """The same of returns `[T]` by name."""
+    return [Reference(name, *interval(row)) for name, row in returns.items()]
 
 
 def interval(row: np.ndarray) -> tuple[float, float]:

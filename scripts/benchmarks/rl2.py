@@ -19,7 +19,7 @@ from metarl.presets import rl2_preset
 from metarl.rl.trials import Trials, collect_trials
 
 
-def rl2_bandit(size: Size) -> list[Row]:
+def bandit_rows(size: Size) -> list[Row]:
     """Whole iterations on bandit-k5 with 100 pulls and a GRU of 64, beside a bare GRU.
 
     The bare one is torch's own module, forward and backward over inputs of the same size, in the
@@ -29,7 +29,7 @@ def rl2_bandit(size: Size) -> list[Row]:
     config = replace(
         rl2_preset("default", "bandit-k5"), tasks=trials, hidden=64, minibatches=4, epochs=4
     )
-    algorithm, env, tasks = _make(config, "bandit-k5", pulls)
+    algorithm, env, tasks = _make(config, "bandit-k5", pulls, CORES)
     state, steps = algorithm.init(0), trials * pulls
 
     def iterate() -> None:
@@ -42,10 +42,10 @@ def rl2_bandit(size: Size) -> list[Row]:
     ]
 
 
-def rl2_cheetah(size: Size) -> list[Row]:
-    """The machine's limit on the controls of the same policy, sampling, and whole iterations."""
+def cheetah_rows(size: Size) -> list[Row]:
+    """Sampling and whole iterations on half-cheetah-vel, beside its physics alone."""
     config = replace(rl2_preset("varibad2020", "half-cheetah-vel"), tasks=4 if size.tiny else 400)
-    algorithm, env, tasks = _make(config, "half-cheetah-vel", 5 if size.tiny else 200)
+    algorithm, env, tasks = _make(config, "half-cheetah-vel", 5 if size.tiny else 200, CORES)
     state, steps = algorithm.init(0), config.tasks * env.horizon
     sample = _sampling(algorithm, env, tasks)
 
@@ -61,13 +61,15 @@ def rl2_cheetah(size: Size) -> list[Row]:
 
 
 def _make(
-    config: Rl2Config, env: str, horizon: int
+    config: Rl2Config, env: str, horizon: int, threads: int
 ) -> tuple[Rl2, TrialEngine, dict[str, np.ndarray]]:
     family = envs.make_family(env, horizon=horizon)
-    trials = TrialEngine(envs.make_engine(family, config.tasks, 1, threads=CORES), config.episodes)
+    trials = TrialEngine(
+        envs.make_engine(family, config.tasks, 1, threads=threads), config.episodes
+    )
     spaces = trials.observation_space, trials.action_space
     tasks = family.split("train").sample(config.tasks, 0)
-    return Rl2(config, *spaces, threads=CORES), trials, tasks
+    return Rl2(config, *spaces, threads=threads), trials, tasks
 
 
 def _sampling(

@@ -4,6 +4,8 @@ import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from sb3_contrib import RecurrentPPO
+from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
 from envs.trial import History, TrialEngine, TrialEnv, encode_action
@@ -159,3 +161,22 @@ def test_impossible_trials_are_refused() -> None:
         TrialEngine(envs.make_engine(FAMILY, 1, 1), 0)
     with pytest.raises(ValueError, match="flat Box, got Discrete"):
         TrialEnv(gymnasium.make("FrozenLake-v1"), 2)
+
+
+def test_recurrent_agents_of_other_libraries_run_on_trials() -> None:
+    """sb3-contrib's RecurrentPPO becomes RL² on it, with a new task for every trial."""
+    family = envs.make_family("bandit-k5", horizon=3)
+
+    def make() -> TrialEnv:
+        def draw(rng: np.random.Generator) -> dict:
+            return envs.task_at(family.sample(1, rng), 0)
+
+        return TrialEnv(envs.FamilyEnv(family), 2, draw_task=draw)
+
+    both = DummyVecEnv([make, make])
+    agent = RecurrentPPO(
+        "MlpLstmPolicy", both, n_steps=6, batch_size=12, n_epochs=1, seed=0, device="cpu",
+        policy_kwargs={"lstm_hidden_size": 4},
+    ).learn(24)  # fmt: skip
+    assert agent.num_timesteps == 24
+    assert agent.policy.observation_space.shape == (1 + 5 + 2,)
