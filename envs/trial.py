@@ -119,7 +119,7 @@ class TrialEngine:
         self.action_space: gymnasium.Space[Any] = env.action_space
         shape = (self.num_tasks, self.num_episodes)
         self._episode = np.zeros(shape, dtype=np.int64)  # K where the trial is over
-        self._zero = History(
+        self._last = History(
             np.zeros((*shape, action_size(env.action_space)), np.float32),
             np.zeros(shape),
             np.zeros(shape),
@@ -145,7 +145,13 @@ class TrialEngine:
         self._tasks, self._noise = tasks, noise
         self._episode[chosen] = 0
         obs = self._env.reset(tasks, noise[0], mask)
-        return join(obs, self._zero)
+        action, reward, done = self._last
+        self._last = History(
+            np.where(chosen[..., None], np.float32(0), action),
+            np.where(chosen, 0.0, reward),
+            np.where(chosen, 0.0, done),
+        )
+        return join(obs, self._last)
 
     def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step of every trial.
@@ -165,14 +171,9 @@ class TrialEngine:
         again = ended & ~over
         if again.any():
             obs = np.where(again[..., None], self._restart(again), obs)
-        history = History(encode_action(self.action_space, action), reward, ended)
-        return (
-            join(obs, history),
-            reward,
-            over,
-            np.zeros_like(over),
-            {**metrics, "episode": episode},
-        )
+        self._last = History(encode_action(self.action_space, action), reward, ended)
+        metrics = {**metrics, "episode": episode}
+        return join(obs, self._last), reward, over, np.zeros_like(over), metrics
 
     def _restart(self, mask: np.ndarray) -> np.ndarray:
         """Start the next episode where `mask` holds; observations `[T, E, O]`."""

@@ -186,6 +186,10 @@ def test_updates_are_refused(agent: Agent) -> None:
         (["--episodes", "0"], "--episodes must be at least 1, got 0"),
         (["--minibatches", "5"], "--minibatches must be at most --tasks, got 5"),
         (["--policy", "transformer", "--context", "9"], "a trial of 12 steps is longer"),
+        (
+            ["--policy", "transformer", "--context", "12", "--bootstrap-at-end"],
+            "a trial of 13 steps is longer",
+        ),
         (["--policy", "mlp"], "mlp"),
         (["--inner-lr", "0.1"], "inner-lr"),
         (["--preset", "finn2017"], "unknown preset 'finn2017'"),

@@ -135,7 +135,8 @@ def _trials(config: Rl2Config, env: BatchedEnv, episodes: int) -> TrialEngine:
     """Trials that the policy can remember."""
     trials = TrialEngine(env, episodes)
     if config.policy == "transformer":
-        require_context(config.context, trials.horizon)
+        # the value after a trial's end is that of one more step
+        require_context(config.context, trials.horizon + int(config.bootstrap_at_end))
     return trials
 
 

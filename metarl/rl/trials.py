@@ -103,13 +103,10 @@ def collect_trials(
             running = running & ~over
             if not running.any():
                 break
-    found = rows.stack(device)
-    finite = torch.isfinite(found["reward"]) & torch.isfinite(found["views"]).all(-1)
-    finite = (finite | ~found["mask"]).view(-1, *shape)
-    require_finite(finite.permute(1, 2, 0), tasks)
-    dist = {k.removeprefix("dist/"): v for k, v in found.items() if k.startswith("dist/")}
-    plain = {k: v for k, v in found.items() if not k.startswith("dist/")}
-    return Trials(**plain, dist=dist, final_value=final_value)
+    lived = rows.trials(final_value, device)
+    finite = torch.isfinite(lived.reward) & torch.isfinite(lived.views).all(-1)
+    require_finite((finite | ~lived.mask).view(-1, *shape).permute(1, 2, 0), tasks)
+    return lived
 
 
 def trial_advantages(trials: Trials, reward: Tensor, *, discount: float, lam: float) -> Tensor:
@@ -159,8 +156,11 @@ class _Rows:
         for name, value in values.items():
             self._columns.setdefault(name, []).append(value)
 
-    def stack(self, device: torch.device) -> dict[str, Tensor]:
-        return {name: torch.stack(rows).to(device) for name, rows in self._columns.items()}
+    def trials(self, final_value: Tensor, device: torch.device) -> Trials:
+        found = {name: torch.stack(rows).to(device) for name, rows in self._columns.items()}
+        dist = {k.removeprefix("dist/"): v for k, v in found.items() if k.startswith("dist/")}
+        plain = {k: v for k, v in found.items() if not k.startswith("dist/")}
+        return Trials(**plain, dist=dist, final_value=final_value)
 
 
 def _flat(array: np.ndarray) -> Tensor:

@@ -91,6 +91,7 @@ def test_some_trials_can_be_restarted() -> None:
     noise = trial.draw_noise(np.random.default_rng(1))
     view = trial.reset(NEAR, noise.reset, mask)
     np.testing.assert_allclose(view[:, 0, 0], [0.0, 0.1, 0.1], atol=1e-6)
+    np.testing.assert_allclose(view[:, 0, 2], [0.0, 1.0, 1.0])  # the previous action
     _, _, over, _, _ = trial.step(RIGHT, np.zeros((3, 2, 0)))
     np.testing.assert_array_equal(over[:, 0], [True, False, True])
 
