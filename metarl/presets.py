@@ -88,7 +88,7 @@ _RL2_BANDIT: Overrides = {
     "gae_lambda": 0.3,
     "entropy_weight": 0.003,
     "normalize_rewards": False,
-    "iterations": 300,
+    "iterations": 500,
 }
 _RL2_TABULAR: Overrides = {
     **_RL2_BANDIT,
@@ -96,6 +96,7 @@ _RL2_TABULAR: Overrides = {
     "tasks": 1024,
     "hidden": 128,
     "lr": 1e-3,
+    "entropy_weight": 0.03,  # with less, it settles for the first action that pays
     "normalize_rewards": True,
     "iterations": 1000,
 }
