@@ -1,0 +1,123 @@
+"""Sampling the half-cheetah with a policy per task, against the machine's limit and other tools."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+
+import gymnasium
+import mujoco
+import numpy as np
+from benchmarks.measure import CORES, Row, Size
+from mujoco import rollout as mujoco_rollout
+
+import envs
+from metarl.algorithms.maml_trpo import MamlTrpo
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.meta_objective import MetaState
+from metarl.core.params import map_params
+from metarl.experiment.seeding import rng
+from metarl.presets import maml_trpo_preset
+from metarl.rl.data import Episodes
+from metarl.rl.rollout import rollout
+
+
+def sampling(size: Size) -> list[Row]:
+    """The machine's limit, ours, and other tools, all of them with the controls of our policy."""
+    horizon = 5 if size.tiny else 200
+    algorithm = make_algorithm(maml_trpo_preset("default", "half-cheetah-vel"), CORES)
+    run, steps = collect(algorithm, algorithm.init(0), size, horizon)
+    action = run().action.flatten(0, 1)
+    controls = algorithm.scaling(action).clip(-1, 1).astype(np.float64)
+    return [
+        raw_limit(controls),
+        (f"metarl, {size.tasks} x {size.episodes} environments", run, steps),
+        sync_vector(controls),
+        *envpool_rows(controls),
+    ]
+
+
+def raw_limit(controls: np.ndarray) -> Row:
+    """mj_step in C on all cores: one call, long rollouts, recorded controls `[N, steps, nu]`."""
+    definition = envs.make_family("half-cheetah-vel").definition
+    model, skip = definition.model, definition.frame_skip
+    pool = mujoco_rollout.Rollout(nthread=CORES)
+    data = [mujoco.MjData(model) for _ in range(CORES)]
+    start = np.zeros(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS))
+    mujoco.mj_getState(model, data[0], start, mujoco.mjtState.mjSTATE_FULLPHYSICS)
+    held = np.ascontiguousarray(np.repeat(controls, skip, axis=1))
+    count, steps = controls.shape[:2]
+    state = np.zeros((count, steps * skip, len(start)))
+    starts = np.tile(start, (count, 1))
+
+    def run() -> None:
+        pool.rollout(
+            [model] * count, data, starts, held, skip_checks=True, nstep=steps * skip, state=state
+        )
+
+    return f"mj_step in C, {count} environments on {CORES} threads", run, count * steps
+
+
+def sync_vector(controls: np.ndarray) -> Row:
+    """Gymnasium's SyncVectorEnv of 20 HalfCheetah-v5 with recorded controls `[N, steps, nu]`."""
+    count = min(20, len(controls))
+    env = gymnasium.vector.SyncVectorEnv([lambda: gymnasium.make("HalfCheetah-v5")] * count)
+    env.reset(seed=0)
+    actions = controls[:count].swapaxes(0, 1).astype(np.float32)
+
+    def run() -> None:
+        for action in actions:
+            env.step(action)
+
+    return f"SyncVectorEnv, {count} environments", run, count * len(actions)
+
+
+def envpool_rows(controls: np.ndarray) -> list[Row]:
+    """EnvPool's HalfCheetah-v5 with recorded controls `[N, steps, nu]`, if it is installed.
+
+    With as many environments as the SyncVectorEnv has, and with all N.
+    """
+    if importlib.util.find_spec("envpool") is None:
+        return []
+    return [envpool_row(controls[:20]), envpool_row(controls)]
+
+
+def envpool_row(controls: np.ndarray) -> Row:
+    """EnvPool with an environment for each of `[N, steps, nu]`."""
+    import envpool
+
+    env = envpool.make_gymnasium("HalfCheetah-v5", num_envs=len(controls), num_threads=CORES)
+    env.reset()
+    actions = np.ascontiguousarray(controls.swapaxes(0, 1))
+
+    def run() -> None:
+        for action in actions:
+            env.step(action)
+
+    return f"EnvPool, {len(controls)} environments", run, len(controls) * len(actions)
+
+
+def collect(
+    algorithm: MamlTrpo, state: MetaState, size: Size, horizon: int
+) -> tuple[Callable[[], Episodes], int]:
+    """Sampling with per-task policies, everything included, and the steps in it."""
+    family = envs.make_family("half-cheetah-vel", horizon=horizon)
+    env = envs.make_engine(family, size.tasks, size.episodes, threads=CORES)
+    tasks = family.split("train").sample(size.tasks, 0)
+    learner = algorithm.learner(state)
+    phi = map_params(lambda p: p.clone(), learner.start(size.tasks))
+
+    def run() -> Episodes:
+        episodes, _ = rollout(
+            learner, phi, env, tasks, rng(0), scaling=algorithm.scaling, device=algorithm.device
+        )
+        return episodes
+
+    return run, size.tasks * size.episodes * horizon
+
+
+def make_algorithm(config: MamlTrpoConfig, threads: int, *, compiled: bool = False) -> MamlTrpo:
+    """MAML-TRPO for the half-cheetah."""
+    family = envs.make_family("half-cheetah-vel")
+    spaces = family.observation_space, family.action_space
+    return MamlTrpo(config, *spaces, threads=threads, compiled=compiled)
