@@ -12,7 +12,8 @@ import gymnasium
 from envs.distributions import Choice, Uniform
 from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, stack_tasks, task_at
-from envs.registry import family_names, make_family, register_family
+from envs.loading import family_from_json, load_family
+from envs.registry import BUILT_IN, family_names, make_family, register_family
 from envs.single import FamilyEnv
 
 __all__ = [
@@ -21,7 +22,9 @@ __all__ = [
     "FamilyEnv",
     "TaskFamily",
     "Uniform",
+    "family_from_json",
     "family_names",
+    "load_family",
     "make_engine",
     "make_family",
     "register_family",
@@ -29,8 +32,7 @@ __all__ = [
     "task_at",
 ]
 
-for _name in family_names():
-    _family = make_family(_name)
+for _family in BUILT_IN:
     gymnasium.register(
         _family.env_id, entry_point="envs.single:FamilyEnv", kwargs={"family": _family}
     )

@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 import gymnasium
 import numpy as np
 
+from envs.custom import Apply, CustomDefinition, Source
 from envs.distributions import Choice, Distribution
 
 Task = dict[str, Any]
@@ -46,20 +47,43 @@ References = Callable[[Tasks, int], dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class TaskFamily:
-    """A named distribution over the tasks of one environment definition."""
+    """A named distribution over the tasks of one environment.
 
-    name: str
-    env_id: str  # the Gymnasium id of the plain environment
-    definition: Any
-    parameters: Mapping[str, Distribution]
-    meaning: Mapping[str, str]
-    horizon: int
+    A built-in family has a `definition`. A user's family has an `env`, any Gymnasium id or what
+    makes an environment, and takes its name and its horizon from it if none is given; without
+    `parameters` its tasks are those of the environment's own `sample_tasks(n)`.
+    """
+
+    name: str = ""
+    env_id: str = ""  # the Gymnasium id of the plain environment
+    definition: Any = None
+    parameters: Mapping[str, Distribution] = field(default_factory=dict)
+    meaning: Mapping[str, str] = field(default_factory=dict)
+    horizon: int = 0
     presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     preset: str = "default"
     references: References | None = None
+    env: Source | None = None
+    apply: Apply = "auto"  # how a task reaches `env`
+    source: str = ""  # "module:attribute" or "file.py:attribute", where it was loaded from
 
     def __post_init__(self) -> None:
-        """Refuse an impossible horizon."""
+        """Complete a user's family, and refuse an impossible horizon."""
+        if self.env is not None:
+            definition = CustomDefinition(self.env, self.apply)
+            env_id = definition.env_id
+            completed = {
+                "definition": definition,
+                "env_id": env_id,
+                "name": self.name or env_id.replace("/", "-").replace(":", "-"),
+                "horizon": self.horizon or definition.time_limit or 0,
+            }
+            for name, value in completed.items():
+                object.__setattr__(self, name, value)
+        if self.definition is None:
+            raise ValueError('a family needs an environment, for example env="CartPole-v1"')
+        if self.env is not None and not self.horizon:
+            raise ValueError(f"{self.name} has no time limit of its own: give it a horizon")
         if self.horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {self.horizon}")
 
@@ -86,16 +110,22 @@ class TaskFamily:
             if preset not in self.presets:
                 raise ValueError(unknown("preset", preset, ["default", *self.presets], self.name))
             family = replace(family, preset=preset, **self.presets[preset])
+        if horizon is not None and horizon < 1:
+            raise ValueError(f"horizon must be at least 1, got {horizon}")
         return family if horizon is None else replace(family, horizon=horizon)
 
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:
         """`n` independent tasks."""
+        if not self.parameters:
+            tasks: Tasks = self.definition.sample_tasks(n, rng)
+            return tasks
         return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
 
     @property
     def finite(self) -> bool:
         """Whether there are finitely many tasks, so that train and test tasks coincide."""
-        return all(isinstance(dist, Choice) for dist in self.parameters.values())
+        kinds = self.parameters.values()
+        return bool(kinds) and all(isinstance(dist, Choice) for dist in kinds)
 
     def split(self, name: SplitName) -> TaskSplit:
         """Tasks for training, for testing, or from outside the training range.
@@ -129,7 +159,16 @@ class TaskFamily:
             "preset": self.preset,
             "horizon": self.horizon,
             "parameters": {name: dist.to_json() for name, dist in self.parameters.items()},
+            **self._origin(),
         }
+
+    def _origin(self) -> dict[str, Any]:
+        """What makes a user's family again; nothing for a registered one."""
+        if self.source:
+            return {"source": self.source}
+        if isinstance(self.env, str) and isinstance(self.apply, str):
+            return {"env": self.env, "apply": self.apply}
+        return {}
 
 
 @dataclass(frozen=True)
@@ -151,6 +190,11 @@ class TaskSplit:
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *path)))
         if self.name != "ood":
             return self.family.sample(n, rng)
+        if not self.family.parameters:
+            raise ValueError(
+                f"{self.family.name} declares no parameters, so that no task is known to be out "
+                "of distribution"
+            )
         return {k: dist.sample_ood(n, rng) for k, dist in self.family.parameters.items()}
 
 

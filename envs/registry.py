@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.metadata import EntryPoint, entry_points
+
 from envs.acrobot import ACROBOT
 from envs.bandit import BANDITS
 from envs.control import CONTROL
@@ -12,11 +15,13 @@ from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
 from envs.physics import PHYSICS
 from envs.tabular import TABULAR_MDP
 
+GROUP = "metarl.families"
+"""Entry points of this group in an installed package are families, under their names."""
 _FAMILIES: dict[str, TaskFamily] = {}
 
 
 def register_family(family: TaskFamily) -> None:
-    """Make a family known by its name.
+    """Make a family known by its name, for `make_family` and `--env`.
 
     Raises:
         ValueError: the name is taken.
@@ -27,22 +32,42 @@ def register_family(family: TaskFamily) -> None:
 
 
 def family_names() -> list[str]:
-    """The names of all families, sorted."""
-    return sorted(_FAMILIES)
+    """The names of all families, sorted: built in, registered and of installed packages."""
+    return sorted({*_FAMILIES, *_installed()})
+
+
+def _installed() -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=GROUP)}
 
 
 def make_family(name: str, preset: str | None = None, horizon: int | None = None) -> TaskFamily:
     """The family `name`, as `preset` defines it.
 
     Raises:
-        ValueError: an unknown name or preset (with the nearest ones), or a bad horizon.
+        ValueError: an unknown name or preset (with the nearest ones), a bad horizon, or an
+            installed package whose entry point is no family.
     """
-    if name not in _FAMILIES:
+    if name not in family_names():
         raise ValueError(unknown("env", name, family_names()) + "; --list-envs shows them all")
-    return _FAMILIES[name].with_options(preset, horizon)
+    family = _FAMILIES[name] if name in _FAMILIES else _loaded(_installed()[name])
+    return family.with_options(preset, horizon)
 
 
-_BUILT_IN = (
+def _loaded(entry: EntryPoint) -> TaskFamily:
+    """The family of an installed package, under the name that its entry point gives it."""
+    try:
+        family = entry.load()
+    except (ImportError, AttributeError) as error:
+        raise ValueError(
+            f"the family {entry.name!r} of an installed package, {entry.value}, cannot be "
+            f"loaded: {error}"
+        ) from error
+    if not isinstance(family, TaskFamily):
+        raise ValueError(f"{entry.value} is no envs.TaskFamily, but {type(family).__name__}")
+    return replace(family, name=entry.name)
+
+
+BUILT_IN = (
     *LOCOMOTION,
     *PHYSICS,
     POINT_NAV,
@@ -53,5 +78,5 @@ _BUILT_IN = (
     *CONTROL,
     ACROBOT,
 )
-for _family in _BUILT_IN:
+for _family in BUILT_IN:
     register_family(_family)

@@ -26,7 +26,7 @@ from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
 try:
-    from envs import TaskFamily, make_engine, make_family
+    from envs import TaskFamily, family_from_json, make_engine
 except ImportError as error:
     where = envs.__file__ or list(envs.__path__)
     raise ImportError(
@@ -115,7 +115,7 @@ def build(config: RunConfig, *, threads: int, device: str) -> Parts:
     described = config.family
     if missing := {"name", "preset", "horizon"} - set(described):
         raise ValueError(f"{CONFIG}: the family lacks {', '.join(sorted(missing))}")
-    family = make_family(described["name"], described["preset"], described["horizon"])
+    family = family_from_json(described)
     if json.loads(json.dumps(family.to_json())) != json.loads(json.dumps(described)):
         raise ValueError(
             f"the family {family.name!r}, preset {family.preset!r}, is now {family.to_json()}, "

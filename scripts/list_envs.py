@@ -34,7 +34,7 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
         first = (family.name, (str(family.horizon), *spaces))
         for parameter, distribution in family.parameters.items():
             name, last = first
-            meaning = family.meaning[parameter]
+            meaning = family.meaning.get(parameter, "")
             table.add_row(name, parameter, meaning, str(distribution), *last)
             first = ("", ())
         presets.add_row(family.name, "; ".join(_presets(family, algorithms)))

@@ -2,6 +2,7 @@
 
 python scripts/train_metarl.py --env half-cheetah-vel
 python scripts/train_metarl.py --env point-nav --preset finn2017 --seed 1
+python scripts/train_metarl.py --env Pendulum-v1 --vary "g=uniform(6,14)"
 python scripts/train_metarl.py --resume RUN_DIR --iterations 600
 """
 
@@ -42,7 +43,11 @@ class Options:
     """Meta-train MAML-TRPO on a family of tasks; every option has a default."""
 
     env: str = ENV
-    """Family of tasks; --list-envs shows them all."""
+    """Family of tasks: a name (--list-envs shows them all), your own as my_module:my_family or
+    path/to/file.py:my_family, or with --vary any Gymnasium environment."""
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """What varies in a Gymnasium environment: name=uniform(low,high) or name=choice(a,b,…), where
+    name is an attribute such as g or model.opt.gravity[2]; once per parameter."""
     algo: Literal["maml-trpo"] = "maml-trpo"
     """Meta-learning algorithm."""
     preset: str = PRESET
@@ -109,7 +114,8 @@ def prepare(arguments: list[str], console: Console) -> Job:
         _refuse_beside_resume(arguments)
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     env, preset = _given(arguments, "--env") or ENV, _given(arguments, "--preset") or PRESET
-    envs.make_family(env)
+    if _given(arguments, "--vary") is None:
+        envs.load_family(env)
     default = Options(algorithm=maml_trpo_preset(preset, env))
     options = tyro.cli(Options, args=arguments, default=default)
     if options.list_envs:
@@ -141,7 +147,7 @@ def _refuse_beside_resume(arguments: list[str]) -> None:
 
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
-    family = envs.make_family(options.env, options.preset, options.horizon)
+    family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
     device = resolve_device(options.device)
     config = RunConfig(
         algo=options.algo,
@@ -155,7 +161,7 @@ def _prepare_start(options: Options, console: Console) -> Job:
         family=family.to_json(),
         algorithm=options.algorithm,
     )
-    folder = options.run_dir or default_folder(options.algo, options.env, options.seed)
+    folder = options.run_dir or default_folder(options.algo, family.name, options.seed)
     training = Training(config, options.threads, options.workers)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console)

@@ -70,7 +70,7 @@ class Engine:
         return chosen
 
     def _fit(self, action: Any) -> np.ndarray:
-        """Actions clipped to a `Box`, in float64, or checked against a `Discrete`, in int64.
+        """Actions clipped to a `Box`, in float64, or checked to be indices, in int64.
 
         Raises:
             ValueError: a discrete action that is not one of 0 … n − 1.
@@ -79,11 +79,11 @@ class Engine:
         if isinstance(space, gymnasium.spaces.Box):
             clipped: np.ndarray = np.clip(action.astype(np.float64), space.low, space.high)
             return clipped
-        assert isinstance(space, gymnasium.spaces.Discrete)
-        last = int(space.n) - 1
-        if action.dtype.kind not in "iu" or action.min() < 0 or action.max() > last:
+        assert isinstance(space, (gymnasium.spaces.Discrete, gymnasium.spaces.MultiDiscrete))
+        count = space.n if isinstance(space, gymnasium.spaces.Discrete) else space.nvec
+        if action.dtype.kind not in "iu" or np.any((action < 0) | (action >= count)):
             raise ValueError(
-                f"actions of {self.family.name} are integers from 0 to {last}, got {action!r}"
+                f"actions of {self.family.name} are integers from 0 to {count - 1}, got {action!r}"
             )
         indices: np.ndarray = action.astype(np.int64)
         return indices

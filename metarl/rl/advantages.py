@@ -54,10 +54,14 @@ def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch
 def _without_padding(episodes: Episodes) -> Episodes:
     """Zeros where the mask is False, so that padding (NaN included) reaches no gradient."""
     e, mask = episodes, episodes.mask
-    wide = mask.unsqueeze(-1)
     return e._replace(
-        obs=torch.where(wide, e.obs, 0.0),
-        action=torch.where(wide if e.action.dim() > mask.dim() else mask, e.action, 0),
-        reward=torch.where(mask, e.reward, 0.0),
-        dist={name: torch.where(wide, p, 0.0) for name, p in e.dist.items()},
+        obs=_masked(e.obs, mask),
+        action=_masked(e.action, mask),
+        reward=_masked(e.reward, mask),
+        dist={name: _masked(p, mask) for name, p in e.dist.items()},
     )
+
+
+def _masked(x: Tensor, mask: Tensor) -> Tensor:
+    """`x` `[*mask, …]` with zeros where the mask is False."""
+    return torch.where(mask.reshape(*mask.shape, *[1] * (x.dim() - mask.dim())), x, 0)

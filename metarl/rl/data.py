@@ -50,7 +50,7 @@ class BatchedEnv(Protocol):
 
     @property
     def action_space(self) -> gymnasium.spaces.Space[Any]:
-        """Of one environment: a `Box` or a `Discrete`."""
+        """Of one environment: a `Box`, a `Discrete` or a `MultiDiscrete` from 0."""
 
     def draw_noise(self, rng: np.random.Generator) -> Noise:
         """Draw what one episode needs, in a fixed order."""
@@ -59,7 +59,7 @@ class BatchedEnv(Protocol):
         """Start an episode where `mask` `[T, E]` holds (everywhere by default); obs `[T, E, O]`."""
 
     def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
-        """One step with actions `[T, E, A]` in the environment's units, or `[T, E]` int64.
+        """One step with actions `[T, E, A]` in the environment's units, or int64.
 
         Returns:
             obs `[T, E, O]` (the true successor: there is no autoreset), reward, terminated,

@@ -1,7 +1,8 @@
 """Stochastic policies as pure functions of their parameters.
 
-A distribution is a dictionary of tensors, `{"mean", "log_std"}` (a diagonal Gaussian) or
-`{"logits"}` (categorical), so that it can be stored, detached and compared like any data.
+A distribution is a dictionary of tensors, `{"mean", "log_std"}` (a diagonal Gaussian),
+`{"logits"}` (categorical) or `{"parts"}` (K independent categoricals, their logits `[…, K, N]`
+filled up with `IMPOSSIBLE`), so that it can be stored, detached and compared like any data.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from metarl.core.params import Params
 
 Activation = Literal["tanh", "relu"]
 Dist = dict[str, Tensor]
+IMPOSSIBLE = -1e9
+"""The logit of an action that there is not: its probability is 0, and 0 · log 0 stays 0."""
 
 
 class Policy(Protocol):
@@ -40,19 +43,21 @@ def sample(dist: Dist, noise: Tensor) -> Tensor:
     """Draw actions: mean + σ ε (ε standard normal), or the inverse distribution function.
 
     Args:
-        dist: parameters `[…, A]` or logits `[…, N]`.
-        noise: `[…, A]` standard normal, or `[…]` uniform in [0, 1).
+        dist: parameters `[…, A]`, or logits `[…, N]` or `[…, K, N]`.
+        noise: `[…, A]` standard normal, or `[…]` or `[…, K]` uniform in [0, 1).
     """
     if "mean" in dist:
         return dist["mean"] + dist["log_std"].exp() * noise
-    cumulative = torch.softmax(dist["logits"].double(), -1).cumsum(-1)
+    logits = _logits(dist)
+    cumulative = torch.softmax(logits.double(), -1).cumsum(-1)
     below = (cumulative <= noise.double().unsqueeze(-1)).sum(-1)
-    return below.clamp(max=cumulative.shape[-1] - 1)
+    last = (logits > IMPOSSIBLE).sum(-1) - 1  # rounding may leave the sum below the noise
+    return torch.minimum(below, last)
 
 
 def mode(dist: Dist) -> Tensor:
     """The most likely action."""
-    return dist["mean"] if "mean" in dist else dist["logits"].argmax(-1)
+    return dist["mean"] if "mean" in dist else _logits(dist).argmax(-1)
 
 
 def log_prob(dist: Dist, action: Tensor) -> Tensor:
@@ -60,8 +65,8 @@ def log_prob(dist: Dist, action: Tensor) -> Tensor:
     if "mean" in dist:
         z = (action - dist["mean"]) * (-dist["log_std"]).exp()
         return (-0.5 * z.square() - dist["log_std"] - 0.5 * math.log(2 * math.pi)).sum(-1)
-    log_probs = torch.log_softmax(dist["logits"], -1)
-    return log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+    log_probs = torch.log_softmax(_logits(dist), -1)
+    return _joint(dist, log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1))
 
 
 def kl_divergence(old: Dist, new: Dist) -> Tensor:
@@ -70,17 +75,26 @@ def kl_divergence(old: Dist, new: Dist) -> Tensor:
         ratio = (2 * (old["log_std"] - new["log_std"])).exp()
         shift = (old["mean"] - new["mean"]).square() * (-2 * new["log_std"]).exp()
         return (new["log_std"] - old["log_std"] + 0.5 * (ratio + shift - 1)).sum(-1)
-    old_log = torch.log_softmax(old["logits"], -1)
-    new_log = torch.log_softmax(new["logits"], -1)
-    return (old_log.exp() * (old_log - new_log)).sum(-1)
+    old_log = torch.log_softmax(_logits(old), -1)
+    new_log = torch.log_softmax(_logits(new), -1)
+    return _joint(old, (old_log.exp() * (old_log - new_log)).sum(-1))
 
 
 def entropy(dist: Dist) -> Tensor:
     """−E[log π], `[…]`."""
     if "mean" in dist:
         return (dist["log_std"] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
-    log_probs = torch.log_softmax(dist["logits"], -1)
-    return -(log_probs.exp() * log_probs).sum(-1)
+    log_probs = torch.log_softmax(_logits(dist), -1)
+    return _joint(dist, -(log_probs.exp() * log_probs).sum(-1))
+
+
+def _logits(dist: Dist) -> Tensor:
+    return dist["logits"] if "logits" in dist else dist["parts"]
+
+
+def _joint(dist: Dist, values: Tensor) -> Tensor:
+    """What independent parts add up to, `[…]`."""
+    return values if "logits" in dist else values.sum(-1)
 
 
 @dataclass(frozen=True)
@@ -140,6 +154,37 @@ class CategoricalMlpPolicy:
         return torch.from_numpy(rng.random(shape, dtype=np.float32))
 
 
+@dataclass(frozen=True)
+class MultiCategoricalMlpPolicy:
+    """K independent categorical distributions, action k of `choices[k]`, with one MLP."""
+
+    obs_dim: int
+    choices: tuple[int, ...]
+    hidden: tuple[int, ...] = (64, 64)
+    activation: Activation = "tanh"
+    output_gain: float = 1.0
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Xavier-uniform weights (the last layer's × `output_gain`), zero biases."""
+        params = _init_mlp((self.obs_dim, *self.hidden, sum(self.choices)), generator)
+        params[f"{len(self.hidden)}.weight"] *= self.output_gain
+        return params
+
+    def distribution(self, params: Params, obs: Tensor) -> Dist:
+        """`{"parts"}`, `[…, K, max(choices)]`."""
+        logits = _mlp(params, obs, len(self.hidden) + 1, self.activation)
+        widest = max(self.choices)
+        parts = [
+            functional.pad(part, (0, widest - part.shape[-1]), value=IMPOSSIBLE)
+            for part in torch.split(logits, list(self.choices), -1)
+        ]
+        return {"parts": torch.stack(parts, -2)}
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+        """Uniform in [0, 1), `[*shape, K]`."""
+        return torch.from_numpy(rng.random((*shape, len(self.choices)), dtype=np.float32))
+
+
 def make_policy(
     observation_space: gymnasium.Space[Any],
     action_space: gymnasium.Space[Any],
@@ -153,8 +198,8 @@ def make_policy(
     """The MLP policy that fits the spaces of one environment.
 
     Raises:
-        ValueError: names the space that is neither a flat `Box` (observations) nor a flat `Box`
-            or a `Discrete` (actions).
+        ValueError: names the space that is neither a flat `Box` (observations) nor a flat `Box`,
+            a `Discrete` or a `MultiDiscrete` (actions).
     """
     box = gymnasium.spaces.Box
     if not isinstance(observation_space, box) or len(observation_space.shape) != 1:
@@ -169,7 +214,14 @@ def make_policy(
         return GaussianMlpPolicy(
             obs_dim, action_space.shape[0], hidden, activation, initial_std, min_std, output_gain
         )
-    raise ValueError(f"actions must be a flat Box or a Discrete from 0, got {action_space}")
+    multi = gymnasium.spaces.MultiDiscrete
+    if isinstance(action_space, multi) and len(action_space.shape) == 1:
+        choices = tuple(int(n) for n in action_space.nvec)
+        return MultiCategoricalMlpPolicy(obs_dim, choices, hidden, activation, output_gain)
+    raise ValueError(
+        f"actions must be a flat Box, or a Discrete or a flat MultiDiscrete from 0, "
+        f"got {action_space}"
+    )
 
 
 def _init_mlp(sizes: tuple[int, ...], generator: torch.Generator) -> Params:

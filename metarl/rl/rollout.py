@@ -17,7 +17,9 @@ State = TypeVar("State")
 class Action(NamedTuple):
     """What an agent does in one step, and the distribution that it was drawn from."""
 
-    action: Tensor  # [T, E, A], or [T, E] int64 for discrete actions; in the policy's units
+    action: (
+        Tensor  # [T, E, A], or [T, E] or [T, E, K] int64 for discrete ones; in the policy's units
+    )
     dist: dict[str, Tensor]  # parameters of the distribution, each [T, E, …]
 
 
@@ -54,7 +56,7 @@ class ActionScaling(NamedTuple):
 
     @classmethod
     def of(cls, space: gymnasium.spaces.Space[Any], action_scale: float) -> ActionScaling:
-        """The scaling of `space`, a `Box` or a `Discrete`."""
+        """The scaling of `space`, a `Box`, a `Discrete` or a `MultiDiscrete`."""
         if not isinstance(space, gymnasium.spaces.Box):
             return cls(np.zeros(0), np.zeros(0), True)
         low = space.low.astype(np.float64)
@@ -143,10 +145,12 @@ def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
 
 def _first_input(env: BatchedEnv, obs: np.ndarray, device: torch.device) -> StepInput:
     shape = (env.num_tasks, env.num_episodes)
-    if isinstance(env.action_space, gymnasium.spaces.Box):
-        no_action = torch.zeros((*shape, *env.action_space.shape), device=device)
-    else:
-        no_action = torch.zeros(shape, dtype=torch.int64, device=device)
+    is_box = isinstance(env.action_space, gymnasium.spaces.Box)
+    no_action = torch.zeros(
+        (*shape, *(env.action_space.shape or ())),
+        dtype=torch.float32 if is_box else torch.int64,
+        device=device,
+    )
     zeros = torch.zeros(shape, device=device)
     return StepInput(_tensor(obs, device), no_action, zeros, zeros.bool())
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -61,4 +62,7 @@ FAMILY = envs.TaskFamily(
     parameters={"length": envs.Choice((3.0, 4.0, 5.0)), "trouble": envs.Choice((0.0,))},
     meaning={},
     horizon=4,
+)
+RAISING = replace(
+    FAMILY, parameters={"length": envs.Choice((9.0,)), "trouble": envs.Choice((RAISE,))}
 )

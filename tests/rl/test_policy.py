@@ -12,6 +12,10 @@ from metarl.rl import policy as p
 
 GAUSSIAN = p.GaussianMlpPolicy(3, 2, hidden=(8, 8), initial_std=0.5)
 CATEGORICAL = p.CategoricalMlpPolicy(3, 4, hidden=(8,), activation="relu")
+MULTI = p.MultiCategoricalMlpPolicy(3, (2, 4, 3), hidden=(8,))
+EVERY = pytest.mark.parametrize(
+    "policy", [GAUSSIAN, CATEGORICAL, MULTI], ids=["gaussian", "categorical", "multi"]
+)
 OBS = torch.randn(5, 7, 6, 3, generator=torch.Generator().manual_seed(1))
 
 
@@ -24,10 +28,12 @@ def params_of(policy, tasks: int):
 def reference(dist: p.Dist):
     if "mean" in dist:
         return Independent(Normal(dist["mean"], dist["log_std"].exp()), 1)
+    if "parts" in dist:
+        return Independent(Categorical(logits=dist["parts"]), 1)
     return Categorical(logits=dist["logits"])
 
 
-@pytest.mark.parametrize("policy", [GAUSSIAN, CATEGORICAL], ids=["gaussian", "categorical"])
+@EVERY
 def test_probabilities_equal_those_of_torch_distributions(policy) -> None:
     """Joint log-probability, entropy and KL."""
     params = policy.init(torch.Generator().manual_seed(0))
@@ -41,7 +47,7 @@ def test_probabilities_equal_those_of_torch_distributions(policy) -> None:
     torch.testing.assert_close(p.kl_divergence(old, new), expected)
 
 
-@pytest.mark.parametrize("policy", [GAUSSIAN, CATEGORICAL], ids=["gaussian", "categorical"])
+@EVERY
 def test_weights_per_task_give_what_each_task_gives_alone(policy) -> None:
     """One batched matrix product per layer equals a loop over tasks."""
     params = params_of(policy, 5)
@@ -60,6 +66,19 @@ def test_samples_have_the_frequencies_of_the_distribution() -> None:
     assert p.sample({"logits": torch.zeros(1, 3)}, torch.ones(1)).item() == 2
 
 
+def test_parts_with_fewer_choices_never_take_one_that_they_do_not_have() -> None:
+    """Whatever the noise; every part has the frequencies of its own logits."""
+    dist = MULTI.distribution(MULTI.init(torch.Generator().manual_seed(0)), OBS[0, 0, :1])
+    noise = MULTI.noise(np.random.default_rng(0), (20000,))
+    drawn = p.sample({"parts": dist["parts"].expand(20000, 3, 4)}, noise)
+    for k, n in enumerate(MULTI.choices):
+        counts = torch.bincount(drawn[:, k], minlength=4) / 20000
+        assert not counts[n:].any()
+        expected = dist["parts"][0, k, :n].softmax(0)
+        torch.testing.assert_close(counts[:n], expected, atol=0.01, rtol=0)
+    assert p.sample(dist, torch.ones(1, 3)).tolist() == [[1, 3, 2]]
+
+
 def test_the_same_generator_state_gives_the_same_bits() -> None:
     """And the initial deviation is the one asked for."""
     a, b = (GAUSSIAN.init(torch.Generator().manual_seed(7)) for _ in range(2))
@@ -68,12 +87,13 @@ def test_the_same_generator_state_gives_the_same_bits() -> None:
 
 
 def test_spaces_that_do_not_fit_are_named() -> None:
-    """Images as observations, MultiDiscrete as actions."""
+    """Images as observations, sets of buttons as actions."""
     options = {"hidden": (4,), "activation": "tanh", "initial_std": 1.0, "min_std": 1e-6}
     box, spaces = gymnasium.spaces.Box(-1, 1, (3,)), gymnasium.spaces
     image = spaces.Box(0, 255, (8, 8, 3), np.uint8)
     with pytest.raises(ValueError, match="flat Box"):
         p.make_policy(image, box, **options)
-    with pytest.raises(ValueError, match="MultiDiscrete"):
-        p.make_policy(box, spaces.MultiDiscrete([2, 3]), **options)
+    with pytest.raises(ValueError, match="got MultiBinary"):
+        p.make_policy(box, spaces.MultiBinary(3), **options)
+    assert p.make_policy(box, spaces.MultiDiscrete([2, 3]), **options).choices == (2, 3)
     assert isinstance(p.make_policy(box, spaces.Discrete(3), **options), p.CategoricalMlpPolicy)

@@ -21,6 +21,7 @@ from safetensors.torch import load_file
 
 import envs
 from envs.engines.arrays import ArraysEngine
+from metarl import load_agent
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from scripts import train_metarl
 
@@ -354,3 +355,70 @@ def test_workers_need_the_engine_that_has_them(
     assert train(tmp_path / "run", "--workers", "2") == 2
     assert "only the vector engine has workers" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "family", ["cart_pole", "unbounded", "asymmetric", "from_five", "buttons", "walk"]
+)
+def test_a_custom_family_is_trained_resumed_and_loaded(
+    tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every kind of action, from a module that is imported again: bit for bit as at one go."""
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
+    monkeypatch.setattr(training, "EVAL_EPISODES", 2)
+    name = family if family in ("cart_pole", "walk") else f"{family}_family"
+    spec = f"tests.envs.gallery:{name}"
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, "--iterations", "2", env=spec)
+    train(parts, "--iterations", "1", env=spec)
+    assert resume(parts, "--iterations", "2") == 0
+    assert_same_run(whole, parts, 2)
+    agent = load_agent(parts)
+    env = agent.family.make()
+    task = envs.task_at(agent.family.sample(1, np.random.default_rng(0)), 0)
+    env.reset(seed=0, options={"task": task})
+    action, _ = agent.adapt(env, episodes=2).predict(env.reset()[0])
+    assert env.action_space.contains(action)
+    assert env.task == task
+
+
+def test_any_gymnasium_environment_is_trained_on_from_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What varies is said there, and the run knows it when it resumes."""
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
+    folder = tmp_path / "run"
+    vary = ["--vary", "g=uniform(6,14)", "--vary", "l=uniform(0.7,1.5)"]
+    assert train(folder, "--iterations", "1", *vary, env="Pendulum-v1") == 0
+    assert resume(folder, "--iterations", "2") == 0
+    assert list(load_agent(folder).family.parameters) == ["g", "l"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--env", "Pendulum-v1"], "say what varies with --vary"),
+        (["--env", "Pendulum-v1", "--vary", "g=6"], "write NAME=uniform(LOW,HIGH)"),
+        (["--env", "Pendulum-v1", "--vary", "gg=uniform(6,14)"], "no 'gg'"),
+        (["--env", "tests.envs.gallery:walkk"], "did you mean walk"),
+        (["--env", "no_such_module:family"], "No module named 'no_such_module'"),
+    ],
+)
+def test_families_that_cannot_be_made_are_refused(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2 and one message."""
+    assert train_metarl.main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_an_environment_that_fails_ends_the_run_with_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its traceback is shown, and how to go on."""
+    folder = tmp_path / "run"
+    assert train(folder, env="tests.envs.trouble:RAISING") == 1
+    said = capsys.readouterr().err
+    assert "the cart has left the track" in said
+    assert "a checkpoint was saved" in said
+    assert (folder / "checkpoints" / "000000").is_dir()

@@ -1,0 +1,293 @@
+"""What a family must obey, checked rule by rule, with what to do where it does not.
+
+    for verdict in check_family(family): print(verdict)
+
+The rules are about meta-learning as much as about Gymnasium: a task that shows in the
+observation, or that an environment forgets at a reset, breaks nothing and teaches nothing.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from envs.custom import CustomDefinition, CustomEnv
+from envs.derived import stale_attributes
+from envs.dialects import get_attribute
+from envs.family import Task, TaskFamily, task_at
+
+TASKS, STEPS, PROBES = 8, 30, 20
+Env = gymnasium.Env[Any, Any]
+
+
+class Verdict(NamedTuple):
+    """What a rule says of a family."""
+
+    rule: str
+    passed: bool | None  # None where it could not be checked, as a rule before it failed
+    advice: str  # what is wrong and what to do; empty where it passed
+
+
+class Trajectory(NamedTuple):
+    """What an environment returned from a reset on."""
+
+    obs: np.ndarray  # [H + 1, O]
+    reward: np.ndarray  # [H]
+
+    def equals(self, other: Trajectory) -> bool:
+        """Bit for bit."""
+        return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(self, other, strict=True))
+
+
+def check_family(family: TaskFamily) -> list[Verdict]:
+    """A verdict for every rule, in the order of `RULES`."""
+    verdicts: list[Verdict] = []
+    usable = True
+    for name, rule in RULES:
+        if not usable:
+            verdicts.append(Verdict(name, None, "not checked: the rules above come first"))
+            continue
+        try:
+            advice = rule(family)
+        except Exception as error:  # whatever a user's environment raises
+            advice = f"{type(error).__name__}: {error}"
+        verdicts.append(Verdict(name, not advice, advice))
+        usable = not advice or name not in FUNDAMENTAL
+    return verdicts
+
+
+def _tasks(family: TaskFamily) -> list[Task]:
+    drawn = family.split("train").sample(TASKS, 0)
+    return [task_at(drawn, i) for i in range(TASKS)]
+
+
+def _run(env: Env, family: TaskFamily, seed: int, task: Task | None, hold: int = 0) -> Trajectory:
+    """An episode of up to `STEPS` steps; a seed has its actions, or one action to hold."""
+    space = copy.deepcopy(family.action_space)
+    space.seed(hold)
+    held = space.sample()
+    obs, _ = env.reset(seed=seed, options={"task": task}) if task else env.reset(seed=seed)
+    seen, rewards = [obs], []
+    for _ in range(min(STEPS, family.horizon)):
+        action = held if hold else space.sample()
+        obs, reward, terminated, truncated, _ = env.step(action)
+        seen.append(obs)
+        rewards.append(reward)
+        if terminated or truncated:
+            break
+    return Trajectory(np.stack(seen), np.array(rewards))
+
+
+def _runs(family: TaskFamily, tasks: list[Task], seed: int = 0, hold: int = 0) -> list[Trajectory]:
+    """One episode of each task with the same seed and actions, each in a new environment."""
+    runs = []
+    for task in tasks:
+        env = family.make()
+        runs.append(_run(env, family, seed, task, hold))
+        env.close()
+    return runs
+
+
+def _raw(family: TaskFamily) -> Env:
+    """The environment as its author made it."""
+    definition = family.definition
+    return definition.build() if isinstance(definition, CustomDefinition) else family.make()
+
+
+def _can_be_made(family: TaskFamily) -> str:
+    family.make().close()
+    return ""
+
+
+def _resets_with_a_seed(family: TaskFamily) -> str:
+    try:
+        family.make().reset(seed=0)
+    except TypeError as error:
+        if "seed" not in str(error):
+            raise
+        return (
+            f"{error}; write reset(self, *, seed=None, options=None) and super().reset(seed=seed)"
+        )
+    return ""
+
+
+def _steps(family: TaskFamily) -> str:
+    _runs(family, _tasks(family)[:1])
+    return ""
+
+
+def _observation_type(family: TaskFamily) -> str:
+    env = _raw(family)
+    obs, _ = env.reset(seed=0)
+    space = env.observation_space
+    if isinstance(space, gymnasium.spaces.Box) and np.asarray(obs).dtype != space.dtype:
+        return (
+            f"observations are {np.asarray(obs).dtype}, their space says {space.dtype}: return "
+            f"obs.astype(np.{space.dtype})"
+        )
+    return ""
+
+
+def _observation_space(family: TaskFamily) -> str:
+    env = _raw(family)
+    space, actions = env.observation_space, env.action_space
+    actions.seed(0)
+    obs, _ = env.reset(seed=0)
+    for t in range(min(STEPS, family.horizon)):
+        if isinstance(space, gymnasium.spaces.Box):
+            obs = np.asarray(obs).astype(space.dtype)
+        if not space.contains(obs):
+            return f"after {t} steps the observation {obs} is not in {space}: correct its bounds"
+        obs, _, terminated, truncated, _ = env.step(actions.sample())
+        if terminated or truncated:
+            break
+    return ""
+
+
+def _finite(family: TaskFamily) -> str:
+    tasks = _tasks(family)
+    for task, run in zip(tasks, _runs(family, tasks), strict=True):
+        if not (np.isfinite(run.obs).all() and np.isfinite(run.reward).all()):
+            return f"an observation or a reward of the task {task} is not finite: narrow the range"
+    return ""
+
+
+def _same_seed_same_episode(family: TaskFamily) -> str:
+    task = _tasks(family)[0]
+    one, other = (_runs(family, [task])[0] for _ in range(2))
+    if one.equals(other):
+        return ""
+    return (
+        "the same seed, task and actions gave two episodes: call super().reset(seed=seed) and draw "
+        "from self.np_random only, never from np.random or random"
+    )
+
+
+def _resets_leave_nothing(family: TaskFamily) -> str:
+    task = _tasks(family)[0]
+    (fresh,) = _runs(family, [task], seed=1)
+    env = family.make()
+    _run(env, family, 0, task)
+    if _run(env, family, 1, task).equals(fresh):
+        return ""
+    return "an episode leaves something behind for the next one: set all that changes in reset"
+
+
+def _task_matters(family: TaskFamily) -> str:
+    tasks = _tasks(family)
+    for hold in range(PROBES):  # a sparse reward may need an action that goes somewhere
+        runs = _runs(family, tasks, hold=hold)
+        if any(not runs[0].equals(run) for run in runs[1:]):
+            return ""
+    return (
+        f"{TASKS} tasks gave the same episode: the task reaches nothing, or reset overwrites it; "
+        "give an apply(env, task) function that sets what matters"
+    )
+
+
+def _task_survives(family: TaskFamily) -> str:
+    task = _tasks(family)[0]
+    env, told = family.make(), family.make()  # `told` is given the task twice
+    for one in (env, told):
+        one.reset(seed=0, options={"task": task})
+    advice = "reset changes the task: let reset keep it, as only its caller may choose a task"
+    if isinstance(env, CustomEnv) and env.way == "attributes":
+        for name, value in task.items():
+            held = get_attribute(env.env.unwrapped, name)
+            if not np.allclose(held, value):
+                return f"after a reset {name} is {held}, not {value}; {advice}"
+    if isinstance(env, CustomEnv) and env.way in ("attributes", "set_task", "reset_task"):
+        env.task = {}  # not given again before the next reset: its author's own must keep it
+    return "" if _run(env, family, 0, None).equals(_run(told, family, 0, task)) else advice
+
+
+def _task_is_hidden(family: TaskFamily) -> str:
+    tasks = _tasks(family)
+    runs = _runs(family, tasks)
+    for name in tasks[0]:
+        values = np.array([np.ravel(task[name]) for task in tasks])  # [T, …]
+        for t in range(min(2, min(len(run.obs) for run in runs))):
+            obs = np.stack([run.obs[t] for run in runs])  # [T, O]
+            for k, i in np.ndindex(values.shape[1], obs.shape[1]):
+                if _follows(obs[:, i], values[:, k], at_reset=t == 0):
+                    return (
+                        f"component {i} of the observation shows the task's {name}: leave it out, "
+                        "or nothing has to be learnt (tell a baseline apart by a wrapper)"
+                    )
+    return ""
+
+
+def _follows(shown: np.ndarray, values: np.ndarray, *, at_reset: bool) -> bool:
+    """At a reset any straight line through more than two values; later only the value itself."""
+    if np.ptp(shown) == 0 or np.ptp(values) == 0:
+        return False
+    if np.allclose(shown, values, rtol=1e-5, atol=1e-6):
+        return True
+    if not at_reset or len(np.unique(values)) < 3:
+        return False
+    return bool(abs(np.corrcoef(shown, values)[0, 1]) > 1 - 1e-6)
+
+
+def _no_autoreset(family: TaskFamily) -> str:
+    advice = "remove Autoreset and the like: at an episode's end the true last observation counts"
+    env: Any = _raw(family)
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.Autoreset):
+            return advice
+        env = env.env
+    raw = _raw(family)
+    raw.action_space.seed(0)
+    raw.reset(seed=0)
+    for _ in range(family.horizon):
+        _, _, terminated, truncated, info = raw.step(raw.action_space.sample())
+        if terminated or truncated:
+            return advice if {"final_obs", "final_observation"} & set(info) else ""
+    return ""
+
+
+def _nothing_derived_is_stale(family: TaskFamily) -> str:
+    env = family.make()
+    if not isinstance(env, CustomEnv) or env.way != "attributes":
+        return ""
+    tasks = _tasks(family)
+    stale = stale_attributes(env, tasks[0], tasks[1])
+    if not stale:
+        return ""
+    return (
+        f"computed once and not again when the task changes: {'; '.join(stale)}. Set it too, by "
+        "apply=function of (env, task)"
+    )
+
+
+def _can_be_sent_to_workers(family: TaskFamily) -> str:
+    try:
+        ForkingPickler.dumps(family)
+    except Exception as error:  # whatever the objects of a user's family raise
+        return f"{error}: define functions and classes at the top of a module, or use --workers 0"
+    return ""
+
+
+Rule = Callable[[TaskFamily], str]
+RULES: tuple[tuple[str, Rule], ...] = (
+    ("an environment can be made, its spaces are supported", _can_be_made),
+    ("reset takes a seed and returns (obs, info)", _resets_with_a_seed),
+    ("step returns (obs, reward, terminated, truncated, info)", _steps),
+    ("observations have the type of their space", _observation_type),
+    ("observations lie in their space", _observation_space),
+    ("observations and rewards are finite", _finite),
+    ("the same seed gives the same episode", _same_seed_same_episode),
+    ("a reset leaves nothing behind", _resets_leave_nothing),
+    ("the task changes what happens", _task_matters),
+    ("the task survives a reset", _task_survives),
+    ("the task does not show in the observation", _task_is_hidden),
+    ("an episode's end is not reset away", _no_autoreset),
+    ("what is derived from the task follows it", _nothing_derived_is_stale),
+    ("it can be sent to worker processes", _can_be_sent_to_workers),
+)
+FUNDAMENTAL = {name for name, _ in RULES[:3]} | {"the same seed gives the same episode"}
+"""Without these nothing else can be checked."""

@@ -1,0 +1,258 @@
+"""A family made of any Gymnasium environment and the names of what varies in it.
+
+    TaskFamily(env="Pendulum-v1", parameters={"g": Uniform(6, 14)})
+
+docs/custom_environments.md shows all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import gymnasium
+import numpy as np
+
+from envs.dialects import WAYS, Way, find_way, set_attribute
+from envs.spaces import flat_observations, plain_actions
+
+if TYPE_CHECKING:  # families make these definitions
+    from envs.family import Task, TaskFamily, Tasks
+
+Env = gymnasium.Env[Any, Any]
+Source = str | Callable[..., Env]
+"""A Gymnasium id, or what makes an environment."""
+Apply = Way | Callable[[Env, "Task"], None]
+"""How a task reaches the environment: one of `WAYS`, or a function that sets it."""
+
+
+@dataclass(frozen=True)
+class CustomDefinition:
+    """Somebody's environment; it knows no array functions, so the vector engine steps it."""
+
+    env: Source
+    apply: Apply = "auto"
+
+    engine: ClassVar[str] = "vector"
+
+    def __post_init__(self) -> None:
+        """Refuse a way of applying tasks that there is not."""
+        if not callable(self.apply) and self.apply not in WAYS:
+            raise ValueError(
+                f"apply must be a function of (env, task) or one of {', '.join(WAYS)}, "
+                f"got {self.apply!r}"
+            )
+
+    @property
+    def env_id(self) -> str:
+        """The environment's id, or the name of what makes it."""
+        return self.env if isinstance(self.env, str) else getattr(self.env, "__name__", "custom")
+
+    @cached_property
+    def time_limit(self) -> int | None:
+        """The steps of an episode that Gymnasium's registry gives the environment.
+
+        Raises:
+            ValueError: it does not know the environment.
+        """
+        if not isinstance(self.env, str):
+            return None
+        try:
+            return gymnasium.spec(self.env).max_episode_steps
+        except (gymnasium.error.Error, ImportError) as error:
+            raise ValueError(str(error)) from None
+
+    @cached_property
+    def _spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.Space[Any]]:
+        env = self.build()
+        try:
+            return (
+                flat_observations(env.observation_space)[0],
+                plain_actions(env.action_space)[0],
+            )
+        finally:
+            env.close()
+
+    @property
+    def observation_space(self) -> gymnasium.spaces.Box:
+        """Flat."""
+        return self._spaces[0]
+
+    @property
+    def action_space(self) -> gymnasium.Space[Any]:
+        """A flat `Box`, a `Discrete` or a `MultiDiscrete` from 0."""
+        return self._spaces[1]
+
+    def build(self, **keywords: Any) -> Env:
+        """The environment as its author made it, without Gymnasium's time limit.
+
+        Raises:
+            ValueError: there is no such id, a package is missing, or it is no Gymnasium
+                environment.
+        """
+        if isinstance(self.env, str):
+            try:
+                return gymnasium.make(
+                    self.env, max_episode_steps=-1, disable_env_checker=True, **keywords
+                )
+            except (gymnasium.error.Error, ImportError) as error:
+                raise ValueError(f"gymnasium.make({self.env!r}): {error}") from None
+        env = self.env(**keywords)
+        if not isinstance(env, gymnasium.Env):
+            raise ValueError(
+                f"{self.env_id} made {type(env).__name__}, which is no gymnasium.Env; an "
+                "environment of the old gym package can be wrapped by shimmy's GymV21Compatibility"
+            )
+        return env
+
+    def make(self, family: TaskFamily) -> CustomEnv:
+        """One environment of a family of this definition."""
+        return CustomEnv(family)
+
+    def sample_tasks(self, n: int, rng: np.random.Generator) -> Tasks:
+        """Tasks of the environment's own `sample_tasks(n)`, seeded by `rng`.
+
+        Raises:
+            ValueError: it has none, it cannot be seeded, or its tasks are not numbers.
+        """
+        env, seed = self.build(), int(rng.integers(2**31))
+        try:
+            if not env.has_wrapper_attr("sample_tasks"):
+                raise ValueError(
+                    f"{self.env_id} has no sample_tasks(n); say what varies: "
+                    'parameters={"name": Uniform(low, high)}'
+                )
+            drawn = []
+            for _ in range(2):
+                env.reset(seed=seed)
+                drawn.append(_as_arrays(env.get_wrapper_attr("sample_tasks")(n), self.env_id))
+        finally:
+            env.close()
+        if any(not np.array_equal(drawn[0][name], drawn[1][name]) for name in drawn[0]):
+            raise ValueError(
+                f"sample_tasks of {self.env_id} gives other tasks for the same reset seed: let it "
+                "draw from self.np_random, or declare the parameters of the family"
+            )
+        return drawn[0]
+
+
+def _as_arrays(tasks: Any, owner: str) -> Tasks:
+    """A list of tasks as arrays with a leading axis; tasks without names are called `task`."""
+    try:
+        rows = [task if isinstance(task, Mapping) else {"task": task} for task in tasks]
+        return {name: np.asarray([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
+    except (TypeError, ValueError, KeyError):
+        raise ValueError(
+            f"sample_tasks of {owner} gives {tasks[0]!r}, which does not consist of numbers; "
+            "declare the parameters of the family and an apply(env, task) function"
+        ) from None
+
+
+class CustomEnv(gymnasium.Env[np.ndarray, Any]):
+    """One environment of a custom family, with flat observations and the family's horizon.
+
+    `reset(options={"task": {…}})` sets the task, which stays until another one is set; before
+    that the environment is as its author made it. The task is given before every reset.
+    """
+
+    def __init__(self, family: TaskFamily) -> None:
+        """Args: family: whose task is stepped.
+
+        Raises:
+            ValueError: the environment cannot be made, its spaces are not supported, or it has
+                no place for the family's parameters.
+        """
+        definition: CustomDefinition = family.definition
+        self.family = family
+        self.env = definition.build()
+        self.observation_space, self._flatten = flat_observations(self.env.observation_space)
+        self.action_space, self._act = plain_actions(self.env.action_space)
+        self.task: Task = {}
+        self._steps = 0
+        self.way: Apply = definition.apply
+        if self.way == "auto":
+            self.way = find_way(self.env, family.parameters)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start an episode of the current task, or of `options["task"]`.
+
+        Raises:
+            ValueError: a task that is not one of the family's.
+        """
+        rest = dict(options or {})
+        task = rest.pop("task", self.task)
+        if task:
+            rest |= self._give(task)
+        # environments without options need not take any
+        result = self.env.reset(seed=seed, options=rest) if rest else self.env.reset(seed=seed)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise TypeError("reset must return (obs, info); only an observation is the old gym API")
+        self._steps = 0
+        return self._flatten(result[0]), result[1]
+
+    def _give(self, task: Task) -> dict[str, Any]:
+        """Apply a task; returns what `reset` still has to be told."""
+        check_task(self.family, task)
+        changed, self.task = task != self.task, dict(task)
+        plain = task["task"] if set(task) == {"task"} else dict(task)  # tasks without names
+        if callable(self.way):
+            self.way(self.env, dict(task))
+        elif self.way == "options":
+            return {"task": plain}
+        elif self.way == "constructor":
+            if changed:
+                self.env.close()
+                self.env = self.family.definition.build(**task)
+        elif self.way == "attributes":
+            for name, value in task.items():
+                set_attribute(self.env.unwrapped, name, value)
+        else:
+            self.env.get_wrapper_attr(self.way)(plain)
+        return {}
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step; truncated at the family's horizon at the latest."""
+        result: Any = self.env.step(self._act(action))
+        if not (isinstance(result, tuple) and len(result) == 5):
+            raise TypeError(
+                "step must return (obs, reward, terminated, truncated, info); four values are "
+                "the old gym API"
+            )
+        obs, reward, terminated, truncated, info = result
+        self._steps += 1
+        late = self._steps >= self.family.horizon
+        return self._flatten(obs), float(reward), bool(terminated), bool(truncated) or late, info
+
+    def close(self) -> None:
+        """Close the environment."""
+        self.env.close()
+
+
+def check_task(family: TaskFamily, task: Task) -> None:
+    """Refuse a task with other names, or with values that break the physics.
+
+    Values outside the family's range are tasks out of distribution, and allowed; but where the
+    whole range is positive (a length, a mass), a value that is not cannot be meant.
+
+    Raises:
+        ValueError: names the parameter, its value and what is allowed.
+    """
+    if family.parameters and set(task) != set(family.parameters):
+        raise ValueError(
+            f"a task of {family.name} has the parameters {sorted(family.parameters)}, "
+            f"got {sorted(task)}"
+        )
+    for name, value in task.items():
+        values = np.asarray(value, dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise ValueError(f"{name} of {family.name} must be finite, got {value}")
+        low = getattr(family.parameters.get(name), "low", None)
+        if low is not None and low > 0 and (values <= 0).any():
+            raise ValueError(
+                f"{name} of {family.name} must be positive, as all of its range "
+                f"{family.parameters[name]} is; got {value}"
+            )

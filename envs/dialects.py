@@ -1,0 +1,124 @@
+"""How a task reaches an environment that somebody else wrote."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+
+Way = Literal["auto", "attributes", "set_task", "reset_task", "options", "constructor"]
+WAYS = ("auto", "attributes", "set_task", "reset_task", "options", "constructor")
+METHODS = ("set_task", "reset_task")
+_PATH = re.compile(r"[A-Za-z_]\w*(\[\d+\])*(\.[A-Za-z_]\w*(\[\d+\])*)*")
+_STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
+
+
+def find_way(env: gymnasium.Env[Any, Any], names: Iterable[str]) -> Way:
+    """How `env` wants to be told the values of `names`.
+
+    `set_task(task)` (garage, learn2learn, Meta-World) and `reset_task(task)` (pytorch-maml-rl,
+    VariBAD) come first; then `reset(options={"task": …})`, of environments that show the
+    current task with these names as `task`; then the attributes of those names.
+
+    Raises:
+        ValueError: none of these; lists the numbers that the environment has.
+    """
+    for method in METHODS:
+        if env.has_wrapper_attr(method):
+            return method  # type: ignore[return-value]
+    shown = getattr(env.unwrapped, "task", None)
+    if isinstance(shown, dict) and shown and set(shown) == set(names):
+        return "options"
+    for name in names:
+        get_attribute(env.unwrapped, name)
+    return "attributes"
+
+
+def numbers(owner: Any) -> dict[str, Any]:
+    """The public attributes of an object that are numbers or arrays of numbers, by name."""
+    found = {}
+    for name in sorted({*dir(type(owner)), *getattr(owner, "__dict__", {})}):
+        if name.startswith("_") or isinstance(getattr(type(owner), name, None), property):
+            continue
+        value = getattr(owner, name, None)
+        if is_number(value) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiu"):
+            found[name] = value
+    return found
+
+
+def is_number(value: Any) -> bool:
+    """A number, and no bool."""
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
+def get_attribute(root: Any, path: str) -> Any:
+    """The value at `length`, `model.opt.gravity[2]` …, a number or an array of numbers.
+
+    Raises:
+        ValueError: there is none; lists those that there are.
+    """
+    owner, last = _walk(root, path)
+    value = _get(owner, last, path)
+    if not (is_number(value) or (isinstance(value, np.ndarray) and value.dtype.kind in "fiu")):
+        raise ValueError(f"{path!r} of {type(root).__name__} is no number but {value!r}")
+    return value
+
+
+def set_attribute(root: Any, path: str, value: Any) -> None:
+    """Set what `get_attribute` gets; whole numbers stay whole, arrays keep shape and type.
+
+    Raises:
+        ValueError: there is no such attribute, it cannot be set, or the value does not fit.
+    """
+    old = get_attribute(root, path)
+    if np.shape(value) != np.shape(old):
+        raise ValueError(
+            f"{path!r} of {type(root).__name__} has the shape {np.shape(old)}, "
+            f"the task's value {value!r} has {np.shape(value)}"
+        )
+    new: Any
+    if isinstance(old, np.ndarray):
+        new = np.asarray(value, old.dtype)
+    else:
+        new = int(value) if isinstance(old, int) and float(value).is_integer() else float(value)
+    try:
+        _put(root, path, new)
+    except (AttributeError, TypeError) as error:
+        raise ValueError(f"{path!r} of {type(root).__name__} cannot be set: {error}") from None
+
+
+def _put(root: Any, path: str, value: Any) -> None:
+    """Elements are set in a copy of their array, which environments of a class may share."""
+    owner, last = _walk(root, path)
+    if isinstance(last, int):
+        array = owner.copy()
+        array[last] = value
+        _put(root, path[: path.rindex("[")], array)
+    else:
+        setattr(owner, last, value)
+
+
+def _walk(root: Any, path: str) -> tuple[Any, str | int]:
+    """The object that holds the last step of a path, and that step."""
+    if not _PATH.fullmatch(path):
+        raise ValueError(f"{path!r} is no attribute; write length or model.opt.gravity[2]")
+    steps: list[str | int] = [name or int(index) for name, index in _STEP.findall(path)]
+    owner = root
+    for step in steps[:-1]:
+        owner = _get(owner, step, path)
+    return owner, steps[-1]
+
+
+def _get(owner: Any, step: str | int, path: str) -> Any:
+    try:
+        return owner[step] if isinstance(step, int) else getattr(owner, step)
+    except (AttributeError, IndexError, TypeError):
+        if isinstance(step, int) or isinstance(owner, np.ndarray):
+            raise ValueError(f"{path!r} does not exist: what it leads to is {owner!r}") from None
+        known = ", ".join(numbers(owner)) or "none"
+        raise ValueError(
+            f"{type(owner).__name__} has no {step!r} (of {path!r}); its numbers are: {known}"
+        ) from None

@@ -1,0 +1,81 @@
+"""What an environment of any spaces looks like to an agent: flat observations, plain actions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+Space = gymnasium.Space[Any]
+OBSERVATIONS = "Box, Discrete, MultiBinary, MultiDiscrete, Tuple and Dict"
+ACTIONS = "Box, Discrete and MultiDiscrete"
+
+
+def flat_observations(space: Space) -> tuple[spaces.Box, Callable[[Any], np.ndarray]]:
+    """The flat `Box` of an observation space, and what maps an observation `[O]` float32 into it.
+
+    Flattened as `gymnasium.spaces.flatten` does: discrete parts become one-hot.
+
+    Raises:
+        ValueError: an image, or a space that is none of those that can be flattened.
+    """
+    _refuse_images(space)
+    flat = spaces.flatten_space(space)
+    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32:
+        flat = space  # as it is, so that it equals the environment's own
+    elif isinstance(flat, spaces.Box):
+        flat = spaces.Box(flat.low.astype(np.float32), flat.high.astype(np.float32))
+    assert isinstance(flat, spaces.Box)
+    box = flat
+
+    def flatten(obs: Any) -> np.ndarray:
+        row = np.asarray(spaces.flatten(space, obs), dtype=np.float32)
+        if row.shape != box.shape:
+            raise ValueError(
+                f"an observation of shape {np.shape(obs)} is not in the observation space {space}"
+            )
+        return row
+
+    return box, flatten
+
+
+def _refuse_images(space: Space) -> None:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        parts = space.spaces
+        for part in parts.values() if isinstance(parts, dict) else parts:
+            _refuse_images(part)
+    elif isinstance(space, spaces.Box):
+        if len(space.shape) > 2 or (len(space.shape) == 2 and space.dtype == np.uint8):
+            raise ValueError(
+                f"observations are images ({space}); wrap the environment in an encoder of yours "
+                "that turns them into vectors (gymnasium.wrappers.TransformObservation), and make "
+                "the family from the wrapped environment"
+            )
+    elif not isinstance(space, spaces.Discrete | spaces.MultiBinary | spaces.MultiDiscrete):
+        raise ValueError(f"observations may be {OBSERVATIONS}, got {space}")
+
+
+def plain_actions(space: Space) -> tuple[Space, Callable[[Any], Any]]:
+    """A flat `Box`, a `Discrete` or a `MultiDiscrete` from 0, and what maps its actions back.
+
+    Raises:
+        ValueError: a space of another kind.
+    """
+    if isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+        shape, dtype = space.shape, space.dtype
+        if len(shape) == 1:
+            return space, lambda action: np.asarray(action, dtype)
+        low, high = space.low.reshape(-1), space.high.reshape(-1)
+        flat = spaces.Box(low, high, dtype=dtype.type)
+        return flat, lambda action: np.asarray(action, dtype).reshape(shape)
+    if isinstance(space, spaces.Discrete):
+        start = int(space.start)
+        return (spaces.Discrete(space.n) if start else space), lambda action: int(action) + start
+    if isinstance(space, spaces.MultiDiscrete) and len(space.shape) == 1:
+        starts = space.start
+        plain = spaces.MultiDiscrete(space.nvec) if starts.any() else space
+        return plain, lambda action: np.asarray(action, space.dtype) + starts
+    raise ValueError(f"actions may be {ACTIONS} (of floats, flat), got {space}")

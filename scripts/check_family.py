@@ -1,0 +1,67 @@
+"""Does a family of tasks obey what meta-learning needs? A verdict per rule, and what to do.
+
+python scripts/check_family.py my_module:my_family
+python scripts/check_family.py CartPole-v1 --vary "length=uniform(0.25,1)"
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
+from display import fail, make_console, say
+
+try:
+    import envs
+    from envs.contract import check_family
+except ImportError as error:  # another package `envs` is found first, or something is missing
+    sys.exit(fail(error))
+
+
+@dataclass(frozen=True)
+class Options:
+    """Check a family of tasks; the exit code is 0 if it obeys every rule, 1 if not."""
+
+    env: Annotated[str, tyro.conf.Positional]
+    """A name, my_module:my_family, path/to/file.py:my_family, or with --vary a Gymnasium id."""
+    vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    """What varies in a Gymnasium environment, as for train_metarl.py."""
+    horizon: int | None = None
+    """Steps of an episode; the family's if not given."""
+
+
+def check(options: Options) -> bool:
+    """Print the verdicts; True if all rules are obeyed.
+
+    Raises:
+        ValueError: there is no such family.
+    """
+    family = envs.load_family(options.env, horizon=options.horizon, vary=options.vary)
+    console = make_console()
+    verdicts = check_family(family)
+    for verdict in verdicts:
+        mark = {True: "ok", False: "WRONG", None: "-"}[verdict.passed]
+        say(console, f"{mark:>5}  {verdict.rule}")
+        if verdict.advice:
+            say(console, f"       {verdict.advice}")
+    obeyed = all(verdict.passed for verdict in verdicts)
+    number = sum(verdict.passed is False for verdict in verdicts)
+    outcome = "obeys every rule" if obeyed else f"breaks {number} of {len(verdicts)} rules"
+    say(console, f"{family.name} {outcome}")
+    return obeyed
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 every rule is obeyed, 1 one is not, 2 a user's mistake."""
+    try:
+        return 0 if check(tyro.cli(Options, args=argv)) else 1
+    except SystemExit as stop:  # --help, or a message of tyro's
+        return int(stop.code or 0)
+    except (ValueError, OSError) as error:
+        return fail(error)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""Families made of any Gymnasium environment."""
+
+import functools
+import importlib.metadata
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+import envs
+from envs import Choice, TaskFamily, Uniform, registry
+from envs.dialects import set_attribute
+from envs.engines.vector import VectorEngine
+from tests.envs import gallery
+
+TARGET = {"target": Uniform(-1, 1)}
+
+
+def made(env, parameters=None, **options):
+    """One environment of a family of `env`."""
+    return TaskFamily(env=env, parameters=parameters or {}, horizon=5, **options).make()
+
+
+def target_after(env, task: dict) -> float:
+    """What the environment holds after a reset with the task and one without."""
+    env.reset(seed=0, options={"task": task})
+    env.reset(seed=1)
+    return env.env.unwrapped.target
+
+
+def test_a_family_is_an_environment_and_the_names_of_what_varies() -> None:
+    """Name and horizon are the environment's own where none is given."""
+    family = TaskFamily(env="CartPole-v1", parameters={"length": Uniform(0.25, 1.0, unit="m")})
+    assert (family.name, family.horizon) == ("CartPole-v1", 500)
+    assert family.with_options(horizon=7).horizon == 7
+    env = family.make()
+    assert env.observation_space == gymnasium.make("CartPole-v1").observation_space
+    env.reset(seed=3, options={"task": {"length": 0.7}})
+    env.reset(seed=4)
+    assert env.env.unwrapped.length == 0.7
+    assert family.sample(4, np.random.default_rng(0))["length"].shape == (4,)
+    with pytest.raises(ValueError, match="no time limit of its own"):
+        TaskFamily(env=gallery.Walk, parameters=TARGET)
+    with pytest.raises(ValueError, match="a family needs an environment"):
+        TaskFamily(name="empty", horizon=5)
+
+
+@pytest.mark.parametrize(
+    ("env", "names", "task", "way"),
+    [
+        (gallery.Walk, ["target"], {"target": 0.5}, "attributes"),
+        (gallery.Garage, ["velocity"], {"velocity": 0.5}, "set_task"),
+        (gallery.VariBad, ["task"], {"task": 0.5}, "reset_task"),
+        (gallery.ByOptions, ["target"], {"target": 0.5}, "options"),
+    ],
+)
+def test_environments_that_speak_a_dialect_run_unchanged(env, names, task, way) -> None:
+    """The task survives a reset without one."""
+    one = made(env, {name: Uniform(0, 2) for name in names})
+    assert one.way == way
+    assert target_after(one, task) == 0.5
+
+
+def test_constructor_keywords_and_functions_set_a_task() -> None:
+    """A new environment for another task, and the family's own function."""
+    one = made(gallery.Walk, {"gravity": Uniform(1, 20)}, apply="constructor")
+    one.reset(options={"task": {"gravity": 3.0}})
+    first = one.env
+    one.reset(options={"task": {"gravity": 3.0}})
+    assert one.env is first
+    one.reset(options={"task": {"gravity": 4.0}})
+    assert one.env.gravity == 4.0
+    cart = gallery.cart_pole.make()
+    cart.reset(seed=0, options={"task": {"length": 1.0}})
+    assert cart.env.unwrapped.polemass_length == pytest.approx(0.1)
+    with pytest.raises(ValueError, match=r"apply must be a function.*got 'setattr'"):
+        TaskFamily(env=gallery.Walk, parameters=TARGET, horizon=5, apply="setattr")
+
+
+@pytest.mark.parametrize("env", [gallery.Garage, gallery.VariBad])
+def test_tasks_may_be_drawn_by_the_environment(env) -> None:
+    """From its seeded generator: the same stream gives the same tasks, another one others."""
+    family = TaskFamily(env=env, horizon=5)
+    one, same, other = (family.split("train").sample(9, 0, i) for i in (1, 1, 2))
+    (name,) = one
+    np.testing.assert_array_equal(one[name], same[name])
+    assert (one[name] != other[name]).all()
+    engine = VectorEngine(family, 9, 1)
+    noise = engine.draw_noise(np.random.default_rng(0))
+    start = engine.reset(one, noise.reset)[:, 0, 0]
+    reward = engine.step(np.zeros((9, 1, 1)), None).reward[:, 0]
+    np.testing.assert_allclose(reward, -np.abs(start - one[name]), atol=1e-6)
+    with pytest.raises(ValueError, match="no task is known to be out of distribution"):
+        family.split("ood").sample(3, 0)
+
+
+def test_tasks_that_cannot_be_drawn_are_refused() -> None:
+    """An environment without them, and one that draws from a generator of its own."""
+    rng = np.random.default_rng(0)
+    with pytest.raises(ValueError, match=r"Walk has no sample_tasks.*parameters="):
+        TaskFamily(env=gallery.Walk, horizon=5).sample(3, rng)
+    with pytest.raises(ValueError, match=r"other tasks for the same reset seed.*self.np_random"):
+        TaskFamily(env=gallery.Unseeded, horizon=5).sample(3, rng)
+
+
+def test_dotted_paths_reach_into_the_environment() -> None:
+    """An element of an array leaves the others; what does not exist is named with what does."""
+    one = made(gallery.Walk, {"model.wind[1]": Uniform(0, 1)})
+    one.reset(options={"task": {"model.wind[1]": 0.5}})
+    np.testing.assert_array_equal(one.env.model.wind, [0, 0.5, 0])
+    with pytest.raises(ValueError, match=r"no 'gravty'.*its numbers are: gravity, target"):
+        made(gallery.Walk, {"gravty": Uniform(0, 1)})
+    for path in ("model.mass", "model.wind[7]", "target.x", "target[0]"):
+        with pytest.raises(ValueError, match="its numbers are|what it leads to is"):
+            made(gallery.Walk, {path: Uniform(0, 1)})
+    with pytest.raises(ValueError, match="is no attribute; write"):
+        made(gallery.Walk, {"model[": Uniform(0, 1)})
+    with pytest.raises(ValueError, match=r"shape \(3,\).*0.5"):
+        set_attribute(one.env, "model.wind", 0.5)
+    with pytest.raises(ValueError, match="is no number"):
+        made(gallery.Walk, {"metadata": Uniform(0, 1)})
+
+
+def test_a_compiled_model_is_reached_too() -> None:
+    """MuJoCo's fields are views, which a new array is copied into."""
+    pendulum = made("InvertedPendulum-v5", {"model.opt.gravity[2]": Uniform(-12, -6)})
+    for gravity in (-7.0, -11.0):
+        pendulum.reset(seed=0, options={"task": {"model.opt.gravity[2]": gravity}})
+        assert pendulum.env.unwrapped.model.opt.gravity.tolist() == [0, 0, gravity]
+
+
+@pytest.mark.parametrize("family", gallery.odd.values(), ids=gallery.odd)
+def test_spaces_of_every_kind_are_stepped(family: TaskFamily) -> None:
+    """Observations as `gymnasium.spaces.flatten` gives them, actions within their space."""
+    one, raw = family.make(), family.env()
+    obs, _ = one.reset(seed=0)
+    expected, _ = raw.reset(seed=0)
+    flat = spaces.flatten(raw.observation_space, expected)
+    np.testing.assert_array_equal(obs, flat.astype(np.float32))
+    assert one.observation_space.contains(obs)
+    for seed in range(9):
+        one.action_space.seed(seed)
+        assert one.step(one.action_space.sample())[1] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (gallery.Image, "images.*encoder of yours"),
+        (gallery.Words, "MultiDiscrete, Tuple and Dict, got Text"),
+        (gallery.binary, "Box, Discrete and MultiDiscrete.*got MultiBinary"),
+        (dict, "made dict, which is no gymnasium.Env"),
+        ("Pendulm-v1", "Did you mean: `Pendulum`"),
+    ],
+)
+def test_environments_that_do_not_fit_are_named(env, message: str) -> None:
+    """With the way out."""
+    with pytest.raises(ValueError, match=message):
+        made(env, {"bonus": Choice((1.0,))})
+
+
+def test_the_old_interface_is_named() -> None:
+    """Instead of an error about unpacking."""
+    one = made(gallery.Old, TARGET)
+    one.reset(seed=0)
+    with pytest.raises(TypeError, match="old gym API"):
+        one.step(np.zeros(1))
+
+
+def test_tasks_that_break_the_physics_are_refused() -> None:
+    """Outside the range is a task out of distribution; a negative length or a nan is none."""
+    cart = gallery.cart_pole.make()
+    cart.reset(options={"task": {"length": 3.0}})
+    with pytest.raises(ValueError, match=r"length of CartPole-v1 must be positive.*got -0.5"):
+        cart.reset(options={"task": {"length": -0.5}})
+    with pytest.raises(ValueError, match="length of CartPole-v1 must be finite"):
+        cart.reset(options={"task": {"length": float("nan")}})
+    with pytest.raises(ValueError, match=r"has the parameters \['length'\], got \['mass'\]"):
+        cart.reset(options={"task": {"mass": 1.0}})
+
+
+def test_workers_step_a_custom_family_as_this_process_does() -> None:
+    """With its function, which they import by its name."""
+    results = []
+    for workers in (0, 2):
+        engine = VectorEngine(gallery.cart_pole, 3, 2, workers)
+        rng = np.random.default_rng(0)
+        tasks, noise = gallery.cart_pole.sample(3, rng), engine.draw_noise(rng)
+        engine.reset(tasks, noise.reset)
+        outs = [engine.step(rng.integers(2, size=(3, 2)), None) for _ in range(10)]
+        results.append(np.stack([out.obs for out in outs]))
+        engine.close()
+    np.testing.assert_array_equal(*results)
+
+
+def test_vary_makes_a_family_and_malformed_text_shows_the_grammar() -> None:
+    """As on the command line; its description makes the same family again."""
+    vary = ["g=uniform(6,14)", " l = choice( 0.7, 1.5 ) "]
+    family = envs.load_family("Pendulum-v1", vary=vary)
+    assert family.parameters == {"g": Uniform(6, 14), "l": Choice((0.7, 1.5))}
+    assert envs.family_from_json(family.to_json()) == family
+    for bad in ("g", "g=", "g=uniform(1)", "g=uniform(a,b)", "g=normal(0,1)", "g=uniform(2,1)"):
+        with pytest.raises(ValueError, match=r"--vary '.*write NAME=uniform\(LOW,HIGH\)"):
+            envs.load_family("Pendulum-v1", vary=[bad])
+    with pytest.raises(ValueError, match="say what varies with --vary.*max_torque"):
+        envs.load_family("Pendulum-v1")
+    with pytest.raises(ValueError, match="point-nav is a family already"):
+        envs.load_family("point-nav", vary=vary)
+
+
+def test_modules_and_files_hold_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's description imports them again."""
+    family = envs.load_family("tests.envs.gallery:walk", horizon=4)
+    assert (family.horizon, family.parameters) == (4, TARGET)
+    assert envs.family_from_json(family.to_json()) == family
+    file = tmp_path / "my_walk_family.py"
+    file.write_text("from tests.envs.gallery import walk as mine\n")
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    of_file = envs.load_family(f"{file}:mine")
+    assert of_file.to_json()["source"] == f"{file}:mine"
+    assert envs.family_from_json(of_file.to_json()) == of_file
+    (tmp_path / "numpy.py").write_text("mine = 3\n")
+    with pytest.raises(ValueError, match="another module of that name is found first"):
+        envs.load_family(f"{tmp_path / 'numpy.py'}:mine")
+
+
+def test_what_is_wrong_with_a_module_is_said_in_its_own_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No line of ours or of Python's import system."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    file = tmp_path / "my_broken_family.py"
+    file.write_text("def half(x):\n    return x / 0\n\n\nmine = half(1)\n")
+    with pytest.raises(ValueError, match="ZeroDivisionError") as error:
+        envs.load_family(f"{file}:mine")
+    lines = [line for line in str(error.value).splitlines() if line.startswith("  File")]
+    assert [line.split(",")[1] for line in lines] == [" line 5", " line 2"]
+    with pytest.raises(ValueError, match="there is no file"):
+        envs.load_family(f"{tmp_path / 'none.py'}:mine")
+    with pytest.raises(ValueError, match="did you mean cart_pole"):
+        envs.load_family("tests.envs.gallery:cartpole")
+    with pytest.raises(ValueError, match="is no envs.TaskFamily, but module"):
+        envs.load_family("tests.envs.gallery:no_family")
+
+
+def test_a_registered_family_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Registered by hand, or by an installed package's entry point."""
+    monkeypatch.setattr(registry, "_FAMILIES", dict(registry._FAMILIES))
+    envs.register_family(gallery.walk)
+    assert envs.make_family("Walk", horizon=3).horizon == 3
+    with pytest.raises(ValueError, match="already registered"):
+        envs.register_family(gallery.walk)
+    points = {
+        name: importlib.metadata.EntryPoint(name, f"tests.envs.gallery:{value}", registry.GROUP)
+        for name, value in {"their-walk": "walk", "none": "no_family", "gone": "gone"}.items()
+    }
+    monkeypatch.setattr(registry, "_installed", lambda: points)
+    assert "their-walk" in envs.family_names()
+    assert envs.make_family("their-walk").name == "their-walk"
+    with pytest.raises(ValueError, match="is no envs.TaskFamily"):
+        envs.make_family("none")
+    with pytest.raises(ValueError, match="cannot be loaded"):
+        envs.make_family("gone")
+
+
+def test_keywords_of_an_environment_stay_fixed_with_partial() -> None:
+    """A made environment is what is varied."""
+    made_with = functools.partial(gallery.Walk, gravity=1.0)
+    one = TaskFamily(name="light", env=made_with, parameters=TARGET, horizon=5).make()
+    assert one.env.gravity == 1.0
