@@ -3,7 +3,8 @@
 The preset `default` is ours: it takes the families' tasks of Finn et al. 2017 and what trains
 best on them. On the cheetahs these are a tanh network on normalised observations, a policy whose
 unit action is a third of the actuator's range, and inner steps twice as long as the published
-ones (docs/maml_trpo.md has the measurements).
+ones (docs/maml_trpo.md has the measurements). Bandits and random MDPs have short episodes, so that
+an iteration takes more tasks, and small networks, which longer inner steps suit.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _BEST_CHEETAH: Overrides = {
     "normalize_observations": True,
     "inner_lr": 0.2,
 }
+_BEST_BANDIT: Overrides = {"tasks": 100, "hidden": (32, 32), "inner_lr": 0.5, "iterations": 150}
 _SCALED: Overrides = {"action_scale": 0.1}  # the policy's unit action is a tenth of the range
 _FINN_ANT: Overrides = {**_FINN_CHEETAH, "iterations": 800}
 _PROMP: Overrides = {**_SCALED, "iterations": 1001}
@@ -47,6 +49,7 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
     "default": {
         "half-cheetah-vel": _BEST_CHEETAH,
         "half-cheetah-dir": _BEST_CHEETAH,
+        **dict.fromkeys((*_BANDITS, "tabular-mdp"), _BEST_BANDIT),
         "point-nav": _FINN_POINT,
     },
     "finn2017": {
