@@ -139,9 +139,9 @@ class TaskFamily:
             raise ValueError(unknown("split", name, ["train", "test", "ood"], self.name))
         return TaskSplit(self, name)
 
-    def reference_returns(self, tasks: Tasks) -> dict[str, np.ndarray]:
+    def reference_returns(self, tasks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns `[T]` on `tasks` to compare with, by name; empty where none is known."""
-        return {} if self.references is None else self.references(tasks, self.horizon)
+        return {} if self.references is None else self.references(dict(tasks), self.horizon)
 
     def make(self) -> gymnasium.Env[Any, Any]:
         """One environment; `reset(options={"task": {…}})` sets its task, which then stays."""

@@ -10,20 +10,16 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
+import numpy as np
 import torch
 
 import envs
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaState
 from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
-from metarl.experiment.seeding import Phase, rng, sequence
-from metarl.rl.adapted import Adapted
-from metarl.rl.evaluate import Evaluation, adaptation_curve, summarize
-from metarl.rl.one_env import OneEnv, join
-from metarl.rl.rollout import rollout
+from metarl.experiment.seeding import sequence
+from metarl.rl.data import BatchedEnv
+from metarl.rl.evaluate import Evaluation, references
 
 try:
     from envs import TaskFamily, family_from_json, make_engine
@@ -34,13 +30,16 @@ except ImportError as error:
         "remove or rename that one, or take its folder from PYTHONPATH"
     ) from error
 
+from metarl.methods import METHODS, get_method
+from metarl.methods.base import Algorithm, EvalOptions, MakeEngine, Method, Predictor, State
+
 
 @dataclass(frozen=True)
 class RunConfig:
     """config.json: everything that repeats a run."""
 
-    algo: Literal["maml-trpo"]
-    """Name of the algorithm."""
+    algo: str
+    """Name of the algorithm, one of `METHODS`."""
     preset: str
     """Where the defaults of tasks and hyper-parameters came from."""
     seed: int
@@ -57,8 +56,8 @@ class RunConfig:
     """Iterations between checkpoints."""
     family: dict[str, Any]
     """`TaskFamily.to_json()`."""
-    algorithm: MamlTrpoConfig
-    """Hyper-parameters."""
+    algorithm: Any
+    """Hyper-parameters: the algorithm's own configuration."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values.
@@ -66,6 +65,7 @@ class RunConfig:
         Raises:
             ValueError: names the option, its value and what is allowed.
         """
+        get_method(self.algo)
         sequence(self.seed)
         for name, least in (("eval_every", 0), ("checkpoint_every", 1)):
             if getattr(self, name) < least:
@@ -81,7 +81,8 @@ class Parts(NamedTuple):
     """What a run's configuration describes."""
 
     family: TaskFamily
-    algorithm: MamlTrpo
+    algorithm: Algorithm
+    method: Method
 
 
 def read_run_config(folder: Path) -> RunConfig:
@@ -93,7 +94,9 @@ def read_run_config(folder: Path) -> RunConfig:
     """
     data = read_config(folder)
     try:
-        return from_json(RunConfig, data)
+        config = from_json(RunConfig, data)
+        options = from_json(get_method(config.algo).config, config.algorithm)
+        return replace(config, algorithm=options)
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
 
@@ -121,15 +124,26 @@ def build(config: RunConfig, *, threads: int, device: str) -> Parts:
             f"the family {family.name!r}, preset {family.preset!r}, is now {family.to_json()}, "
             f"but the run describes {described}"
         )
-    algorithm = MamlTrpo(
+    method = get_method(config.algo)
+    algorithm = method.build(
         config.algorithm,
-        family.observation_space,
-        family.action_space,
+        family,
         device=resolve_device(device),
         threads=threads,
         compiled=config.compiled,
     )
-    return Parts(family, algorithm)
+    return Parts(family, algorithm, method)
+
+
+def engine_maker(family: TaskFamily, engine: str, threads: int, workers: int = 0) -> MakeEngine:
+    """Makes T × E environments of a family on a named engine; see `make_engine`."""
+
+    def make(num_tasks: int, num_episodes: int) -> BatchedEnv:
+        return make_engine(
+            family, num_tasks, num_episodes, engine=engine, threads=threads, workers=workers
+        )
+
+    return make
 
 
 def resolve_device(device: str) -> Literal["cpu", "cuda"]:
@@ -180,25 +194,23 @@ def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") ->
     parts = build(replace(config, compiled=False), threads=threads, device=device)
     saved = checkpoint.load_latest(folder)
     tensors = {name: t.to(parts.algorithm.device) for name, t in saved.tensors.items()}
-    state = MetaState.from_tensors(tensors)
+    state = parts.method.restore(tensors)
     return Agent(parts, state, saved.iteration, engine=config.engine)
 
 
 class Agent:
-    """Meta-trained parameters that adapt to a task."""
+    """A meta-trained agent that adapts to a task."""
 
-    def __init__(
-        self, parts: Parts, state: MetaState, iteration: int, *, engine: str = "auto"
-    ) -> None:
+    def __init__(self, parts: Parts, state: State, iteration: int, *, engine: str = "auto") -> None:
         """See `load_agent`.
 
         Args:
-            parts: family and algorithm.
-            state: θ and α.
+            parts: family, algorithm and how the two meet.
+            state: what meta-training made.
             iteration: meta-iterations that made the state.
             engine: what steps the environments of `evaluate`.
         """
-        self.family, self.algorithm = parts
+        self.family, self.algorithm, self.method = parts
         self.state = state
         self.iteration = iteration
         self.engine = engine
@@ -206,20 +218,21 @@ class Agent:
     def adapt(
         self,
         env: gymnasium.Env[Any, Any],
-        episodes: int = 20,
-        updates: int = 1,
+        episodes: int | None = None,
+        updates: int | None = None,
         seed: int = 0,
-    ) -> Adapted:
-        """Learn the task of `env` from a few episodes.
+    ) -> Predictor:
+        """Learn the task of `env` from a few episodes with stochastic actions.
 
         Args:
             env: a plain Gymnasium environment of the family; the task that it holds is kept.
-            episodes: episodes per update, each on fresh experience with stochastic actions.
-            updates: gradient steps; 0 is the policy before adaptation.
+            episodes: MAML-TRPO: per update, each on fresh experience (20). RL²: in all (all but
+                the last one of a trial of training).
+            updates: MAML-TRPO: gradient steps (1); 0 is the policy before adaptation. RL² has none.
             seed: of the exploration and of the environment's resets.
 
         Returns:
-            The adapted policy.
+            The adapted agent: `predict` on observations of `adapted.env(env)`.
 
         Raises:
             TypeError: not a Gymnasium environment.
@@ -228,34 +241,14 @@ class Agent:
             NonFiniteError: the environment returned a value that is not finite.
         """
         self._check(env)
-        if episodes < 1 or updates < 0:
-            raise ValueError(
-                f"adapt needs episodes >= 1 and updates >= 0, got {episodes} and {updates}"
-            )
-        learner = self.algorithm.learner(self.state)
-        one = OneEnv(env, self.family.horizon)
-        phi = learner.start(1)
-        for k in range(updates):
-            collected = [
-                rollout(
-                    learner,
-                    phi,
-                    one,
-                    {},
-                    rng(seed, Phase.ADAPT, k, e),
-                    scaling=self.algorithm.scaling,
-                    device=self.algorithm.device,
-                )[0]
-                for e in range(episodes)
-            ]
-            phi = learner.adapt(phi, join(collected))
-        return Adapted(
-            self.algorithm.policy(self.state),
-            phi,
-            rng(seed, Phase.ACT),
-            observation_space=self.family.observation_space,
-            action_space=self.family.action_space,
-            scaling=self.algorithm.scaling,
+        return self.method.adapt(
+            self.algorithm,
+            self.state,
+            self.family,
+            env,
+            episodes=episodes,
+            updates=updates,
+            seed=seed,
         )
 
     def evaluate(
@@ -263,19 +256,20 @@ class Agent:
         *,
         split: Literal["train", "test", "ood"] = "test",
         tasks: int = 40,
-        updates: int = 3,
-        episodes: int = 20,
+        updates: int | None = None,
+        episodes: int | None = None,
         seed: int = 0,
         threads: int = 1,
         workers: int = 0,
     ) -> Evaluation:
-        """The adaptation curve with stochastic actions: mean return after 0 … `updates` updates.
+        """The mean return with stochastic actions, as the agent learns each task.
 
         Args:
             split: tasks like those of training, held out, or from outside the training range.
             tasks: how many.
-            updates: gradient steps at most.
-            episodes: episodes per task and update.
+            updates: MAML-TRPO: a point after each of 0 … `updates` gradient steps (3).
+            episodes: MAML-TRPO: per task and update (20). RL²: a point for each of 1 … `episodes`
+                of a trial (as many as in training).
             seed: of tasks, environments and actions.
             threads: worker threads of the simulation.
             workers: worker processes of the vector engine.
@@ -285,26 +279,18 @@ class Agent:
             NonFiniteError: the environment returned a value that is not finite.
             EnvironmentFailure: an environment of the vector engine raised, died or hangs.
         """
-        if updates < 0:
-            raise ValueError(f"updates must be at least 0, got {updates}")
         sequence(seed)  # refuses an impossible one
-        drawn = self.family.split(split).sample(tasks, seed)
-        env = make_engine(
-            self.family, tasks, episodes, engine=self.engine, threads=threads, workers=workers
+        options = EvalOptions(
+            self.family.split(split).sample(tasks, seed), tasks, updates, episodes, seed
         )
-        try:
-            curve = adaptation_curve(
-                self.algorithm.learner(self.state),
-                env,
-                drawn,
-                updates=updates,
-                rng_for=lambda k: rng(seed, Phase.EVAL_ROLLOUT, k),
-                scaling=self.algorithm.scaling,
-                device=self.algorithm.device,
-            )
-        finally:
-            env.close()
-        return summarize(curve, self.family.reference_returns(drawn))
+        returns = self.returns(options, threads=threads, workers=workers)
+        compared = references(self.family.reference_returns(options.tasks))
+        return Evaluation(self.method.points(returns), compared)
+
+    def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
+        """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""
+        make = engine_maker(self.family, self.engine, threads, workers)
+        return self.method.returns(self.algorithm, self.state, make, options)
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse what is not one environment of the family."""
@@ -322,4 +308,14 @@ class Agent:
                 )
 
 
-__all__ = ["Adapted", "Agent", "Parts", "RunConfig", "build", "load_agent", "read_run_config"]
+__all__ = [
+    "METHODS",
+    "Agent",
+    "Parts",
+    "RunConfig",
+    "build",
+    "engine_maker",
+    "load_agent",
+    "read_run_config",
+    "resolve_device",
+]

@@ -9,9 +9,11 @@ an iteration takes more tasks, and small networks, which longer inner steps suit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.config import nearest
 
 Overrides = dict[str, Any]
@@ -30,7 +32,10 @@ _BEST_CHEETAH: Overrides = {
     "inner_lr": 0.2,
 }
 _BEST_BANDIT: Overrides = {"tasks": 100, "hidden": (32, 32), "inner_lr": 0.5, "iterations": 150}
-_SCALED: Overrides = {"action_scale": 0.1}  # the policy's unit action is a tenth of the range
+_SCALED: Overrides = {
+    "action_scale": 0.1,  # the policy's unit action is a tenth of the range
+    "later_inner_lr": 1.0,
+}
 _FINN_ANT: Overrides = {**_FINN_CHEETAH, "iterations": 800}
 _PROMP: Overrides = {**_SCALED, "iterations": 1001}
 _PROMP_PARAMS: Overrides = {**_PROMP, "inner_lr": 0.05}
@@ -41,6 +46,7 @@ _DELEU_BANDIT: Overrides = {
     "activation": "relu",
     "inner_lr": 0.5,
     "discount": 0.95,
+    "later_inner_lr": 1.0,
 }
 _CHEETAHS = ("half-cheetah-vel", "half-cheetah-dir")
 _BANDITS = ("bandit-k5", "bandit-k10", "bandit-k50")
@@ -49,7 +55,8 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
     "default": {
         "half-cheetah-vel": _BEST_CHEETAH,
         "half-cheetah-dir": _BEST_CHEETAH,
-        **dict.fromkeys((*_BANDITS, "tabular-mdp"), _BEST_BANDIT),
+        **dict.fromkeys(_BANDITS, _BEST_BANDIT),
+        "tabular-mdp": {**_BEST_BANDIT, "inner_lr": 2.0},
         "point-nav": _FINN_POINT,
     },
     "finn2017": {
@@ -62,7 +69,7 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
     "deleu2020": {
         **dict.fromkeys((*_CHEETAHS, "ant-vel", "ant-dir"), _SCALED),
         **dict.fromkeys(_BANDITS, _DELEU_BANDIT),
-        "point-nav": {"tasks": 20},
+        "point-nav": {"tasks": 20, "later_inner_lr": 1.0},
     },
     "deleu2020-20d": dict.fromkeys(_CHEETAHS, _SCALED),
     "promp2018": {
@@ -76,17 +83,110 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
 """MAML-TRPO: preset → environment → what differs from the configuration's defaults."""
 
 
-def maml_trpo_preset(preset: str, env: str) -> MamlTrpoConfig:
-    """The configuration of `preset` for `env`.
+_RL2_BANDIT: Overrides = {
+    "episodes": 1,  # of 10 pulls; --horizon sets another number
+    "tasks": 2048,
+    "hidden": 64,
+    "minibatches": 8,
+    "lr": 3e-3,
+    "lr_schedule": "linear",
+    "gae_lambda": 0.3,
+    "entropy_weight": 0.003,
+    "normalize_rewards": False,
+    "iterations": 300,
+}
+_RL2_TABULAR: Overrides = {
+    **_RL2_BANDIT,
+    "episodes": 10,
+    "tasks": 1024,
+    "hidden": 128,
+    "lr": 1e-3,
+    "normalize_rewards": True,
+    "iterations": 1000,
+}
+_RL2_NAVIGATION: Overrides = {"tasks": 128, "hidden": 64, "lr": 1e-3, "lr_schedule": "linear"}
+_VARIBAD: Overrides = {
+    "cell": "gru",
+    "hidden": 128,
+    "embeddings": (32, 16, 16),
+    "head": (128,),
+    "episodes": 2,
+    "lr": 7e-4,
+    "clip": 0.1,
+    "epochs": 2,
+    "minibatches": 4,
+    "discount": 0.97,
+    "gae_lambda": 0.9,
+    "entropy_weight": 0.01,
+}
+# A public reproduction of RL² with PPO: about 240,000 steps per update
+_RL2_2016: Overrides = {
+    "hidden": 256,
+    "layer_norm": True,
+    "lr": 2e-4,
+    "clip": 0.1,
+    "epochs": 8,
+    "discount": 0.99,
+    "gae_lambda": 0.3,
+    "entropy_weight": 0.01,
+}
+
+RL2: dict[str, dict[str, Overrides]] = {
+    "default": {
+        "half-cheetah-vel": {**_VARIBAD, "tasks": 32, "iterations": 2000},
+        "half-cheetah-dir": {**_VARIBAD, "tasks": 32, "iterations": 2000},
+        "point-nav": _RL2_NAVIGATION,
+        "point-nav-sparse": {**_RL2_NAVIGATION, "episodes": 3},
+        "bandit-k5": _RL2_BANDIT,
+        "bandit-k10": _RL2_BANDIT,
+        "bandit-k50": _RL2_BANDIT,
+        "tabular-mdp": _RL2_TABULAR,
+        "grid-navi": {**_RL2_NAVIGATION, "episodes": 4},
+    },
+    "varibad2020": {
+        # 16 × 800 steps per update are 32 trials; 16 × 200 would be halves of 16 trials
+        "half-cheetah-vel": {**_VARIBAD, "tasks": 32, "iterations": 7813},
+        "half-cheetah-dir": {**_VARIBAD, "tasks": 16, "iterations": 15625},
+        "point-nav-sparse": {
+            **_VARIBAD,
+            "episodes": 3,
+            "tasks": 32,
+            "minibatches": 8,
+            "discount": 0.99,
+            "entropy_weight": 0.001,
+            "iterations": 5209,
+        },
+    },
+    "rl2_2016": {
+        **{f"bandit-k{k}": {**_RL2_2016, "episodes": 1, "tasks": 24000} for k in (5, 10, 50)},
+        "tabular-mdp": {**_RL2_2016, "episodes": 10, "tasks": 2400},
+    },
+}
+"""RL²: the same."""
+
+
+def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: str) -> Overrides:
+    """What `preset` changes for `env`.
 
     Raises:
         ValueError: an unknown preset, or one that says nothing about `env`.
     """
-    if preset not in MAML_TRPO:
-        hint = nearest(preset, MAML_TRPO)
+    if preset not in table:
+        hint = nearest(preset, table)
         raise ValueError(f"unknown preset {preset!r}; {hint}; --list-envs shows them all")
-    table = MAML_TRPO[preset]
-    if env not in table and preset != "default":
-        known = [name for name, envs in MAML_TRPO.items() if env in envs]
-        raise ValueError(f"preset {preset!r} has no {env}; presets that have: {', '.join(known)}")
-    return MamlTrpoConfig(**table.get(env, {}))
+    if env not in table[preset] and preset != "default":
+        known = [name for name, rows in table.items() if env in rows]
+        raise ValueError(
+            f"preset {preset!r} has no {env}; presets that have: {', '.join(known) or 'default'}"
+        )
+    return table[preset].get(env, {})
+
+
+def maml_trpo_preset(preset: str, env: str) -> MamlTrpoConfig:
+    """MAML-TRPO's configuration of `preset` for `env`; see `overrides`."""
+    return MamlTrpoConfig(**overrides(MAML_TRPO, preset, env))
+
+
+def rl2_preset(preset: str, env: str) -> Rl2Config:
+    """RL²'s configuration of `preset` for `env`; see `overrides`."""
+    return Rl2Config(**overrides(RL2, preset, env))

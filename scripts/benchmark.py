@@ -4,6 +4,8 @@ python scripts/benchmark.py sampling
 python scripts/benchmark.py update
 python scripts/benchmark.py iteration --json results.json
 python scripts/benchmark.py scaling
+python scripts/benchmark.py rl2
+python scripts/benchmark.py rl2-cheetah
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import torch
 import tyro
 from benchmarks.iteration import iteration, peak_gib, scaling
 from benchmarks.measure import CORES, Size, measure
+from benchmarks.rl2 import bandit_rows, cheetah_rows
 from benchmarks.sampling import sampling
 from benchmarks.update import update
 from rich.console import Console
@@ -24,14 +27,21 @@ from rich.table import Table
 
 from metarl.experiment.files import write_json
 
-COMPARISONS = {"sampling": sampling, "update": update, "iteration": iteration}
+COMPARISONS = {
+    "sampling": sampling,
+    "update": update,
+    "iteration": iteration,
+    "rl2": bandit_rows,
+    "rl2-cheetah": cheetah_rows,
+}
+What = Literal["sampling", "update", "iteration", "scaling", "rl2", "rl2-cheetah"]
 
 
 @dataclass(frozen=True)
 class Options:
     """Medians of interleaved repetitions, and their ratios."""
 
-    what: Annotated[Literal["sampling", "update", "iteration", "scaling"], tyro.conf.Positional]
+    what: Annotated[What, tyro.conf.Positional]
     """What to measure."""
     tasks: int = 40
     """T; scaling takes its own."""

@@ -35,14 +35,27 @@ def fail(message: object) -> int:
 
 
 def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
-    """The adaptation curve as a table, above what it is to be compared with."""
-    table = Table("updates", "mean return", "95 % interval", title=title)
-    for point in evaluation.curve:
-        table.add_row(str(point.updates), f"{point.mean:.1f}", f"± {point.ci95:.1f}")
+    """The mean returns by updates or by episodes, above what they are to be compared with."""
+    table = Table(evaluation.curve[0]._fields[0], "mean return", "95 % interval", title=title)
+    for name, mean, ci95 in evaluation.curve:
+        table.add_row(str(name), *_interval(mean, ci95))
     if evaluation.references:
         table.add_section()
-    for reference in evaluation.references:
-        table.add_row(reference.name, f"{reference.mean:.1f}", f"± {reference.ci95:.1f}")
+    for name, mean, ci95 in evaluation.references:
+        table.add_row(name, *_interval(mean, ci95))
+    console.print(table)
+
+
+def _interval(mean: float, ci95: float) -> tuple[str, str]:
+    digits = 3 if ci95 < 0.05 else 1
+    return f"{mean:.{digits}f}", f"± {ci95:.{digits}f}"
+
+
+def show_players(console: Console, players: dict[str, tuple[float, float]], title: str) -> None:
+    """Mean and interval of everyone who played the same instances."""
+    table = Table("player", "mean", "95 % interval", title=title)
+    for name, (mean, ci95) in players.items():
+        table.add_row(name, f"{mean:.3f}", f"± {ci95:.3f}")
     console.print(table)
 
 
@@ -71,10 +84,12 @@ def progress_bar(console: Console, completed: int, total: int) -> Iterator[Repor
 
 def _line(done: int, total: int, m: dict[str, float]) -> str:
     """One iteration in words."""
-    return (
-        f"{done}/{total}  return {m['return/before']:.1f} → {m['return/after']:.1f}"
-        f"  KL {m['outer/kl']:.4f}  {m['time/env_steps_per_second']:,.0f} steps/s"
-    )
+    returns = [m[k] for k in ("return/before", "return/after") if k in m]
+    returns += [m[k] for k in m if k.startswith("return/episode_")]
+    shown = " → ".join(f"{r:.2f}" if abs(r) < 10 else f"{r:.1f}" for r in returns)
+    kl = m["outer/kl"] if "outer/kl" in m else m["ppo/approx_kl"]
+    speed = f"{m['time/env_steps_per_second']:,.0f} steps/s"
+    return f"{done}/{total}  return {shown}  KL {kl:.4f}  {speed}"
 
 
 def cores() -> int:

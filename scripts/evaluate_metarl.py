@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_evaluation
+from display import cores, fail, make_console, show_evaluation, show_players
 
 try:
     from metarl.agent import load_agent
@@ -20,13 +20,19 @@ except ImportError as error:  # another package `envs` is found first, or someth
     sys.exit(fail(error))
 
 from envs import EnvironmentFailure
+from envs.oracles import oracle_scores
 from metarl.experiment.files import write_json
+from metarl.experiment.seeding import Phase, rng, sequence
+from metarl.methods.base import EvalOptions
+from metarl.rl.evaluate import EpisodePoint, Evaluation, interval, references
 from metarl.rl.rollout import NonFiniteError
 
 
 @dataclass(frozen=True)
 class Options:
-    """Evaluate a run: the mean return after 0, 1, 2, … updates, with stochastic actions."""
+    """Evaluate a run: the mean return after 0, 1, 2, … updates (MAML-TRPO) or in episode 1, 2, 3, …
+    of a trial (RL²), with stochastic actions.
+    """
 
     run_dir: Annotated[Path, tyro.conf.Positional]
     """Folder of the run, finished or running."""
@@ -34,16 +40,19 @@ class Options:
     """Which tasks: of training, held out, or from outside the training range."""
     tasks: int = 40
     """Number of tasks."""
-    updates: int = 3
-    """Gradient steps of adaptation at most."""
-    episodes: int = 20
-    """Episodes per task and update."""
+    updates: int | None = None
+    """Gradient steps of MAML-TRPO at most; 3 if not given."""
+    episodes: int | None = None
+    """MAML-TRPO: episodes per task and update, 20 if not given. RL²: episodes of a trial, as many
+    as in training if not given."""
     seed: int = 0
     """Of tasks, environments and actions."""
     threads: int = cores()
     """Worker threads; they never change a result."""
     workers: int = 0
     """Worker processes of the vector engine, 0 is none; they never change a result."""
+    oracles: bool = False
+    """RL²: also play the same instances with all that is known to do well on the family."""
     json: Path | None = None
     """Also write the table to this file."""
 
@@ -60,29 +69,41 @@ def evaluate(options: Options) -> dict[str, Any]:
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
     agent = load_agent(options.run_dir, threads=options.threads)
-    evaluation = agent.evaluate(
-        split=options.split,
-        tasks=options.tasks,
-        updates=options.updates,
-        episodes=options.episodes,
-        seed=options.seed,
-        threads=options.threads,
-        workers=options.workers,
-    )
+    sequence(options.seed)  # refuses an impossible one
+    drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
+    chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
+    returns = agent.returns(chosen, threads=options.threads, workers=options.workers)
+    curve = agent.method.points(returns)
+    compared = references(agent.family.reference_returns(drawn))
+    evaluation = Evaluation(curve, compared)
+    if options.oracles and not isinstance(curve[0], EpisodePoint):
+        raise ValueError("--oracles compares whole trials: it needs a run of rl2")
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
     )
-    show_evaluation(make_console(), evaluation, title)
-    return {
+    console = make_console()
+    show_evaluation(console, evaluation, title)
+    table = {
         "run": str(options.run_dir),
         "env": agent.family.name,
         "iteration": agent.iteration,
         "split": options.split,
         "tasks": options.tasks,
-        "episodes_per_update": options.episodes,
+        "updates": options.updates,
+        "episodes": options.episodes,
         "seed": options.seed,
         **evaluation.to_json(),
     }
+    if options.oracles:
+        noise = rng(options.seed, Phase.ORACLE)
+        scores = oracle_scores(agent.family, drawn, len(curve), noise)
+        totals = {"agent": returns.sum(0), **scores}
+        players = {name: interval(total) for name, total in totals.items()}
+        show_players(console, players, f"{agent.family.name}: total reward of a trial")
+        table["players"] = {
+            name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
+        }
+    return table
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,6 +3,7 @@
 python scripts/train_metarl.py --env half-cheetah-vel
 python scripts/train_metarl.py --env point-nav --preset finn2017 --seed 1
 python scripts/train_metarl.py --env Pendulum-v1 --vary "g=uniform(6,14)"
+python scripts/train_metarl.py --env bandit-k5 --algo rl2
 python scripts/train_metarl.py --resume RUN_DIR --iterations 600
 """
 
@@ -10,9 +11,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import tyro
 from display import cores, fail, make_console, resume_command, say
@@ -27,32 +28,36 @@ try:
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.files import read_json, write_json
 from metarl.experiment.run import CONFIG, RESULTS, Run, default_folder
-from metarl.presets import MAML_TRPO, maml_trpo_preset
+from metarl.methods import METHODS, get_method, preset_config
 
-ENV, PRESET = "half-cheetah-vel", "default"
+ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
 RESUMABLE = ("--resume", "--iterations", "--threads", "--workers", "--help")
 
 
-@dataclass(frozen=True)
-class Options:
-    """Meta-train MAML-TRPO on a family of tasks; every option has a default."""
+AlgorithmConfig = TypeVar("AlgorithmConfig")
 
+
+@dataclass(frozen=True)
+class Options(Generic[AlgorithmConfig]):
+    """Meta-train an agent on a family of tasks; every option has a default."""
+
+    algorithm: tyro.conf.OmitArgPrefixes[AlgorithmConfig]
+    """Hyper-parameters; the defaults shown are those of the chosen algo, env and preset."""
     env: str = ENV
     """Family of tasks: a name (--list-envs shows them all), your own as my_module:my_family or
     path/to/file.py:my_family, or with --vary any Gymnasium environment."""
     vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """What varies in a Gymnasium environment: name=uniform(low,high) or name=choice(a,b,…), where
     name is an attribute such as g or model.opt.gravity[2]; once per parameter."""
-    algo: Literal["maml-trpo"] = "maml-trpo"
-    """Meta-learning algorithm."""
+    algo: str = ALGO
+    """Meta-learning algorithm: maml-trpo or rl2; each has hyper-parameters of its own."""
     preset: str = PRESET
-    """Source of the tasks and hyper-parameters: default, finn2017, deleu2020 or promp2018; it
-    changes the defaults that --help shows."""
+    """Source of the tasks and hyper-parameters, such as finn2017 or varibad2020; it changes the
+    defaults that --help shows. --list-envs shows all presets."""
     seed: int = 0
     """Root of all randomness."""
     horizon: int | None = None
@@ -80,8 +85,6 @@ class Options:
     """Iterations between checkpoints; one more is written at the end."""
     list_envs: bool = False
     """Print all families of tasks and exit."""
-    algorithm: tyro.conf.OmitArgPrefixes[MamlTrpoConfig] = field(default_factory=MamlTrpoConfig)
-    """Hyper-parameters; the defaults shown are those of the chosen env and preset."""
 
 
 @dataclass(frozen=True)
@@ -114,12 +117,14 @@ def prepare(arguments: list[str], console: Console) -> Job:
         _refuse_beside_resume(arguments)
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     env, preset = _given(arguments, "--env") or ENV, _given(arguments, "--preset") or PRESET
+    algo = _given(arguments, "--algo") or ALGO
     if _given(arguments, "--vary") is None:
         envs.load_family(env)
-    default = Options(algorithm=maml_trpo_preset(preset, env))
-    options = tyro.cli(Options, args=arguments, default=default)
+    default = Options(algorithm=preset_config(algo, preset, env))
+    options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
     if options.list_envs:
-        return lambda: show_families(console, {options.algo: MAML_TRPO})
+        presets = {algo: method.presets for algo, method in METHODS.items()}
+        return lambda: show_families(console, presets)
     return _prepare_start(options, console)
 
 
@@ -149,13 +154,15 @@ def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
     device = resolve_device(options.device)
+    nothing = options.compile == "auto" and not get_method(options.algo).compiles
+    mode = "off" if nothing else options.compile
     config = RunConfig(
         algo=options.algo,
         preset=options.preset,
         seed=options.seed,
         engine=options.engine,
         device=device,
-        compiled=resolve_compile(options.compile, device, options.algorithm.iterations),
+        compiled=resolve_compile(mode, device, options.algorithm.iterations),
         eval_every=options.eval_every,
         checkpoint_every=options.checkpoint_every,
         family=family.to_json(),

@@ -14,16 +14,16 @@ from display import progress_bar, resume_command, say, show_evaluation
 from rich.console import Console
 
 import envs
-from metarl.agent import Agent, RunConfig, build
-from metarl.algorithms.meta_objective import MetaState
+from metarl.agent import Agent, RunConfig, build, engine_maker
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.run import Run
 from metarl.experiment.seeding import Phase, rng, torch_seed
+from metarl.methods.base import State
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 
-EVAL_TASKS, EVAL_EPISODES, EVAL_UPDATES = 40, 20, 3
+EVAL_TASKS = 40
 Metrics = dict[str, float]
 
 
@@ -31,8 +31,8 @@ class Position(NamedTuple):
     """Where a run is; replaced as a whole, so that an error never sees half an iteration."""
 
     iteration: int  # iterations that are complete
-    state: MetaState  # after them
-    non_finite: int  # updates that were not finite and left θ as it was
+    state: State  # after them
+    non_finite: int  # updates that were not finite and were left out
     seconds: float  # spent on training, all resumes included
 
 
@@ -80,18 +80,11 @@ class Training:
         self.threads = threads
         self.workers = workers
         self.parts = build(config, threads=threads, device=config.device)
-        self.family, self.algorithm = self.parts
-        options = config.algorithm
-        self.env = envs.make_engine(
-            self.family,
-            options.tasks,
-            options.episodes,
-            engine=config.engine,
-            threads=threads,
-            workers=workers,
-        )
-        theta = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
-        self.position = Position(0, theta, 0, 0.0)
+        self.family, self.algorithm, self.method = self.parts
+        make = engine_maker(self.family, config.engine, threads, workers)
+        self.env = self.method.make_env(config.algorithm, make)
+        state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
+        self.position = Position(0, state, 0, 0.0)
         self.evaluation: Evaluation | None = None  # the latest one
         self.evaluated_at = -1  # the iterations that were complete then
 
@@ -114,7 +107,7 @@ class Training:
         shapes = {k: t.shape for k, t in self.position.state.tensors().items()}
         if shapes != {k: t.shape for k, t in tensors.items()}:
             raise ValueError(f"{saved.path} does not hold the parameters that the run describes")
-        state = MetaState.from_tensors(tensors)
+        state = self.method.restore(tensors)
         counted = saved.state
         self.position = Position(
             saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
@@ -140,7 +133,7 @@ class Training:
             state, self.env, tasks, lambda k: rng(seed, Phase.ROLLOUT, i, k)
         )
         seconds += time.perf_counter() - started
-        non_finite += int(metrics["outer/non_finite"])
+        non_finite += int(sum(v for k, v in metrics.items() if k.endswith("/non_finite")))
         self.position = Position(i + 1, state, non_finite, seconds)
         return metrics
 
@@ -151,8 +144,6 @@ class Training:
         self.evaluation = agent.evaluate(
             split="test",
             tasks=EVAL_TASKS,
-            updates=EVAL_UPDATES,
-            episodes=EVAL_EPISODES,
             seed=self.config.seed,
             threads=self.threads,
             workers=self.workers,
@@ -160,9 +151,9 @@ class Training:
         self.evaluated_at = done
 
     def scalars(self, prefix: str) -> Metrics:
-        """The latest curve as `<prefix>/return_after_<updates>`."""
+        """The latest curve as `<prefix>/return_after_<updates>` or `…/return_episode_<k>`."""
         curve = self.evaluation.curve if self.evaluation else []
-        return {f"{prefix}/return_after_{point.updates}": point.mean for point in curve}
+        return {f"{prefix}/{point.name}": point.mean for point in curve}
 
     def show(self, console: Console, title: str) -> None:
         """Print the latest evaluation."""
@@ -175,7 +166,7 @@ class Training:
             "split": "test",
             "iteration": self.evaluated_at,
             "tasks": EVAL_TASKS,
-            "episodes_per_update": EVAL_EPISODES,
+            **self.method.evaluation,
             **self.evaluation.to_json(),
         }
         return {
@@ -246,8 +237,7 @@ def _conclude(training: Training, run: Run, console: Console) -> None:
     config, done = training.config, training.position.iteration
     if training.evaluated_at != done:
         training.evaluate()
-        title = f"{EVAL_TASKS} held-out tasks, {EVAL_EPISODES} episodes per update"
-        training.show(console, title)
+        training.show(console, f"{EVAL_TASKS} held-out tasks, after {done} iterations")
     options = to_json(config.algorithm) | {
         "algo": config.algo,
         "env": training.family.name,

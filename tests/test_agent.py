@@ -103,7 +103,7 @@ def test_an_adapted_agent_sees_what_it_saw_in_training(tmp_path: Path) -> None:
     """Normalised observations where it was trained with them."""
     normal = trained(tmp_path / "run", "point-nav", "--normalize-observations")
     plain = normal.state._replace(normalizer={})
-    raw = Agent(Parts(normal.family, normal.algorithm), plain, normal.iteration)
+    raw = Agent(Parts(normal.family, normal.algorithm, normal.method), plain, normal.iteration)
     obs = np.full(2, 0.1, np.float32)
     actions = [
         a.adapt(point(), updates=0).predict(obs, deterministic=True)[0] for a in (normal, raw)

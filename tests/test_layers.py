@@ -10,10 +10,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Layer -> the layers of this repository that it may import, besides itself. The longest name that
-# fits a module is its layer. `metarl.agent` and `metarl.presets` are composition roots: they stand
-# above algorithms and experiment and know the families.
+# fits a module is its layer. `metarl.agent`, `metarl.methods` and `metarl.presets` are composition
+# roots: they stand above algorithms and experiment and know the families.
 ALL = {"metarl.core", "metarl.rl", "metarl.fewshot", "metarl.algorithms", "metarl.experiment"}
-ROOTS = {"metarl.agent", "metarl.presets"}
+ROOTS = {"metarl.agent", "metarl.methods", "metarl.presets"}
 MAY_IMPORT: dict[str, set[str]] = {
     "metarl": {"metarl.agent"},
     "metarl.core": set(),
@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl.algorithms": {"metarl.core", "metarl.rl", "metarl.fewshot"},
     "metarl.experiment": set(),
     "metarl.agent": ALL | ROOTS | {"envs"},
+    "metarl.methods": ALL | ROOTS | {"envs"},
     "metarl.presets": ALL | ROOTS | {"envs"},
     "envs": set(),
     "scripts": ALL | ROOTS | {"metarl", "envs"},

@@ -3,7 +3,7 @@
 import pytest
 
 import envs
-from metarl.presets import MAML_TRPO, maml_trpo_preset
+from metarl.presets import MAML_TRPO, RL2, maml_trpo_preset, rl2_preset
 
 CHEETAHS = ("half-cheetah-vel", "half-cheetah-dir")
 # (preset, envs): horizon, tasks, inner rate, hidden layers, activation, action scale
@@ -66,3 +66,42 @@ def test_unknown_presets_are_refused() -> None:
         maml_trpo_preset("fin2017", "point-nav")
     with pytest.raises(ValueError, match="has no point-nav; .*: default, finn2017, deleu2020"):
         maml_trpo_preset("promp2018", "point-nav")
+
+
+# env: trial (K × H), trials per update, clip, minibatches, γ, entropy weight
+VARIBAD = {
+    "half-cheetah-vel": (2, 200, 32, 0.1, 4, 0.97, 0.01),
+    "half-cheetah-dir": (2, 200, 16, 0.1, 4, 0.97, 0.01),
+    "point-nav-sparse": (3, 100, 32, 0.1, 8, 0.99, 0.001),
+}
+
+
+@pytest.mark.parametrize(("env", "published"), VARIBAD.items(), ids=list(VARIBAD))
+def test_rl2_presets_are_what_was_published(env: str, published: tuple) -> None:
+    """With all that VariBAD's environments share."""
+    c, family = rl2_preset("varibad2020", env), envs.make_family(env, "varibad2020")
+    row = (c.episodes, family.horizon, c.tasks, c.clip, c.minibatches, c.discount, c.entropy_weight)
+    assert row == published
+    assert (c.cell, c.hidden, c.embeddings, c.head) == ("gru", 128, (32, 16, 16), (128,))
+    assert (c.lr, c.epochs, c.gae_lambda, c.value_loss) == (7e-4, 2, 0.9, "huber")
+    assert (c.value_weight, c.max_grad_norm, c.bptt_steps) == (0.5, 0.5, 0)
+    assert c.normalize_rewards
+
+
+def test_rl2s_bandits_and_mdps_have_240_000_steps_per_update() -> None:
+    """As the public reproduction with PPO."""
+    for env in ("bandit-k5", "bandit-k10", "bandit-k50", "tabular-mdp"):
+        c, family = rl2_preset("rl2_2016", env), envs.make_family(env, "rl2_2016")
+        assert c.tasks * c.episodes * family.horizon == 240_000
+        assert (c.hidden, c.layer_norm, c.lr, c.clip, c.epochs) == (256, True, 2e-4, 0.1, 8)
+        assert (c.discount, c.gae_lambda, c.entropy_weight) == (0.99, 0.3, 0.01)
+
+
+def test_every_rl2_preset_is_one_of_the_family() -> None:
+    """And every family has a default."""
+    for preset, rows in RL2.items():
+        for env in rows:
+            rl2_preset(preset, env)
+            envs.make_family(env, preset)
+    for env in envs.family_names():
+        rl2_preset("default", env)

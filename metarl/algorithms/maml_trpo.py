@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
@@ -141,7 +141,7 @@ class MamlTrpo:
         started = time.perf_counter()
         objective = self.objective(state, env.num_tasks)
         learner = self.learner(state)
-        phi = learner.start(env.num_tasks)
+        adapted = learner.start(env.num_tasks)
         sampling, steps = 0.0, 0.0
         returns: list[float] = []
         explained: list[float] = []
@@ -150,7 +150,7 @@ class MamlTrpo:
         for k in range(self.config.inner_steps + 1):
             phase = time.perf_counter()
             episodes, _ = rollout(
-                learner, phi, env, tasks, rng_for(k), scaling=self.scaling, device=self.device
+                learner, adapted, env, tasks, rng_for(k), scaling=self.scaling, device=self.device
             )
             sampling += time.perf_counter() - phase
             batch, explained_variance = self.batch(state, episodes)
@@ -160,7 +160,7 @@ class MamlTrpo:
             if statistics:
                 statistics = normalizer.updated(statistics, episodes.obs, episodes.mask)
             if k < self.config.inner_steps:
-                phi = objective.inner_step(batch)
+                adapted = Adapting(objective.inner_step(batch), k + 1)
                 norms.append(objective.inner_gradient_norm())
             else:
                 objective.set_outer(batch)
@@ -221,8 +221,15 @@ class MamlTrpo:
         return MamlLearner(self, state)
 
 
+class Adapting(NamedTuple):
+    """What a learner knows of T tasks."""
+
+    phi: Params  # [T, …]
+    updates: int  # how many made it from θ
+
+
 class MamlLearner:
-    """A `Learner` whose state is φ `[T, …]` and which learns by gradient steps."""
+    """A `Learner` that learns by gradient steps."""
 
     def __init__(self, algorithm: MamlTrpo, state: MetaState) -> None:
         """Adapts from `state` with the inner loop of `algorithm`."""
@@ -230,23 +237,26 @@ class MamlLearner:
         self._state = state
         self.policy = algorithm.policy(state)
 
-    def start(self, num_tasks: int) -> Params:
+    def start(self, num_tasks: int) -> Adapting:
         """φ = θ for every task."""
-        return broadcast(self._state.theta, num_tasks)
+        return Adapting(broadcast(self._state.theta, num_tasks), 0)
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of actions, `shape` + the noise of one."""
         return self.policy.noise(rng, shape)
 
     @torch.no_grad()
-    def act(self, phi: Params, inputs: StepInput, noise: Tensor) -> tuple[Action, Params]:
+    def act(self, state: Adapting, inputs: StepInput, noise: Tensor) -> tuple[Action, Adapting]:
         """Draw one action `[T, E, …]` per environment from π_φ; φ stays."""
-        dist = self.policy.distribution(phi, inputs.obs)
-        return Action(sample(dist, noise), dist), phi
+        dist = self.policy.distribution(state.phi, inputs.obs)
+        return Action(sample(dist, noise), dist), state
 
-    def adapt(self, phi: Params, episodes: Episodes) -> Params:
-        """One inner step per task on its own episodes."""
-        algorithm, rates = self._algorithm, self._state.rates
+    def adapt(self, state: Adapting, episodes: Episodes) -> Adapting:
+        """One inner step per task on its own episodes, shorter beyond those of training."""
+        algorithm, config = self._algorithm, self._algorithm.config
+        trained = state.updates < max(1, config.inner_steps)
+        factor = 1.0 if trained else config.later_inner_lr
+        rates = map_params(lambda a: a * factor, self._state.rates)
         batch, _ = algorithm.batch(self._state, episodes)
         one_step = adapt if algorithm.stacked else adapt_values
         step = over_tasks(
@@ -254,4 +264,4 @@ class MamlLearner:
             how="vmap" if algorithm.stacked else "threads",
             workers=algorithm.workers,
         )
-        return detach(step(phi, batch))
+        return Adapting(detach(step(state.phi, batch)), state.updates + 1)

@@ -23,6 +23,9 @@ class MamlTrpoConfig:
     """K, gradient steps of adaptation, each on fresh episodes; 0 is TRPO on all tasks."""
     inner_lr: float = 0.1
     """α, the step size of adaptation (its initial value where it is learned)."""
+    later_inner_lr: float = 0.5
+    """Factor on α for updates beyond the `inner_steps` of training, which start where training
+    ended (Finn et al. 2017, A.2)."""
     learn_inner_lr: bool = False
     """Learn α, one value per weight, together with θ (Meta-SGD, arXiv 1707.09835)."""
     first_order: bool = False
@@ -69,8 +72,10 @@ class MamlTrpoConfig:
         for name in ("iterations", "tasks", "episodes", "cg_iterations", "line_search_steps"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         self._require("inner_steps", self.inner_steps >= 0, "at least 0")
-        for name in ("inner_lr", "initial_std", "min_std", "action_scale", "max_kl", "output_gain"):
+        positive = ("inner_lr", "initial_std", "min_std", "action_scale", "max_kl", "output_gain")
+        for name in positive:
             self._require(name, _finite(getattr(self, name)) > 0, "positive and finite")
+        self._require("later_inner_lr", 0 <= self.later_inner_lr <= 1, "between 0 and 1")
         self._require("cg_damping", _finite(self.cg_damping) >= 0, "zero or positive, and finite")
         for name in ("discount", "gae_lambda"):
             self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")

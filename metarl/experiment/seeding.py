@@ -19,6 +19,7 @@ class Phase(IntEnum):
     EVAL_ROLLOUT = 4  # noise of evaluation episodes, followed by the update
     ADAPT = 5  # a user's adaptation, followed by (update, episode)
     ACT = 6  # a user's adapted policy
+    ORACLE = 7  # the players that an agent is compared with
 
 
 def sequence(root_seed: int, *path: int) -> np.random.SeedSequence:

@@ -41,6 +41,10 @@ class Adapted:
         self._rng = rng
         self._scaling = scaling
 
+    def env(self, env: gymnasium.Env[Any, Any]) -> gymnasium.Env[Any, Any]:
+        """The environment itself: this policy needs nothing but its observations."""
+        return env
+
     def predict(
         self,
         observation: np.ndarray,

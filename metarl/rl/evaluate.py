@@ -1,4 +1,4 @@
-"""The adaptation curve: how well a learner does after 0, 1, 2, … updates on given tasks."""
+"""How well a learner does on given tasks: after 0, 1, 2, … updates, or in episode 1, 2, 3, …"""
 
 from __future__ import annotations
 
@@ -21,6 +21,33 @@ class CurvePoint(NamedTuple):
     mean: float
     ci95: float  # half-width of the 95 % interval of the mean over tasks (1.96 standard errors)
 
+    @property
+    def name(self) -> str:
+        """Of its scalar."""
+        return f"return_after_{self.updates}"
+
+
+class EpisodePoint(NamedTuple):
+    """Mean return over tasks in one episode of a trial."""
+
+    episode: int  # from 1
+    mean: float
+    ci95: float  # as of `CurvePoint`
+
+    @property
+    def name(self) -> str:
+        """Of its scalar."""
+        return f"return_episode_{self.episode}"
+
+
+Point = CurvePoint | EpisodePoint
+
+
+def read_point(data: dict[str, Any]) -> Point:
+    """The point that `_asdict` wrote; nan was written as None."""
+    data = {name: np.nan if value is None else value for name, value in data.items()}
+    return EpisodePoint(**data) if "episode" in data else CurvePoint(**data)
+
 
 class Reference(NamedTuple):
     """Mean return over the same tasks of a policy that needs no training."""
@@ -31,9 +58,9 @@ class Reference(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """How well a learner does on some tasks."""
+    """How well an agent does on some tasks."""
 
-    curve: list[CurvePoint]
+    curve: list[Point]
     references: list[Reference]
 
     def to_json(self) -> dict[str, Any]:
@@ -44,7 +71,7 @@ class Evaluation(NamedTuple):
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
         """The inverse of `to_json`; other keys are passed over."""
         return cls(
-            [CurvePoint(**row) for row in data["curve"]],
+            [read_point(row) for row in data["curve"]],
             [Reference(**row) for row in data["references"]],
         )
 
@@ -93,21 +120,41 @@ def adaptation_curve(
     return np.stack(rows)
 
 
-def summarize(curve: np.ndarray, references: Mapping[str, np.ndarray]) -> Evaluation:
-    """Means and 95 % intervals over tasks.
+def trial_returns(trials: Episodes, episodes: int) -> np.ndarray:
+    """Return of every episode of trials, `[K, T]`, the mean over a task's trials.
 
-    With a single task an interval is not defined: it is reported as nan.
+    Where the environment tells the expectation of each reward (as the metric `mean`), that is
+    summed instead of the reward: the same on average, with less noise.
 
     Args:
-        curve: `[K + 1, T]`.
-        references: `[T]` each, by name.
+        trials: T tasks × E trials of K episodes, with the metric `episode`.
+        episodes: K.
     """
-    return Evaluation(
-        [CurvePoint(k, *_mean_and_ci95(row)) for k, row in enumerate(curve)],
-        [Reference(name, *_mean_and_ci95(row)) for name, row in references.items()],
-    )
+    reward = trials.metrics.get("mean", trials.reward)
+    number = trials.metrics["episode"]
+    rows = [torch.where(trials.mask & (number == k), reward, 0.0).sum(-1) for k in range(episodes)]
+    return torch.stack(rows).double().mean(-1).cpu().numpy()
 
 
-def _mean_and_ci95(row: np.ndarray) -> tuple[float, float]:
+def summarize(curve: np.ndarray) -> list[CurvePoint]:
+    """Mean and 95 % interval over tasks of a curve `[K + 1, T]`.
+
+    With a single task an interval is not defined: it is reported as nan.
+    """
+    return [CurvePoint(k, *interval(row)) for k, row in enumerate(curve)]
+
+
+def summarize_episodes(returns: np.ndarray) -> list[EpisodePoint]:
+    """The same of the returns of K episodes, `[K, T]`."""
+    return [EpisodePoint(k + 1, *interval(row)) for k, row in enumerate(returns)]
+
+
+def references(returns: Mapping[str, np.ndarray]) -> list[Reference]:
+    """The same of returns `[T]` by name."""
+    return [Reference(name, *interval(row)) for name, row in returns.items()]
+
+
+def interval(row: np.ndarray) -> tuple[float, float]:
+    """The mean over tasks `[T]`, and 1.96 standard errors (nan for a single task)."""
     error = row.std(ddof=1) / np.sqrt(len(row)) if len(row) > 1 else np.nan
     return float(row.mean()), float(1.96 * error)

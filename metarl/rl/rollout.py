@@ -134,7 +134,8 @@ def rollout(
             break
     final_obs = torch.where(_tensor(running, device).unsqueeze(-1), inputs.obs, final_obs)
     episodes = buffer.episodes(final_obs)
-    _check_finite(episodes, tasks)
+    finite = torch.isfinite(episodes.reward) & torch.isfinite(episodes.obs).all(-1)
+    require_finite(finite | ~episodes.mask, tasks)
     return episodes, state
 
 
@@ -194,12 +195,19 @@ class _Buffer:
         )
 
 
-def _check_finite(episodes: Episodes, tasks: Tasks) -> None:
-    finite = torch.isfinite(episodes.reward) & torch.isfinite(episodes.obs).all(-1)
-    bad = ~finite & episodes.mask
-    if not bool(bad.any()):
+def require_finite(finite: Tensor, tasks: Tasks) -> None:
+    """Refuse experience of which some steps are not finite.
+
+    Args:
+        finite: `[T, E, H]` bool, True where nothing is wrong.
+        tasks: one value of every parameter per task.
+
+    Raises:
+        NonFiniteError: names the first task, episode and step.
+    """
+    if bool(finite.all()):
         return
-    task, episode, step = (int(i) for i in bad.nonzero()[0])
+    task, episode, step = (int(i) for i in (~finite).nonzero()[0])
     named = {name: np.asarray(values)[task].tolist() for name, values in tasks.items()}
     raise NonFiniteError(
         f"the environment returned a reward or an observation that is not finite: "

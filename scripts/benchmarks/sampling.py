@@ -105,11 +105,12 @@ def collect(
     env = envs.make_engine(family, size.tasks, size.episodes, threads=CORES)
     tasks = family.split("train").sample(size.tasks, 0)
     learner = algorithm.learner(state)
-    phi = map_params(lambda p: p.clone(), learner.start(size.tasks))
+    start = learner.start(size.tasks)
+    adapted = start._replace(phi=map_params(lambda p: p.clone(), start.phi))
 
     def run() -> Episodes:
         episodes, _ = rollout(
-            learner, phi, env, tasks, rng(0), scaling=algorithm.scaling, device=algorithm.device
+            learner, adapted, env, tasks, rng(0), scaling=algorithm.scaling, device=algorithm.device
         )
         return episodes
 

@@ -146,6 +146,22 @@ def test_the_compiled_fisher_product_is_the_fisher_product() -> None:
     torch.testing.assert_close(fast.fisher(v), plain.fisher(v), rtol=1e-4, atol=1e-6)
 
 
+def test_updates_beyond_those_of_training_are_shorter() -> None:
+    """By the factor of the configuration, on the same episodes."""
+    algo = algorithm(replace(CONFIG, later_inner_lr=0.25))
+    learner = algo.learner(algo.init(0))
+    env, tasks = envs.make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
+    start = learner.start(3)
+    episodes, _ = rollout(
+        learner, start, env, tasks, rng(0), scaling=algo.scaling, device=algo.device
+    )
+    first = learner.adapt(start, episodes)
+    later = learner.adapt(start._replace(updates=1), episodes)
+    assert (first.updates, later.updates) == (1, 2)
+    for name, p in start.phi.items():
+        torch.testing.assert_close(later.phi[name] - p, 0.25 * (first.phi[name] - p))
+
+
 def test_at_the_start_candidates_equal_what_was_sampled() -> None:
     """Re-adapting from θ_old on the same data: KL 0 and the surrogate of the start."""
     algo = algorithm()

@@ -365,7 +365,7 @@ def test_a_custom_family_is_trained_resumed_and_loaded(
 ) -> None:
     """Every kind of action, from a module that is imported again: bit for bit as at one go."""
     monkeypatch.setattr(training, "EVAL_TASKS", 2)
-    monkeypatch.setattr(training, "EVAL_EPISODES", 2)
+    monkeypatch.setattr("metarl.methods.maml_trpo.EPISODES", 2)
     name = family if family in ("cart_pole", "walk") else f"{family}_family"
     spec = f"tests.envs.gallery:{name}"
     whole, parts = tmp_path / "whole", tmp_path / "parts"

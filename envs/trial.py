@@ -1,0 +1,258 @@
+"""RL²'s trials: K episodes of one task as one long episode (arXiv 1611.02779, section 2.2).
+
+What an agent sees at every step is one flat vector,
+
+    [observation | previous action | previous reward | previous done],
+
+so that a memory can tell what it has tried, what came of it and where episodes end. At the end of
+an episode the next one starts at once: the agent sees its first observation together with the last
+reward and done = 1. Before the first step of a trial all but the observation is zero.
+
+A trial is a decision process of its own, which terminates after its K-th episode.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import gymnasium
+import numpy as np
+
+from envs.family import Task
+
+
+class TrialNoise(NamedTuple):
+    """All the randomness of one trial of every environment."""
+
+    reset: np.ndarray  # [K, T, E, …]
+    step: np.ndarray  # [K · H, T, E, …]
+
+
+class History(NamedTuple):
+    """What an agent is shown of the step before."""
+
+    action: np.ndarray  # […, A], see `encode_action`
+    reward: np.ndarray  # […]
+    done: np.ndarray  # […]
+
+
+def action_size(space: gymnasium.Space[Any]) -> int:
+    """Length of an encoded action.
+
+    Raises:
+        ValueError: a space that is neither a flat `Box` nor a `Discrete` from 0.
+    """
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
+        return int(space.n)
+    if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
+        return space.shape[0]
+    raise ValueError(f"a trial needs actions in a flat Box or a Discrete from 0, got {space}")
+
+
+def encode_action(space: gymnasium.Space[Any], action: Any) -> np.ndarray:
+    """An action as the agent sees it in the next step, `[…, A]` float32.
+
+    Discrete actions are one-hot. The others are clipped to the space, as environments do, and its
+    bounds mapped to ±1 where both are finite.
+    """
+    if not isinstance(space, gymnasium.spaces.Box):
+        one_hot = np.eye(action_size(space), dtype=np.float32)
+        encoded: np.ndarray = one_hot[np.asarray(action, dtype=np.int64)]
+        return encoded
+    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+    clipped = np.clip(np.asarray(action, dtype=np.float64), low, high)
+    bounded = np.isfinite(low) & np.isfinite(high)
+    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+    scaled: np.ndarray = ((clipped - (low + high) / 2) / ((high - low) / 2)).astype(np.float32)
+    return scaled
+
+
+def trial_space(
+    observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]
+) -> gymnasium.spaces.Box:
+    """The space of `[observation | previous action | previous reward | previous done]`.
+
+    Raises:
+        ValueError: names the space that does not fit.
+    """
+    if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
+        raise ValueError(
+            f"a trial needs observations in a flat Box, got {observation_space}; flatten them "
+            "with gymnasium.wrappers.FlattenObservation"
+        )
+    size = observation_space.shape[0] + action_size(action_space) + 2
+    return gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+
+
+def join(obs: np.ndarray, history: History) -> np.ndarray:
+    """The agent's view `[…, O + A + 2]` float32 of observations `[…, O]`."""
+    reward = np.asarray(history.reward, dtype=np.float32)[..., None]
+    done = np.asarray(history.done, dtype=np.float32)[..., None]
+    return np.concatenate([obs, history.action, reward, done], -1, dtype=np.float32)
+
+
+class TrialEngine:
+    """T × E trials of K episodes each, on any engine that steps T × E environments.
+
+    Speaks the engine's own protocol, with trials for episodes. Episodes that end at different
+    steps are restarted one by one, so that trials may have different lengths, K · H at most.
+    """
+
+    def __init__(self, env: Any, episodes: int) -> None:
+        """Args:
+        env: an engine, or whatever speaks its protocol.
+        episodes: K.
+
+        Raises:
+            ValueError: K below 1, no fixed horizon, or a space that does not fit.
+        """
+        _require_episodes(episodes)
+        if not isinstance(env.horizon, int | np.integer) or env.horizon < 1:
+            raise ValueError(f"a trial needs episodes of a fixed horizon, got {env.horizon!r}")
+        self._env = env
+        self.episodes = episodes
+        self.num_tasks: int = env.num_tasks
+        self.num_episodes: int = env.num_episodes
+        self.horizon = int(env.horizon) * episodes
+        self.observation_space = trial_space(env.observation_space, env.action_space)
+        self.action_space: gymnasium.Space[Any] = env.action_space
+        shape = (self.num_tasks, self.num_episodes)
+        self._episode = np.zeros(shape, dtype=np.int64)  # K where the trial is over
+        self._zero = History(
+            np.zeros((*shape, action_size(env.action_space)), np.float32),
+            np.zeros(shape),
+            np.zeros(shape),
+        )
+
+    def draw_noise(self, rng: np.random.Generator) -> TrialNoise:
+        """What K episodes need, one after the other."""
+        parts = [self._env.draw_noise(rng) for _ in range(self.episodes)]
+        return TrialNoise(
+            np.stack([part.reset for part in parts]),
+            np.concatenate([part.step for part in parts]),
+        )
+
+    def reset(self, tasks: Any, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
+        """Start trials where `mask` holds (everywhere by default); `[T, E, O + A + 2]`.
+
+        Args:
+            tasks: each parameter `[T, …]`.
+            noise: `[K, T, E, …]`, for the starts of all K episodes.
+            mask: `[T, E]` bool.
+        """
+        chosen = np.ones(self._episode.shape, bool) if mask is None else np.asarray(mask)
+        self._tasks, self._noise = tasks, noise
+        self._episode[chosen] = 0
+        obs = self._env.reset(tasks, noise[0], mask)
+        return join(obs, self._zero)
+
+    def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+        """One step of every trial.
+
+        Returns:
+            The agent's view (at the end of a trial with the true successor, not with another
+            start), reward, terminated (the trial's K-th episode has ended), truncated (never),
+            and the metrics with `episode`, the number from 0 of the episode that the step
+            belongs to (K after the trial's end). What is returned after a trial's end means
+            nothing.
+        """
+        obs, reward, terminated, truncated, metrics = self._env.step(action, noise)
+        ended = np.asarray(terminated) | np.asarray(truncated)
+        episode = self._episode.copy()
+        self._episode = np.minimum(episode + ended, self.episodes)
+        over = self._episode == self.episodes
+        again = ended & ~over
+        if again.any():
+            obs = np.where(again[..., None], self._restart(again), obs)
+        history = History(encode_action(self.action_space, action), reward, ended)
+        return (
+            join(obs, history),
+            reward,
+            over,
+            np.zeros_like(over),
+            {**metrics, "episode": episode},
+        )
+
+    def _restart(self, mask: np.ndarray) -> np.ndarray:
+        """Start the next episode where `mask` holds; observations `[T, E, O]`."""
+        rows = np.minimum(self._episode, self.episodes - 1)
+        task, parallel = np.indices(rows.shape)
+        obs: np.ndarray = self._env.reset(self._tasks, self._noise[rows, task, parallel], mask)
+        return obs
+
+    def close(self) -> None:
+        """Free the engine."""
+        self._env.close()
+
+
+class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
+    """K episodes of one Gymnasium environment as one episode, with the agent's view.
+
+    Any recurrent agent for Gymnasium, such as sb3-contrib's `RecurrentPPO`, becomes RL² on it.
+    The task stays what the environment holds, or is drawn anew for every trial by `draw_task`.
+    """
+
+    def __init__(
+        self,
+        env: gymnasium.Env[Any, Any],
+        episodes: int,
+        *,
+        draw_task: Callable[[np.random.Generator], Task] | None = None,
+        before: History | None = None,
+    ) -> None:
+        """Args:
+        env: ends its episodes itself.
+        episodes: K.
+        draw_task: gives the task of the next trial, set by `reset(options={"task": …})`.
+        before: what a trial starts with instead of zeros.
+
+        Raises:
+            ValueError: K below 1, or a space that does not fit.
+        """
+        super().__init__(env)
+        _require_episodes(episodes)
+        self.observation_space = trial_space(env.observation_space, env.action_space)
+        self._episodes = episodes
+        self._episode = 0
+        self._draw_task = draw_task
+        self._rng = _task_rng(None)
+        size = action_size(env.action_space)
+        zero = History(np.zeros(size, np.float32), np.zeros(()), np.zeros(()))
+        self._before = zero if before is None else before
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Start a trial."""
+        if seed is not None:
+            self._rng = _task_rng(seed)
+        if self._draw_task is not None:
+            options = {**(options or {}), "task": self._draw_task(self._rng)}
+        obs, info = self.env.reset(seed=seed, options=options)
+        self._episode = 0
+        return join(obs, self._before), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """One step; `info["trial_episode"]` counts the episodes of the trial from 0."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        info = {**info, "trial_episode": self._episode}
+        ended = terminated or truncated
+        self._episode += int(ended)
+        over = self._episode >= self._episodes
+        if ended and not over:
+            obs, _ = self.env.reset()
+        history = History(
+            encode_action(self.action_space, action), np.asarray(reward), np.asarray(ended)
+        )
+        return join(obs, history), float(reward), over, False, info
+
+
+def _task_rng(seed: int | None) -> np.random.Generator:
+    """A stream apart from that of the environment, which has the same seed."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(1,)))
+
+
+def _require_episodes(episodes: int) -> None:
+    if episodes < 1:
+        raise ValueError(f"--episodes must be at least 1 episode per trial, got {episodes}")

@@ -1,0 +1,226 @@
+"""RL²: a recurrent agent that learns a task inside its hidden state.
+
+Duan et al. 2016 (arXiv 1611.02779), trained with PPO (arXiv 1707.06347) over whole trials.
+docs/rl2.md maps every equation to its line and explains every metric. Tensors are time-major,
+`[step of the trial, trial, …]` = S, N.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.trial_ppo import Rl2State, TrialPpo
+from metarl.core.mapping import Workers
+from metarl.core.params import map_params
+from metarl.rl import normalizer
+from metarl.rl.baseline import explained_variance
+from metarl.rl.cells import Memory, make_cell
+from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
+from metarl.rl.policy import log_prob, sample
+from metarl.rl.ppo import PpoBatch, without_padding
+from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
+from metarl.rl.returns import normalize_advantages
+from metarl.rl.rollout import Action, ActionScaling
+from metarl.rl.trials import (
+    Trials,
+    collect_trials,
+    forward_returns,
+    returns_by_episode,
+    trial_advantages,
+)
+
+_REWARD_CLIP = 10.0  # standard deviations
+
+
+class Rl2:
+    """Meta-trains a recurrent policy; what training changes lives in the `Rl2State`."""
+
+    def __init__(
+        self,
+        config: Rl2Config,
+        observation_space: gymnasium.spaces.Space[Any],
+        action_space: gymnasium.spaces.Space[Any],
+        *,
+        device: str | torch.device = "cpu",
+        threads: int = 1,
+    ) -> None:
+        """Args:
+        config: hyper-parameters.
+        observation_space: of a trial: `[observation | action | reward | done]`.
+        action_space: of one environment, a flat `Box` or a `Discrete` from 0.
+        device: where the tensors live.
+        threads: worker threads of the update on a CPU; they never change a result.
+
+        Raises:
+            ValueError: a space that does not fit.
+        """
+        self.config = config
+        self.device = torch.device(device)
+        self.policy = RecurrentPolicy(
+            View.of(observation_space, action_space),
+            isinstance(action_space, gymnasium.spaces.Discrete),
+            make_cell(config.cell, config.hidden, layer_norm=config.layer_norm),
+            Embeddings(*config.embeddings),
+            config.head,
+            config.activation,
+            config.separate_critic,
+            config.initial_std,
+            config.min_std,
+        )
+        self.scaling = ActionScaling.of(action_space, config.action_scale)
+        self.ppo = TrialPpo(config, self.policy, self.device, Workers(threads))
+
+    def init(self, seed: int) -> Rl2State:
+        """Fresh parameters; the same seed gives the same bits."""
+        c = self.config
+        params = self.policy.init(torch.Generator().manual_seed(seed))
+        state = Rl2State(
+            params,
+            map_params(torch.zeros_like, params),
+            map_params(torch.zeros_like, params),
+            {"adam": torch.zeros(()), "iterations": torch.zeros((), dtype=torch.float64)},
+            normalizer.fresh(1) if c.normalize_rewards else {},
+            normalizer.fresh(self.policy.view.obs) if c.normalize_observations else {},
+        )
+        return Rl2State.from_tensors({k: p.to(self.device) for k, p in state.tensors().items()})
+
+    def learner(self, state: Rl2State) -> Rl2Learner:
+        """The agent of a state, for sampling, evaluation and use."""
+        return Rl2Learner(self, state)
+
+    def iteration(
+        self,
+        state: Rl2State,
+        env: BatchedEnv,
+        tasks: Tasks,
+        rng_for: Callable[[int], np.random.Generator],
+    ) -> tuple[Rl2State, dict[str, float]]:
+        """One meta-iteration: a trial of every task, then PPO over whole trials.
+
+        Args:
+            state: before it.
+            env: trials of T tasks × E.
+            tasks: the iteration's tasks, each parameter `[T, …]`.
+            rng_for: the generator of the rollouts (0) and of the minibatches (1).
+
+        Returns:
+            The next state and the metrics.
+
+        Raises:
+            NonFiniteError: the environment returned a value that is not finite.
+        """
+        started = time.perf_counter()
+        trials = collect_trials(
+            self.learner(state), env, tasks, rng_for(0), scaling=self.scaling, device=self.device
+        )
+        sampled = time.perf_counter()
+        batch, state, explained = self.batch(trials, state)
+        state, ppo = self.ppo.update(state, batch, rng_for(1))
+        elapsed = time.perf_counter() - started
+        steps = float(trials.mask.sum())
+        returns = returns_by_episode(
+            trials.reward, trials.mask, trials.episode, self.config.episodes
+        )
+        metrics = {
+            **{f"return/episode_{k + 1}": float(row.mean()) for k, row in enumerate(returns)},
+            **ppo,
+            "ppo/explained_variance": explained,
+            "time/sampling": sampled - started,
+            "time/update": elapsed - (sampled - started),
+            "time/env_steps_per_second": steps / elapsed,
+        }
+        if "log_std" in state.params:
+            metrics["policy/std"] = float(state.params["log_std"].exp().mean())
+        return state, metrics
+
+    def batch(self, trials: Trials, state: Rl2State) -> tuple[PpoBatch, Rl2State, float]:
+        """Advantages and targets, the new statistics, and the critic's explained variance."""
+        c, mask = self.config, trials.mask
+        reward, rewards, observed = trials.reward, state.rewards, state.normalizer
+        if rewards:
+            returns = forward_returns(reward, mask, c.discount)
+            rewards = normalizer.updated(rewards, returns.unsqueeze(-1), mask)
+            scale = (rewards["var"] + 1e-8).rsqrt().to(reward.dtype)
+            reward = (reward * scale).clamp(-_REWARD_CLIP, _REWARD_CLIP)
+        advantage = trial_advantages(
+            trials, reward, discount=c.discount, lam=c.gae_lambda, bootstrap=c.bootstrap_at_end
+        )
+        target = torch.where(mask, advantage + trials.value, 0.0)
+        explained = explained_variance(trials.value.T, target.T, mask.T.unsqueeze(0)).mean()
+        batch = PpoBatch(
+            views=self.shown(state, trials.views),
+            action=trials.action,
+            log_prob=log_prob(trials.dist, trials.action),
+            advantage=_standardized(advantage, mask),
+            target=target,
+            mask=mask,
+        )
+        if observed:
+            observed = normalizer.updated(observed, trials.views[..., : self.policy.view.obs], mask)
+        state = state._replace(rewards=rewards, normalizer=observed)
+        return without_padding(batch), state, float(explained)
+
+    def shown(self, state: Rl2State, views: Tensor) -> Tensor:
+        """Views `[…, D]` as the policy sees them: with normalised observations, or as they are."""
+        if not state.normalizer:
+            return views
+        obs = self.policy.view.obs
+        seen = normalizer.normalized(views[..., :obs], state.normalizer)
+        return torch.cat([seen, views[..., obs:]], -1)
+
+
+class Rl2Learner:
+    """A `Learner` whose state is its memory, each `[N, …]`: it learns by acting, not by `adapt`.
+
+    Its environments are trials. It is also the `TrialAgent` that training samples with.
+    """
+
+    def __init__(self, algorithm: Rl2, state: Rl2State) -> None:
+        """Acts with the parameters of `state`."""
+        self._algorithm = algorithm
+        self._state = state
+
+    def start(self, num_tasks: int) -> Memory:
+        """An empty memory for one trial per task."""
+        return self.fresh(num_tasks)
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+        """The noise of actions, `shape` + the noise of one."""
+        return self._algorithm.policy.noise(rng, shape)
+
+    def fresh(self, num_trials: int) -> Memory:
+        """An empty memory for every trial."""
+        return self._algorithm.policy.start(num_trials, self._algorithm.device)
+
+    def output(self, memory: Memory, views: Tensor) -> Output:
+        """What the policy says of views `[N, D]` that follow `memory`."""
+        shown = self._algorithm.shown(self._state, views)
+        return self._algorithm.policy.step(self._state.params, shown, memory)
+
+    @torch.no_grad()
+    def act(self, memory: Memory, inputs: StepInput, noise: Tensor) -> tuple[Action, Memory]:
+        """Draw one action `[T, E, …]` per trial; the memory of N = T · E trials moves on."""
+        shape = inputs.obs.shape[:-1]
+        trials = shape.numel()
+        if len(memory[0]) != trials:  # several trials of a task start with the same memory
+            memory = tuple(m.repeat_interleave(trials // len(m), 0) for m in memory)
+        dist, _, memory = self.output(memory, inputs.obs.flatten(0, 1))
+        dist = {name: p.view(*shape, *p.shape[1:]) for name, p in dist.items()}
+        return Action(sample(dist, noise), dist), memory
+
+    def adapt(self, memory: Memory, episodes: Episodes) -> Memory:
+        """The memory: it has learnt already."""
+        return memory
+
+
+def _standardized(x: Tensor, mask: Tensor) -> Tensor:
+    """(x − mean) / std over all real steps."""
+    return normalize_advantages(x.unsqueeze(0), mask.unsqueeze(0)).squeeze(0)

@@ -1,0 +1,179 @@
+"""PPO over whole trials: minibatches are over trials, errors go back through all of their time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.algorithms.rl2_config import Rl2Config
+from metarl.core.mapping import Workers
+from metarl.core.params import Params, global_norm, leaves, map_params
+from metarl.rl.ppo import PpoBatch, PpoTerms, ppo_terms, take_trials
+from metarl.rl.recurrent import RecurrentPolicy
+
+_ADAM_EPS = 1e-8
+
+
+class Rl2State(NamedTuple):
+    """Everything that meta-training changes."""
+
+    params: Params  # of actor and critic
+    first: Params  # Adam's first moments
+    second: Params  # and its second ones
+    counters: Params  # steps of Adam and meta-iterations so far, scalars
+    rewards: Params  # statistics of returns; empty without reward normalisation
+    normalizer: Params  # statistics of observations; empty without their normalisation
+
+    def tensors(self) -> dict[str, Tensor]:
+        """A flat dictionary for a checkpoint."""
+        groups = self._asdict().items()
+        return {f"{group}/{name}": p for group, params in groups for name, p in params.items()}
+
+    @classmethod
+    def from_tensors(cls, tensors: dict[str, Tensor]) -> Rl2State:
+        """The inverse of `tensors`."""
+        named = sorted(tensors.items())  # a file does not keep the order that sums depend on
+        groups: dict[str, Params] = {group: {} for group in cls._fields}
+        for key, p in named:
+            group, name = key.split("/", 1)
+            groups[group][name] = p
+        return cls(**groups)
+
+
+class TrialPpo:
+    """Steps the parameters of a recurrent policy on a batch of trials."""
+
+    shard = 64
+    """Trials that one thread differentiates at a time; fixed, so that threads change no bit."""
+
+    def __init__(
+        self, config: Rl2Config, policy: RecurrentPolicy, device: torch.device, workers: Workers
+    ) -> None:
+        """Args:
+        config: hyper-parameters.
+        policy: whose parameters are stepped.
+        device: where they live.
+        workers: threads of the update on a CPU.
+        """
+        self.config = config
+        self.policy = policy
+        self.device = device
+        self.workers = workers
+
+    def update(
+        self, state: Rl2State, batch: PpoBatch, rng: np.random.Generator
+    ) -> tuple[Rl2State, dict[str, float]]:
+        """Epochs of minibatches of whole trials; returns the next state and the metrics."""
+        c = self.config
+        params, optimizer = self._optimizer(state)
+        seen: list[Tensor] = []  # the terms of every minibatch
+        norms: list[float] = []
+        skipped = 0
+        for index in self.minibatches(batch, rng):
+            gradient, terms = self.gradient(params, take_trials(batch, index))
+            seen.append(torch.stack(terms))
+            if c.max_kl and float(terms.approx_kl) > c.max_kl:
+                break
+            norm = float(global_norm(gradient))
+            if not math.isfinite(norm):
+                skipped += 1
+                continue
+            norms.append(norm)
+            for name, p in params.items():
+                p.grad = gradient[name] * min(1.0, c.max_grad_norm / (norm + 1e-6))
+            optimizer.step()
+        means = PpoTerms(*torch.stack(seen).mean(0))
+        metrics = {
+            "ppo/policy_loss": float(means.policy),
+            "ppo/value_loss": float(means.value),
+            "ppo/entropy": float(means.entropy),
+            "ppo/clip_fraction": float(means.clipped),
+            "ppo/approx_kl": float(means.approx_kl),
+            "ppo/grad_norm": float(np.mean(norms)) if norms else 0.0,
+            "ppo/steps": float(len(norms)),
+            "ppo/non_finite": float(skipped),
+        }
+        return self._after(state, params, optimizer), metrics
+
+    def gradient(self, params: Params, batch: PpoBatch) -> tuple[Params, PpoTerms]:
+        """The gradient of the loss over a minibatch, and the means of its terms.
+
+        L = mean(policy) + w_V mean(value) − w_H mean(entropy)
+
+        A thread takes a fixed number of trials at a time and sums are in the trials' order, so
+        that the number of threads changes no bit.
+        """
+        shards = [batch]
+        if self.device.type == "cpu":
+            columns = (torch.split(field, self.shard, 1) for field in batch)
+            shards = [PpoBatch(*row) for row in zip(*columns, strict=True)]
+        count = batch.mask.sum().clamp(min=1)
+        parts = self.workers.map(lambda shard: self._shard(params, shard, count), shards)
+        gradient = {name: _sum([g[name] for g, _ in parts]) for name in params}
+        return gradient, PpoTerms(*map(_sum, zip(*(t for _, t in parts), strict=True)))
+
+    def _shard(self, params: Params, batch: PpoBatch, count: Tensor) -> tuple[Params, PpoTerms]:
+        """The share of some trials in `gradient`, through time in pieces of `bptt_steps`."""
+        c = self.config
+        theta = leaves(params)
+        memory = self.policy.start(batch.mask.shape[1], self.device)
+        gradients, totals = [], []
+        length = c.bptt_steps or len(batch.mask)
+        columns = (torch.split(field, length) for field in batch)
+        for piece in (PpoBatch(*row) for row in zip(*columns, strict=True)):
+            dist, value, memory = self.policy.unroll(theta, piece.views, memory)
+            memory = tuple(m.detach() for m in memory)
+            terms = ppo_terms(dist, value, piece, clip=c.clip, value_loss=c.value_loss)
+            terms = PpoTerms(*(term / count for term in terms))
+            loss = terms.policy + c.value_weight * terms.value - c.entropy_weight * terms.entropy
+            gradients.append(torch.autograd.grad(loss, list(theta.values())))
+            totals.append([term.detach() for term in terms])
+        summed = map(_sum, zip(*gradients, strict=True))
+        return (
+            dict(zip(theta, summed, strict=True)),
+            PpoTerms(*map(_sum, zip(*totals, strict=True))),
+        )
+
+    def minibatches(self, batch: PpoBatch, rng: np.random.Generator) -> Iterator[Tensor]:
+        """Indices of the trials of every minibatch of every epoch."""
+        for _ in range(self.config.epochs):
+            order = torch.from_numpy(rng.permutation(batch.mask.shape[1])).to(self.device)
+            yield from order.tensor_split(self.config.minibatches)
+
+    def _optimizer(self, state: Rl2State) -> tuple[Params, torch.optim.Adam]:
+        """Adam as it was, on a copy of the parameters."""
+        c = self.config
+        left = 1 - float(state.counters["iterations"]) / c.iterations
+        lr = c.lr * max(left, 0.0) if c.lr_schedule == "linear" else c.lr
+        params = map_params(lambda p: p.clone(), state.params)
+        optimizer = torch.optim.Adam(list(params.values()), lr=lr, eps=_ADAM_EPS)
+        for name, p in params.items():
+            optimizer.state[p] = {
+                "step": state.counters["adam"].cpu().clone(),
+                "exp_avg": state.first[name].clone(),
+                "exp_avg_sq": state.second[name].clone(),
+            }
+        return params, optimizer
+
+    def _after(self, state: Rl2State, params: Params, optimizer: torch.optim.Adam) -> Rl2State:
+        """The state after an iteration's steps."""
+        moments = [optimizer.state[p] for p in params.values()]
+        return state._replace(
+            params=params,
+            first={k: m["exp_avg"] for k, m in zip(params, moments, strict=True)},
+            second={k: m["exp_avg_sq"] for k, m in zip(params, moments, strict=True)},
+            counters={
+                "adam": moments[0]["step"].to(self.device),
+                "iterations": state.counters["iterations"] + 1,
+            },
+        )
+
+
+def _sum(terms: Sequence[Tensor]) -> Tensor:
+    """The sum, always in the same order."""
+    return torch.stack(list(terms)).sum(0)

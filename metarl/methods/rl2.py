@@ -1,0 +1,138 @@
+"""RL² for families, environments and users: episodes become trials here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+import numpy as np
+from torch import Tensor
+
+from envs import TaskFamily
+from envs.trial import History, TrialEngine, TrialEnv, action_size, trial_space
+from metarl.algorithms.rl2 import Rl2
+from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.trial_ppo import Rl2State
+from metarl.experiment.seeding import Phase, rng
+from metarl.methods.base import EvalOptions, MakeEngine
+from metarl.presets import RL2, Overrides
+from metarl.rl.adapted_memory import AdaptedMemory
+from metarl.rl.data import BatchedEnv
+from metarl.rl.evaluate import Point, summarize_episodes, trial_returns
+from metarl.rl.one_env import OneEnv
+from metarl.rl.rollout import rollout
+
+_CHUNK = 4096  # tasks that are evaluated together
+
+
+class Rl2Method:
+    """Learns a task in its memory, episode by episode."""
+
+    config = Rl2Config
+    presets: Mapping[str, Mapping[str, Overrides]] = RL2
+    evaluation: Mapping[str, int] = {}
+
+    compiles = False
+
+    def build(
+        self, config: Rl2Config, family: TaskFamily, *, device: str, threads: int, compiled: bool
+    ) -> Rl2:
+        """The algorithm for a family."""
+        if compiled:
+            raise ValueError("rl2 has nothing to compile; use --compile auto or off")
+        spaces = _views(family), family.action_space
+        return Rl2(config, *spaces, device=device, threads=threads)
+
+    def make_env(self, config: Rl2Config, make: MakeEngine) -> BatchedEnv:
+        """One trial of K episodes for each of T tasks."""
+        return TrialEngine(make(config.tasks, 1), config.episodes)
+
+    def restore(self, tensors: dict[str, Tensor]) -> Rl2State:
+        """The state that a checkpoint holds."""
+        return Rl2State.from_tensors(tensors)
+
+    def adapt(
+        self,
+        algorithm: Rl2,
+        state: Rl2State,
+        family: TaskFamily,
+        env: gymnasium.Env[Any, Any],
+        *,
+        episodes: int | None,
+        updates: int | None,
+        seed: int,
+    ) -> AdaptedMemory:
+        """The memory after `episodes`; by default all but the last one of a trial of training."""
+        _refuse_updates(updates)
+        episodes = algorithm.config.episodes - 1 if episodes is None else episodes
+        if episodes < 0:
+            raise ValueError(f"adapt needs episodes >= 0 with rl2, got {episodes}")
+        learner = algorithm.learner(state)
+        memory = learner.start(1)
+        size = action_size(family.action_space)
+        before = History(np.zeros(size, np.float32), np.zeros(()), np.zeros(()))
+        if episodes:
+            lived, memory = rollout(
+                learner,
+                memory,
+                TrialEngine(OneEnv(env, family.horizon), episodes),
+                {},
+                rng(seed, Phase.ADAPT),
+                scaling=algorithm.scaling,
+                device=algorithm.device,
+            )
+            last = lived.final_obs[0, 0, -size - 2 :].cpu().numpy()
+            before = History(last[:size], last[size], last[size + 1])
+        return AdaptedMemory(
+            learner,
+            memory,
+            rng(seed, Phase.ACT),
+            observation_space=_views(family),
+            action_space=family.action_space,
+            scaling=algorithm.scaling,
+            wrap=lambda one: TrialEnv(one, 1, before=before),
+        )
+
+    def returns(
+        self, algorithm: Rl2, state: Rl2State, make: MakeEngine, options: EvalOptions
+    ) -> np.ndarray:
+        """The return in every episode of trials of K, by default as many as in training."""
+        _refuse_updates(options.updates)
+        episodes = algorithm.config.episodes if options.episodes is None else options.episodes
+        learner = algorithm.learner(state)
+        parts = []
+        for i in range(0, options.num_tasks, _CHUNK):
+            tasks = {name: values[i : i + _CHUNK] for name, values in options.tasks.items()}
+            count = min(_CHUNK, options.num_tasks - i)
+            env = TrialEngine(make(count, 1), episodes)
+            try:
+                trials, _ = rollout(
+                    learner,
+                    learner.start(count),
+                    env,
+                    tasks,
+                    rng(options.seed, Phase.EVAL_ROLLOUT, i // _CHUNK),
+                    scaling=algorithm.scaling,
+                    device=algorithm.device,
+                )
+            finally:
+                env.close()
+            parts.append(trial_returns(trials, episodes))
+        return np.concatenate(parts, 1)
+
+    def points(self, returns: np.ndarray) -> list[Point]:
+        """Mean and interval of every episode."""
+        return [*summarize_episodes(returns)]
+
+
+def _views(family: TaskFamily) -> gymnasium.spaces.Box:
+    return trial_space(family.observation_space, family.action_space)
+
+
+def _refuse_updates(updates: int | None) -> None:
+    if updates is not None:
+        raise ValueError(
+            f"rl2 learns in its memory and has no updates, got {updates}; "
+            "give the number of episodes instead"
+        )

@@ -1,0 +1,181 @@
+"""Collect trials for RL²: all of them step together, time-major.
+
+A trial is an environment of its own here: one "episode" of an environment whose observations are
+the views `[observation | previous action | previous reward | previous done]` and whose metric
+`episode` says which of the trial's K episodes a step belongs to.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.rl.cells import Memory
+from metarl.rl.data import BatchedEnv, Tasks
+from metarl.rl.policy import Dist, sample
+from metarl.rl.recurrent import Output
+from metarl.rl.returns import gae
+from metarl.rl.rollout import ActionScaling, require_finite
+
+EPISODE = "episode"
+"""The metric of a trial environment that counts a trial's episodes from 0."""
+
+
+class Trials(NamedTuple):
+    """Raw experience, `[S, N, …]`: S steps of N = T · E trials; padding where `mask` is False."""
+
+    views: Tensor  # [S, N, D]
+    action: Tensor  # [S, N, A] in the policy's units, or [S, N] int64
+    dist: Dist  # parameters of the behaviour distribution, each [S, N, …]
+    value: Tensor  # [S, N], of the critic while acting
+    reward: Tensor  # [S, N]
+    mask: Tensor  # [S, N] bool; real steps come first
+    episode: Tensor  # [S, N] int64, from 0
+    final_value: Tensor  # [N], of the critic after the last step
+
+
+class TrialAgent(Protocol):
+    """Who acts in trials."""
+
+    def fresh(self, num_trials: int) -> Memory:
+        """The memory before a trial's first step."""
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+        """The noise of actions, `shape` + the noise of one."""
+
+    def output(self, memory: Memory, views: Tensor) -> Output:
+        """What the policy says of views `[N, D]` that follow `memory`."""
+
+
+def collect_trials(
+    agent: TrialAgent,
+    env: BatchedEnv,
+    tasks: Tasks,
+    rng: np.random.Generator,
+    *,
+    scaling: ActionScaling,
+    device: torch.device,
+) -> Trials:
+    """Run every environment for one trial, from an empty memory.
+
+    Args:
+        agent: who acts.
+        env: T tasks × E parallel trials.
+        tasks: one value of every parameter per task, each `[T, …]`.
+        rng: draws, in this order, the environments' noise and the agent's.
+        scaling: the policy's units to the environment's.
+        device: where the policy lives.
+
+    Raises:
+        NonFiniteError: names the task, the trial and the step.
+    """
+    shape = (env.num_tasks, env.num_episodes)
+    trials = shape[0] * shape[1]
+    env_noise = env.draw_noise(rng)
+    action_noise = agent.noise(rng, (env.horizon, trials)).to(device)
+    memory = agent.fresh(trials)
+    rows = _Rows()
+    views = _flat(env.reset(tasks, env_noise.reset)).to(device)
+    running = np.ones(trials, dtype=bool)
+    final_value = torch.zeros(trials, device=device)
+    with torch.no_grad():
+        for t in range(env.horizon):
+            dist, value, memory = agent.output(memory, views)
+            action = sample(dist, action_noise[t])
+            following, reward, terminated, truncated, metrics = env.step(
+                scaling(action).reshape(*shape, *action.shape[1:]), env_noise.step[t]
+            )
+            rows.put(views=views, action=action, value=value, mask=torch.from_numpy(running.copy()))
+            rows.put(reward=_flat(reward).float(), episode=_flat(metrics[EPISODE]))
+            rows.put(**{f"dist/{name}": p for name, p in dist.items()})
+            views = _flat(following).to(device)
+            over = np.asarray(terminated | truncated).reshape(-1)
+            if (running & over).any():
+                ended = torch.from_numpy(running & over).to(device)
+                # only for those that ended here; the others' memory is not to be moved
+                last = agent.output(memory, views).value
+                final_value = torch.where(ended, last, final_value)
+            running = running & ~over
+            if not running.any():
+                break
+    found = rows.stack(device)
+    finite = torch.isfinite(found["reward"]) & torch.isfinite(found["views"]).all(-1)
+    finite = (finite | ~found["mask"]).view(-1, *shape)
+    require_finite(finite.permute(1, 2, 0), tasks)
+    dist = {k.removeprefix("dist/"): v for k, v in found.items() if k.startswith("dist/")}
+    plain = {k: v for k, v in found.items() if not k.startswith("dist/")}
+    return Trials(**plain, dist=dist, final_value=final_value)
+
+
+def trial_advantages(
+    trials: Trials, reward: Tensor, *, discount: float, lam: float, bootstrap: bool
+) -> Tensor:
+    """GAE over whole trials `[S, N]`: values cross the ends of episodes (arXiv 1611.02779).
+
+    Args:
+        trials: for values and mask.
+        reward: `[S, N]`, what is maximised.
+        discount: γ.
+        lam: λ.
+        bootstrap: continue with the critic's value after the trial's end instead of zero.
+    """
+    final = trials.final_value if bootstrap else torch.zeros_like(trials.final_value)
+    return gae(reward.T, trials.value.T, final, trials.mask.T, discount, lam).T
+
+
+def returns_by_episode(reward: Tensor, mask: Tensor, episode: Tensor, episodes: int) -> Tensor:
+    """Undiscounted return of every episode of every trial, `[K, N]`.
+
+    Args:
+        reward: `[S, N]`.
+        mask: `[S, N]` bool.
+        episode: `[S, N]` int64, from 0.
+        episodes: K.
+    """
+    real = torch.where(mask, reward, 0.0)
+    total = torch.zeros(episodes, reward.shape[1], dtype=reward.dtype, device=reward.device)
+    return total.scatter_add_(0, episode.clamp(max=episodes - 1), real)
+
+
+def forward_returns(reward: Tensor, mask: Tensor, discount: float) -> Tensor:
+    """R_t = γ R_{t−1} + r_t, `[S, N]`: what rewards are scaled by, as in VecNormalize."""
+    total = torch.zeros_like(reward[0])
+    rows = []
+    for r in torch.where(mask, reward, 0.0):
+        total = discount * total + r
+        rows.append(total)
+    return torch.stack(rows)
+
+
+class _Rows:
+    """Columns of rows, one row per step."""
+
+    def __init__(self) -> None:
+        self._columns: dict[str, list[Tensor]] = {}
+
+    def put(self, **values: Tensor) -> None:
+        for name, value in values.items():
+            self._columns.setdefault(name, []).append(value)
+
+    def stack(self, device: torch.device) -> dict[str, Tensor]:
+        return {name: torch.stack(rows).to(device) for name, rows in self._columns.items()}
+
+
+def _flat(array: np.ndarray) -> Tensor:
+    """`[T, E, …]` to `[N, …]`."""
+    rows = np.ascontiguousarray(array)
+    return torch.from_numpy(rows.reshape(-1, *rows.shape[2:]))
+
+
+__all__ = [
+    "EPISODE",
+    "TrialAgent",
+    "Trials",
+    "collect_trials",
+    "forward_returns",
+    "returns_by_episode",
+    "trial_advantages",
+]

@@ -1,0 +1,99 @@
+"""RL² on bandits beside torch's GRU alone, and on the half-cheetah beside the machine's limit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import torch
+from benchmarks.measure import CORES, Row, Size
+from benchmarks.sampling import raw_limit
+
+import envs
+from envs.trial import TrialEngine
+from metarl.algorithms.rl2 import Rl2
+from metarl.algorithms.rl2_config import Rl2Config
+from metarl.experiment.seeding import rng
+from metarl.presets import rl2_preset
+from metarl.rl.trials import Trials, collect_trials
+
+
+def bandit_rows(size: Size) -> list[Row]:
+    """Whole iterations on bandit-k5 with 100 pulls and a GRU of 64, beside a bare GRU.
+
+    The bare one is torch's own module, forward and backward over inputs of the same size, in the
+    same epochs and minibatches on the same threads, with nothing else around it.
+    """
+    trials, pulls = (8, 5) if size.tiny else (2048, 100)
+    config = replace(
+        rl2_preset("default", "bandit-k5"), tasks=trials, hidden=64, minibatches=4, epochs=4
+    )
+    algorithm, env, tasks = _make(config, "bandit-k5", pulls, CORES)
+    state, steps = algorithm.init(0), trials * pulls
+
+    def iterate() -> None:
+        algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
+
+    return [
+        ("nn.GRU, forward and backward", _bare(config, algorithm, pulls), steps),
+        (f"rl2, whole iteration of {steps:,} steps", iterate, steps),
+        ("rl2, sampling alone", _sampling(algorithm, env, tasks), steps),
+    ]
+
+
+def cheetah_rows(size: Size) -> list[Row]:
+    """Sampling and whole iterations on half-cheetah-vel, beside its physics alone."""
+    config = replace(rl2_preset("varibad2020", "half-cheetah-vel"), tasks=4 if size.tiny else 400)
+    algorithm, env, tasks = _make(config, "half-cheetah-vel", 5 if size.tiny else 200, CORES)
+    state, steps = algorithm.init(0), config.tasks * env.horizon
+    sample = _sampling(algorithm, env, tasks)
+
+    def iterate() -> None:
+        algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
+
+    controls = algorithm.scaling(sample().action.transpose(0, 1)).clip(-1, 1).astype(np.float64)
+    return [
+        raw_limit(controls),
+        (f"rl2, sampling of {config.tasks} trials", sample, steps),
+        (f"rl2, whole iteration of {steps:,} steps", iterate, steps),
+    ]
+
+
+def _make(
+    config: Rl2Config, env: str, horizon: int, threads: int
+) -> tuple[Rl2, TrialEngine, dict[str, np.ndarray]]:
+    family = envs.make_family(env, horizon=horizon)
+    trials = TrialEngine(
+        envs.make_engine(family, config.tasks, 1, threads=threads), config.episodes
+    )
+    spaces = trials.observation_space, trials.action_space
+    tasks = family.split("train").sample(config.tasks, 0)
+    return Rl2(config, *spaces, threads=threads), trials, tasks
+
+
+def _sampling(
+    algorithm: Rl2, env: TrialEngine, tasks: dict[str, np.ndarray]
+) -> Callable[[], Trials]:
+    learner = algorithm.learner(algorithm.init(0))
+    options = {"scaling": algorithm.scaling, "device": algorithm.device}
+    return lambda: collect_trials(learner, env, tasks, rng(0, 0), **options)
+
+
+def _bare(config: Rl2Config, algorithm: Rl2, steps: int) -> Callable[[], None]:
+    """Epochs of minibatches, each divided among the threads, of torch's GRU alone."""
+    view = sum(algorithm.policy.view.parts)
+    gru = torch.nn.GRU(view, config.hidden)
+    x = torch.randn(steps, config.tasks, view, generator=torch.Generator().manual_seed(0))
+    weights = list(gru.parameters())
+
+    def differentiate(part: torch.Tensor) -> None:
+        torch.autograd.grad(gru(part)[0].sum(), weights)
+
+    def run() -> None:
+        for _ in range(config.epochs):
+            for minibatch in x.tensor_split(config.minibatches, 1):
+                shards = minibatch.split(algorithm.ppo.shard, 1)
+                algorithm.ppo.workers.map(differentiate, [s.contiguous() for s in shards])
+
+    return run

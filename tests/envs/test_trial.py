@@ -1,0 +1,161 @@
+"""K episodes of one task as one trial."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import envs
+from envs.trial import History, TrialEngine, TrialEnv, encode_action
+
+FAMILY = envs.make_family("point-nav", horizon=4)
+NEAR = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}  # ends at step 1, never, step 2
+RIGHT = np.full((3, 2, 2), [0.1, 0.0])
+
+
+def started(episodes: int = 3) -> tuple[TrialEngine, np.ndarray]:
+    trial = TrialEngine(envs.make_engine(FAMILY, 3, 2), episodes)
+    noise = trial.draw_noise(np.random.default_rng(0))
+    return trial, trial.reset(NEAR, noise.reset)
+
+
+def test_a_trial_starts_with_nothing_but_the_observation() -> None:
+    """Previous action, reward and done are zero."""
+    trial, view = started()
+    assert view.shape == (3, 2, 2 + 2 + 2)
+    assert trial.observation_space.shape == (6,)
+    np.testing.assert_array_equal(view, 0.0)
+    assert trial.horizon == 12
+
+
+def test_the_last_reward_and_done_come_with_the_next_first_observation() -> None:
+    """At an episode's end, and only there, done is 1; the task goes on."""
+    trial, _ = started()
+    view, reward, over, truncated, metrics = trial.step(RIGHT, np.zeros((3, 2, 0)))
+    obs, action, seen_reward, done = np.split(view, [2, 4, 5], axis=-1)
+    np.testing.assert_array_equal(done[:, 0, 0], [1, 0, 0])
+    np.testing.assert_array_equal(seen_reward[..., 0], reward.astype(np.float32))
+    np.testing.assert_allclose(action, np.broadcast_to([1.0, 0.0], (3, 2, 2)))
+    np.testing.assert_allclose(obs[:, 0], [[0, 0], [0.1, 0], [0.1, 0]], atol=1e-6)
+    assert not over.any()
+    assert not truncated.any()
+    np.testing.assert_array_equal(metrics["episode"], 0)
+
+
+def test_episodes_of_different_lengths_make_trials_of_different_lengths() -> None:
+    """Three episodes of 1, 4 and 2 steps; the last view of a trial holds the true successor."""
+    trial, _ = started()
+    lengths, episodes = np.zeros(3, int), []
+    for t in range(12):
+        view, _, over, _, metrics = trial.step(RIGHT, np.zeros((3, 2, 0)))
+        episodes.append(metrics["episode"][:, 0])
+        for i in np.flatnonzero(over[:, 0] & (lengths == 0)):
+            lengths[i] = t + 1
+            last = {0: [0.1, 0.0], 1: [0.4, 0.0], 2: [0.2, 0.0]}[int(i)]
+            np.testing.assert_allclose(view[i, 0, :2], last, atol=1e-6)
+    np.testing.assert_array_equal(lengths, [3, 12, 6])
+    rows = np.stack(episodes, 1)
+    np.testing.assert_array_equal(rows[0], [0, 1, 2, *[3] * 9])
+    np.testing.assert_array_equal(rows[1], np.repeat([0, 1, 2], 4))
+    np.testing.assert_array_equal(rows[2], [0, 0, 1, 1, 2, 2, *[3] * 6])
+
+
+def test_every_episode_of_a_trial_has_its_own_noise() -> None:
+    """The cheetah starts its episodes in different states, the same for the same generator."""
+    family = envs.make_family("half-cheetah-vel", horizon=2)
+    trial = TrialEngine(envs.make_engine(family, 2, 1, threads=1), 2)
+    tasks = family.split("train").sample(2, 0)
+
+    def starts() -> list[np.ndarray]:
+        noise = trial.draw_noise(np.random.default_rng(0))
+        first = trial.reset(tasks, noise.reset)
+        for t in range(2):
+            view = trial.step(np.zeros((2, 1, 6)), noise.step[t])[0]
+        return [first[..., :17], view[..., :17]]
+
+    first, second = starts()
+    assert (first != second).any()
+    for one, other in zip((first, second), starts(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    trial.close()
+
+
+def test_some_trials_can_be_restarted() -> None:
+    """Where the mask holds; the others go on."""
+    trial, _ = started(episodes=1)
+    trial.step(RIGHT, np.zeros((3, 2, 0)))
+    mask = np.zeros((3, 2), bool)
+    mask[0] = True
+    noise = trial.draw_noise(np.random.default_rng(1))
+    view = trial.reset(NEAR, noise.reset, mask)
+    np.testing.assert_allclose(view[:, 0, 0], [0.0, 0.1, 0.1], atol=1e-6)
+    _, _, over, _, _ = trial.step(RIGHT, np.zeros((3, 2, 0)))
+    np.testing.assert_array_equal(over[:, 0], [True, False, True])
+
+
+def test_one_environment_gives_what_the_engine_gives() -> None:
+    """The Gymnasium wrapper and the batched trial show the same views."""
+    trial, view = started()
+    env = TrialEnv(envs.FamilyEnv(FAMILY), 3)
+    for i in range(3):
+        trial, view = started()
+        single, _ = env.reset(options={"task": {"goal": NEAR["goal"][i].tolist()}})
+        np.testing.assert_allclose(single, view[i, 0])
+        over = False
+        while not over:
+            batched = trial.step(RIGHT, np.zeros((3, 2, 0)))
+            single, reward, over, truncated, info = env.step(np.array([0.1, 0.0], np.float32))
+            np.testing.assert_allclose(single, batched[0][i, 0], atol=1e-6)
+            assert reward == pytest.approx(batched[1][i, 0], abs=1e-6)
+            assert over == batched[2][i, 0]
+            assert not truncated
+            assert info["trial_episode"] == batched[4]["episode"][i, 0]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # advice: infinite bounds, it is a wrapper
+def test_the_wrapper_obeys_gymnasium_and_draws_a_task_per_trial() -> None:
+    """With a task of its own for every trial, the same after the same seed."""
+
+    def draw(rng: np.random.Generator) -> dict:
+        return {"goal": rng.uniform(-0.5, 0.5, 2).tolist()}
+
+    env = TrialEnv(envs.FamilyEnv(FAMILY), 2, draw_task=draw)
+    env.reset(seed=3)
+    first = env.unwrapped.task
+    env.reset()
+    second = env.unwrapped.task
+    env.reset(seed=3)
+    assert first == env.unwrapped.task != second
+    check_env(env)
+
+
+def test_actions_are_seen_as_the_environment_took_them() -> None:
+    """Clipped to its bounds, which are ±1."""
+    env = TrialEnv(envs.FamilyEnv(FAMILY), 1)
+    env.reset()
+    view = env.step(np.array([0.05, -0.3], np.float32))[0]
+    np.testing.assert_allclose(view[2:4], [0.5, -1.0])
+
+
+def test_a_wrapper_may_start_with_a_history() -> None:
+    """That of the trial which an adapted agent remembers."""
+    before = History(np.array([0.5, 0.25], np.float32), np.array(-3.0), np.array(1.0))
+    env = TrialEnv(envs.FamilyEnv(FAMILY), 1, before=before)
+    np.testing.assert_allclose(env.reset()[0], [0, 0, 0.5, 0.25, -3, 1])
+
+
+def test_discrete_actions_are_seen_one_hot() -> None:
+    """An arm of a bandit."""
+    space = gymnasium.spaces.Discrete(3)
+    np.testing.assert_array_equal(encode_action(space, np.array([[2], [0]])).reshape(2, 3), [
+        [0, 0, 1],
+        [1, 0, 0],
+    ])  # fmt: skip
+
+
+def test_impossible_trials_are_refused() -> None:
+    """No episodes, or spaces that do not fit."""
+    with pytest.raises(ValueError, match="at least 1 episode per trial, got 0"):
+        TrialEngine(envs.make_engine(FAMILY, 1, 1), 0)
+    with pytest.raises(ValueError, match="flat Box, got Discrete"):
+        TrialEnv(gymnasium.make("FrozenLake-v1"), 2)

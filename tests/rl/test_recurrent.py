@@ -1,0 +1,146 @@
+"""Recurrent policies: a trial at once or step by step, and what their memory holds."""
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+
+from metarl.rl.cells import Gru, Lstm, make_cell
+from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
+
+VIEW = View(3, 2)
+CELLS = [Gru(8), Gru(8, layer_norm=True), Lstm(8), Lstm(8, layer_norm=True)]
+POLICIES = {
+    "plain": {},
+    "embeddings": {"embeddings": Embeddings(5, 4, 3), "head": (6,)},
+    "separate critic": {"separate_critic": True, "head": (6, 5), "activation": "relu"},
+    "continuous": {"discrete": False},
+}
+
+
+def policy(cell: object = CELLS[0], **options: object) -> RecurrentPolicy:
+    return RecurrentPolicy(VIEW, **{"discrete": True, "cell": cell, **options})
+
+
+def views(steps: int = 7, trials: int = 4) -> torch.Tensor:
+    return torch.randn(steps, trials, 3 + 2 + 2, generator=torch.Generator().manual_seed(1))
+
+
+def parameters(net: RecurrentPolicy) -> dict[str, torch.Tensor]:
+    """Random everywhere: at the start biases and gains are constant and hide mistakes."""
+    generator = torch.Generator().manual_seed(0)
+    params = net.init(generator)
+    return {k: p + 0.3 * torch.randn(p.shape, generator=generator) for k, p in params.items()}
+
+
+def step_by_step(net: RecurrentPolicy, params: dict, x: torch.Tensor) -> Output:
+    memory, rows = net.start(x.shape[1], x.device), []
+    for row in x:
+        rows.append(net.step(params, row, memory))
+        memory = rows[-1].memory
+    dist = {k: torch.stack([row.dist[k] for row in rows]) for k in rows[0].dist}
+    return Output(dist, torch.stack([row.value for row in rows]), memory)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+@pytest.mark.parametrize("options", POLICIES.values(), ids=list(POLICIES))
+def test_a_trial_at_once_equals_a_trial_step_by_step(cell: object, options: dict) -> None:
+    """Distributions, values and the final memory, to 1e-5, with and without gradients."""
+    net, x = policy(cell, **options), views()
+    params = {k: p.requires_grad_() for k, p in parameters(net).items()}
+    whole = net.unroll(params, x, net.start(4, x.device))
+    with torch.no_grad():
+        steps = step_by_step(net, params, x)
+    torch.testing.assert_close(steps.dist, {k: p.detach() for k, p in whole.dist.items()},
+                               atol=1e-5, rtol=1e-5)  # fmt: skip
+    torch.testing.assert_close(steps.value, whole.value.detach(), atol=1e-5, rtol=1e-5)
+    for one, other in zip(steps.memory, whole.memory, strict=True):
+        torch.testing.assert_close(one, other.detach(), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_a_trial_in_two_pieces_equals_a_whole_one(cell: object) -> None:
+    """The memory carries all that is needed."""
+    net, x = policy(cell, separate_critic=True), views()
+    params = parameters(net)
+    whole = net.unroll(params, x, net.start(4, x.device))
+    first = net.unroll(params, x[:3], net.start(4, x.device))
+    second = net.unroll(params, x[3:], first.memory)
+    torch.testing.assert_close(second.value, whole.value[3:], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(second.dist["logits"], whole.dist["logits"][3:], atol=1e-5,
+                               rtol=1e-5)  # fmt: skip
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=str)
+def test_trials_do_not_see_each_other_nor_the_future(cell: object) -> None:
+    """A change in one trial's last step changes nothing else."""
+    net, x = policy(cell), views()
+    params = parameters(net)
+    changed = x.clone()
+    changed[-1, 2] += 1.0
+    one, other = (net.unroll(params, v, net.start(4, v.device)).value for v in (x, changed))
+    differs = (one != other).nonzero().tolist()
+    assert differs == [[6, 2]]
+
+
+@pytest.mark.parametrize(
+    ("name", "module"), [("gru", torch.nn.GRU), ("lstm", torch.nn.LSTM)], ids=["gru", "lstm"]
+)
+def test_a_cell_is_that_of_torch(name: str, module: type[torch.nn.Module]) -> None:
+    """The same outputs with the same weights."""
+    cell = make_cell(name, 8, layer_norm=False)
+    params = cell.init(5, torch.Generator().manual_seed(0))
+    theirs = module(5, 8)
+    with torch.no_grad():
+        for key in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(theirs, key + "_l0").copy_(params[key])
+    x = torch.randn(6, 3, 5, generator=torch.Generator().manual_seed(1))
+    features, _ = cell.unroll(params, x, cell.start(3, x.device))
+    torch.testing.assert_close(features, theirs(x)[0].detach())
+
+
+def test_a_normalised_gru_equals_its_formula() -> None:
+    """One step of Gru's docstring, with every gate's two sums normalised, in plain numpy."""
+    cell = Gru(4, layer_norm=True)
+    generator = torch.Generator().manual_seed(0)
+    params = {
+        k: p + 0.3 * torch.randn(p.shape, generator=generator)
+        for k, p in cell.init(3, generator).items()
+    }
+    x, h = torch.randn(3, generator=generator), torch.randn(4, generator=generator)
+
+    def gate(which: str, k: int, v: torch.Tensor) -> np.ndarray:
+        rows = slice(4 * k, 4 * k + 4)
+        total = params[f"weight_{which}"][rows].numpy() @ v.numpy()
+        normal = (total - total.mean()) / np.sqrt(total.var() + 1e-5)
+        return (
+            normal * params[f"norm_{which}"][rows].numpy() + params[f"bias_{which}"][rows].numpy()
+        )
+
+    def sigmoid(v: np.ndarray) -> np.ndarray:
+        return 1 / (1 + np.exp(-v))
+
+    r, z = (sigmoid(gate("ih", k, x) + gate("hh", k, h)) for k in (0, 1))
+    n = np.tanh(gate("ih", 2, x) + r * gate("hh", 2, h))
+    expected = (1 - z) * n + z * h.numpy()
+    features, _ = cell.unroll(params, x[None, None], (h[None],))
+    np.testing.assert_allclose(features[0, 0].numpy(), expected, atol=1e-5)
+
+
+def test_gradients_flow_from_the_last_step_to_the_first() -> None:
+    """Back-propagation goes through the whole trial."""
+    net, x = policy(Gru(8)), views().requires_grad_()
+    net.unroll(parameters(net), x, net.start(4, x.device)).value[-1].sum().backward()
+    assert x.grad is not None
+    assert (x.grad[0] != 0).any()
+
+
+def test_a_view_has_an_observation_an_action_a_reward_and_a_flag() -> None:
+    """Read off the spaces of a trial."""
+    box, discrete = gymnasium.spaces.Box, gymnasium.spaces.Discrete
+    assert View.of(box(-1, 1, (9,)), discrete(4)) == View(3, 4)
+    assert View.of(box(-1, 1, (9,)), box(-1, 1, (2,))) == View(5, 2)
+    with pytest.raises(ValueError, match="4 \\+ 2 entries after the observation"):
+        View.of(box(-1, 1, (3,)), discrete(4))
+    with pytest.raises(ValueError, match="--cell must be gru or lstm, got 'rnn'"):
+        make_cell("rnn", 8, layer_norm=False)

@@ -1,0 +1,226 @@
+"""RL² from the command line to actions on a new task."""
+
+import csv
+import json
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+from stable_baselines3.common.evaluation import evaluate_policy
+from stable_baselines3.common.vec_env import DummyVecEnv
+
+import envs
+from metarl import load_agent
+from metarl.agent import Agent
+from metarl.rl.evaluate import EpisodePoint
+from scripts import evaluate_metarl, train_metarl
+
+GOAL = {"goal": [0.2, -0.1]}
+TINY = ["--algo", "rl2", "--tasks", "4", "--minibatches", "2", "--hidden", "8", "--threads", "1"]
+
+
+def train(folder: Path, *options: str, env: str = "point-nav") -> int:
+    return train_metarl.main(
+        ["--env", env, "--run-dir", str(folder), *TINY, "--horizon", "6", *options]
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    assert train(folder, "--iterations", "2", "--episodes", "3") == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def agent(run: Path) -> Agent:
+    return load_agent(run)
+
+
+def point(task: dict[str, list[float]] = GOAL) -> gymnasium.Env:
+    env = envs.FamilyEnv(envs.make_family("point-nav", horizon=6))
+    env.reset(options={"task": task})
+    return env
+
+
+def test_a_run_leaves_its_scalars_and_its_curve(run: Path) -> None:
+    """The return of every episode of a trial, while training and on held-out tasks."""
+    with (run / "progress.csv").open() as file:
+        row = list(csv.DictReader(file))[-1]
+    names = ("clip_fraction", "approx_kl", "entropy", "value_loss", "explained_variance")
+    assert all(f"ppo/{name}" in row for name in (*names, "grad_norm"))
+    assert all(f"return/episode_{k}" in row for k in (1, 2, 3))
+    curve = json.loads((run / "results.json").read_text())["evaluation"]["curve"]
+    assert [p["episode"] for p in curve] == [1, 2, 3]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Bit for bit, with all that training carries on and another number of threads."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = ["--normalize-observations", "--eval-every", "2", "--lr-schedule", "constant"]
+    train(whole, "--iterations", "4", *options)
+    train(parts, "--iterations", "2", *options)
+    assert train_metarl.main(["--resume", str(parts), "--iterations", "4", "--threads", "2"]) == 0
+    one, other = (
+        load_file(f / "checkpoints" / "000004" / "tensors.safetensors") for f in (whole, parts)
+    )
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    curves = [json.loads((f / "results.json").read_text())["evaluation"] for f in (whole, parts)]
+    assert curves[0] == curves[1]
+
+
+def test_evaluation_goes_beyond_the_episodes_of_training(run: Path, tmp_path: Path) -> None:
+    """As many as are asked for."""
+    table = tmp_path / "table.json"
+    options = [str(run), "--tasks", "5", "--episodes", "5", "--threads", "1"]
+    assert evaluate_metarl.main([*options, "--json", str(table)]) == 0
+    assert [p["episode"] for p in json.loads(table.read_text())["curve"]] == [1, 2, 3, 4, 5]
+
+
+def test_tasks_are_evaluated_in_parts(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mean is over all of them."""
+    monkeypatch.setattr("metarl.methods.rl2._CHUNK", 3)
+    points = agent.evaluate(tasks=7).curve
+    assert all(isinstance(p, EpisodePoint) and np.isfinite(p.mean) for p in points)
+    assert len(points) == 3
+
+
+def test_bandits_are_scored_by_the_means_of_the_pulled_arms(tmp_path: Path) -> None:
+    """An untrained agent's score has less noise than its coins."""
+    train(tmp_path / "run", "--iterations", "1", "--episodes", "1", env="bandit-k5")
+    (point,) = load_agent(tmp_path / "run").evaluate(tasks=400).curve
+    # six pulls of arms with means U(0, 1): variance of a mean is 1/12, of a coin 1/4
+    assert abs(point.mean - 3.0) < 3 * point.ci95
+    assert point.ci95 < 1.96 * np.sqrt(6 / 4 / 400)
+
+
+def test_an_adapted_agent_serves_evaluate_policy(agent: Agent) -> None:
+    """On `adapted.env(env)`, single or vectorised, and the task stays."""
+    env = point()
+    adapted = agent.adapt(env)
+    mean, _ = evaluate_policy(adapted, adapted.env(env), n_eval_episodes=2, warn=False)
+    assert np.isfinite(mean)
+    assert env.task == GOAL
+    both = DummyVecEnv([lambda: adapted.env(point())] * 2)
+    mean, _ = evaluate_policy(adapted, both, n_eval_episodes=4, warn=False)
+    assert np.isfinite(mean)
+
+
+def test_every_episode_starts_from_the_adapted_memory(agent: Agent) -> None:
+    """And with the last action, reward and done of adaptation."""
+    env = point()
+    adapted = agent.adapt(env, episodes=2)
+    wrapped = adapted.env(env)
+    obs, _ = wrapped.reset(seed=0)
+    assert obs.shape == (6,)
+    assert obs[-1] == 1.0
+    assert obs[-2] < 0.0
+    first, memory = adapted.predict(obs, deterministic=True)
+    later, moved = adapted.predict(obs, memory, deterministic=True)
+    assert (first != later).any()
+    again, same = adapted.predict(obs, moved, np.array([True]), deterministic=True)
+    np.testing.assert_array_equal(first, again)
+    np.testing.assert_array_equal(memory[0], same[0])
+
+
+def test_a_batch_of_predictions_equals_single_ones(agent: Agent) -> None:
+    """Each row has its own memory, and only the rows that start are restored."""
+    adapted = agent.adapt(point())
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(3, 6)).astype(np.float32)
+    _, memory = adapted.predict(rows, deterministic=True)
+    start = np.array([False, True, False])
+    batch, after = adapted.predict(rows, memory, start, deterministic=True)
+    for i in range(3):
+        held = tuple(m[i : i + 1] for m in memory)
+        single, one = adapted.predict(rows[i], held, start[i : i + 1], deterministic=True)
+        np.testing.assert_allclose(single, batch[i], atol=1e-6)
+        np.testing.assert_allclose(one[0][0], after[0][i], atol=1e-6)
+    drawn = {tuple(adapted.predict(rows[0])[0]) for _ in range(3)}
+    assert len(drawn) == 3
+
+
+def test_adaptation_is_deterministic_and_depends_on_the_task(agent: Agent) -> None:
+    """The same seed and task give the same memory; another task or count does not."""
+
+    def memory(task: dict[str, list[float]] = GOAL, **options: int) -> np.ndarray:
+        env = point(task)
+        adapted = agent.adapt(env, **options)
+        return adapted.predict(adapted.env(env).reset(seed=0)[0], deterministic=True)[1][0]
+
+    np.testing.assert_array_equal(memory(), memory())
+    others = [memory(seed=1), memory(episodes=0), memory(episodes=4), memory({"goal": [-0.4, 0.4]})]
+    assert all((other != memory()).any() for other in others)
+
+
+def test_a_plain_observation_is_refused(agent: Agent) -> None:
+    """The message says how to get the right one."""
+    adapted = agent.adapt(point())
+    with pytest.raises(ValueError, match=r"got \(2,\): wrap the environment with adapted.env"):
+        adapted.predict(np.zeros(2, np.float32))
+    with pytest.raises(ValueError, match="but this environment gives"):
+        adapted.env(gymnasium.make("metarl/HalfCheetahVel-v0"))
+
+
+def test_updates_are_refused(agent: Agent) -> None:
+    """RL² has none; negative counts of episodes too."""
+    with pytest.raises(ValueError, match="rl2 learns in its memory and has no updates, got 2"):
+        agent.adapt(point(), updates=2)
+    with pytest.raises(ValueError, match="has no updates, got 3"):
+        agent.evaluate(updates=3)
+    with pytest.raises(ValueError, match="episodes >= 0 with rl2, got -1"):
+        agent.adapt(point(), episodes=-1)
+    with pytest.raises(ValueError, match="at least 1 episode per trial, got 0"):
+        agent.evaluate(episodes=0)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--algo", "rl3"], "unknown algo 'rl3'; did you mean 'rl2'"),
+        (["--cell", "rnn"], "rnn"),
+        (["--episodes", "0"], "--episodes must be at least 1, got 0"),
+        (["--minibatches", "5"], "--minibatches must be at most --tasks, got 5"),
+        (["--inner-lr", "0.1"], "inner-lr"),
+        (["--preset", "finn2017"], "unknown preset 'finn2017'"),
+        (["--preset", "varibad2020"], "preset 'varibad2020' has no point-nav"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_ends_with_code_2_and_one_message(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything starts."""
+    assert train(tmp_path / "run", *options) == 2
+    captured = capsys.readouterr()
+    assert message in captured.out + captured.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_oracles_play_the_same_instances(tmp_path: Path) -> None:
+    """Beside the agent's total reward; only for trials, and only where there are oracles."""
+    train(tmp_path / "run", "--iterations", "1", "--episodes", "2", env="tabular-mdp")
+    table = tmp_path / "table.json"
+    options = ["--tasks", "20", "--oracles", "--threads", "1"]
+    assert evaluate_metarl.main([str(tmp_path / "run"), *options, "--json", str(table)]) == 0
+    data = json.loads(table.read_text())
+    assert {"agent", "random", "PSRL", "value iteration"} < set(data["players"])
+    total = sum(point["mean"] for point in data["curve"])
+    assert data["players"]["agent"]["mean"] == pytest.approx(total, abs=1e-4)
+
+
+def test_oracles_are_refused_where_there_are_none(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """For another family, and for an agent whose episodes are not trials."""
+    assert evaluate_metarl.main([str(run), "--oracles", "--tasks", "2", "--threads", "1"]) == 2
+    assert "no oracles for point-nav" in capsys.readouterr().err
+    maml = ["--iterations", "1", "--episodes", "2", "--tasks", "2", "--threads", "1"]
+    folder = str(tmp_path / "maml")
+    train_metarl.main(["--env", "bandit-k5", "--run-dir", folder, *maml])
+    assert evaluate_metarl.main([folder, "--oracles", "--tasks", "2", "--updates", "0"]) == 2
+    assert "it needs a run of rl2" in capsys.readouterr().err
