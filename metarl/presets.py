@@ -120,6 +120,12 @@ _VARIBAD: Overrides = {
     "entropy_weight": 0.01,
 }
 # A public reproduction of RL² with PPO: about 240,000 steps per update
+_VARIBAD_CHEETAHS: dict[str, Overrides] = {
+    # 16 × 800 steps per update are 32 trials; 16 × 200 would be halves of 16 trials
+    "half-cheetah-vel": {**_VARIBAD, "tasks": 32, "iterations": 7813},
+    "half-cheetah-dir": {**_VARIBAD, "tasks": 16, "iterations": 15625},
+}
+_VARIBAD_ANT: Overrides = {**_VARIBAD_CHEETAHS["half-cheetah-dir"], "clip": 0.05}
 _RL2_2016: Overrides = {
     "hidden": 256,
     "layer_norm": True,
@@ -144,9 +150,9 @@ RL2: dict[str, dict[str, Overrides]] = {
         "grid-navi": {**_RL2_NAVIGATION, "episodes": 4},
     },
     "varibad2020": {
-        # 16 × 800 steps per update are 32 trials; 16 × 200 would be halves of 16 trials
-        "half-cheetah-vel": {**_VARIBAD, "tasks": 32, "iterations": 7813},
-        "half-cheetah-dir": {**_VARIBAD, "tasks": 16, "iterations": 15625},
+        **_VARIBAD_CHEETAHS,
+        "ant-dir": _VARIBAD_ANT,
+        "ant-goal": {**_VARIBAD_ANT, "lr": 3e-4, "lr_schedule": "linear", "minibatches": 1},
         "point-nav-sparse": {
             **_VARIBAD,
             "episodes": 3,
@@ -157,6 +163,7 @@ RL2: dict[str, dict[str, Overrides]] = {
             "iterations": 5209,
         },
     },
+    "varibad2020-20d": _VARIBAD_CHEETAHS,
     "rl2_2016": {
         **{f"bandit-k{k}": {**_RL2_2016, "episodes": 1, "tasks": 24000} for k in (5, 10, 50)},
         "tabular-mdp": {**_RL2_2016, "episodes": 10, "tasks": 2400},
