@@ -9,7 +9,16 @@ from __future__ import annotations
 
 import gymnasium
 
-from envs.distributions import Choice, Uniform
+from envs.distributions import (
+    Beta,
+    Choice,
+    Dirichlet,
+    InDisk,
+    LogUniform,
+    Normal,
+    OnCircle,
+    Uniform,
+)
 from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, stack_tasks, task_at
 from envs.loading import family_from_json, load_family
@@ -17,9 +26,15 @@ from envs.registry import BUILT_IN, family_names, make_family, register_family
 from envs.single import FamilyEnv
 
 __all__ = [
+    "Beta",
     "Choice",
+    "Dirichlet",
     "EnvironmentFailure",
     "FamilyEnv",
+    "InDisk",
+    "LogUniform",
+    "Normal",
+    "OnCircle",
     "TaskFamily",
     "Uniform",
     "family_from_json",
