@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gymnasium
 
+from envs.contract import check_family
 from envs.distributions import (
     Beta,
     Choice,
@@ -37,6 +38,7 @@ __all__ = [
     "OnCircle",
     "TaskFamily",
     "Uniform",
+    "check_family",
     "family_from_json",
     "family_names",
     "load_family",

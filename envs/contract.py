@@ -250,7 +250,8 @@ def _no_autoreset(family: TaskFamily) -> str:
     return ""
 
 
-def _nothing_derived_is_stale(family: TaskFamily) -> str:
+def stale_advice(family: TaskFamily) -> str:
+    """What attributes would go stale when the task changes, and what to do; empty if none."""
     env = family.make()
     if not isinstance(env, CustomEnv) or env.way != "attributes":
         return ""
@@ -286,7 +287,7 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("the task survives a reset", _task_survives),
     ("the task does not show in the observation", _task_is_hidden),
     ("an episode's end is not reset away", _no_autoreset),
-    ("what is derived from the task follows it", _nothing_derived_is_stale),
+    ("what is derived from the task follows it", stale_advice),
     ("it can be sent to worker processes", _can_be_sent_to_workers),
 )
 FUNDAMENTAL = {name for name, _ in RULES[:3]} | {"the same seed gives the same episode"}

@@ -7,6 +7,7 @@ docs/custom_environments.md shows all of it.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ import gymnasium
 import numpy as np
 
 from envs.dialects import WAYS, Way, find_way, set_attribute
+from envs.distributions import LogUniform, Uniform
 from envs.spaces import flat_observations, plain_actions
 
 if TYPE_CHECKING:  # families make these definitions
@@ -59,8 +61,11 @@ class CustomDefinition:
         """
         if not isinstance(self.env, str):
             return None
+        module, _, env_id = self.env.rpartition(":")
         try:
-            return gymnasium.spec(self.env).max_episode_steps
+            if module:  # "my_module:MyEnv-v0" registers its environments when it is imported
+                importlib.import_module(module)
+            return gymnasium.spec(env_id).max_episode_steps
         except (gymnasium.error.Error, ImportError) as error:
             raise ValueError(str(error)) from None
 
@@ -250,9 +255,10 @@ def check_task(family: TaskFamily, task: Task) -> None:
         values = np.asarray(value, dtype=np.float64)
         if not np.isfinite(values).all():
             raise ValueError(f"{name} of {family.name} must be finite, got {value}")
-        low = getattr(family.parameters.get(name), "low", None)
-        if low is not None and low > 0 and (values <= 0).any():
+        declared = family.parameters.get(name)
+        positive = isinstance(declared, Uniform | LogUniform) and declared.low > 0
+        if positive and (values <= 0).any():
             raise ValueError(
-                f"{name} of {family.name} must be positive, as all of its range "
-                f"{family.parameters[name]} is; got {value}"
+                f"{name} of {family.name} must be positive, as all of its range ({declared}) is; "
+                f"got {value}"
             )

@@ -65,6 +65,7 @@ class TaskFamily:
     references: References | None = None
     env: Source | None = None
     apply: Apply = "auto"  # how a task reaches `env`
+    timeout: float = 120.0  # seconds that one call of one environment may take in a worker process
     source: str = ""  # "module:attribute" or "file.py:attribute", where it was loaded from
 
     def __post_init__(self) -> None:
@@ -86,6 +87,8 @@ class TaskFamily:
             raise ValueError(f"{self.name} has no time limit of its own: give it a horizon")
         if self.horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {self.horizon}")
+        if not self.timeout > 0:
+            raise ValueError(f"timeout must be above 0 s, got {self.timeout}")
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:

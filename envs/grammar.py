@@ -6,10 +6,26 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from envs.distributions import Choice, Distribution, Uniform
+from envs import distributions as d
+from envs.distributions.base import Distribution, json_name
 
-DISTRIBUTIONS: dict[str, Callable[..., Distribution]] = {"uniform": Uniform, "choice": Choice}
-"""By the name that their JSON form gives."""
+KINDS: tuple[type[Distribution], ...] = (
+    d.Uniform,
+    d.LogUniform,
+    d.Normal,
+    d.Choice,
+    d.OnCircle,
+    d.InDisk,
+    d.Beta,
+    d.Dirichlet,
+)
+TYPED: dict[str, Callable[..., Distribution]] = {
+    "uniform": d.Uniform,
+    "loguniform": d.LogUniform,
+    "normal": d.Normal,
+    "choice": lambda *values: d.Choice(values),
+}
+"""What the command line takes."""
 
 
 def from_json(data: Mapping[str, Any]) -> Distribution:
@@ -18,17 +34,25 @@ def from_json(data: Mapping[str, Any]) -> Distribution:
     Raises:
         ValueError: an unknown distribution, or arguments that it does not have.
     """
-    rest = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    rest = {k: _tuples(v) for k, v in data.items()}
+    kinds = {json_name(kind): kind for kind in KINDS}
     name = rest.pop("distribution", None)
-    if name not in DISTRIBUTIONS:
-        raise ValueError(f"unknown distribution {name!r} (known: {', '.join(DISTRIBUTIONS)})")
+    if name not in kinds:
+        raise ValueError(f"unknown distribution {name!r} (known: {', '.join(kinds)})")
     try:
-        return DISTRIBUTIONS[name](**rest)
+        return kinds[name](**rest)
     except TypeError as error:
         raise ValueError(f"distribution {name!r}: {error}") from None
 
 
-VARY = "write NAME=uniform(LOW,HIGH) or NAME=choice(A,B,…), for example g=uniform(6,14)"
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+VARY = (
+    "write NAME=uniform(LOW,HIGH), loguniform(LOW,HIGH), normal(MEAN,STD) or choice(A,B,…), for "
+    "example g=uniform(6,14)"
+)
 
 
 def parse_vary(texts: Iterable[str]) -> dict[str, Distribution]:
@@ -47,17 +71,15 @@ def parse_vary(texts: Iterable[str]) -> dict[str, Distribution]:
             values = [float(a) for a in arguments.split(",")]
             if name in parameters:
                 raise ValueError(f"{name!r} is given twice")
-            parameters[name] = _distribution(kind, values)
+            parameters[name] = _typed(kind, values)
         except ValueError as error:
             raise ValueError(f"--vary {text!r}: {error}; {VARY}") from None
     return parameters
 
 
-def _distribution(kind: str, values: list[float]) -> Distribution:
-    if kind == "choice":
-        return Choice(tuple(values))
-    if kind != "uniform":
+def _typed(kind: str, values: list[float]) -> Distribution:
+    if kind not in TYPED:
         raise ValueError(f"there is no distribution {kind!r}")
-    if len(values) != 2:
-        raise ValueError(f"uniform takes two numbers, not {len(values)}")
-    return Uniform(values[0], values[1])
+    if kind != "choice" and len(values) != 2:
+        raise ValueError(f"{kind} takes two numbers, not {len(values)}")
+    return TYPED[kind](*values)

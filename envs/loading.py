@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import gymnasium
 
+from envs.custom import CustomDefinition
 from envs.dialects import numbers
 from envs.family import TaskFamily, unknown
 from envs.grammar import VARY, from_json, parse_vary
@@ -43,12 +44,14 @@ def load_family(
     if vary:
         if spec in family_names():
             raise ValueError(f"--vary is for Gymnasium environments; {spec} is a family already")
-        family = TaskFamily(env=spec, parameters=parse_vary(vary), horizon=horizon or 0)
+        family = TaskFamily(
+            env=spec, parameters=parse_vary(vary), horizon=horizon or 0, apply="attributes"
+        )
         return _checked(family).with_options(preset, horizon)
     if spec in family_names() or not (":" in spec or spec in gymnasium.registry):
         return make_family(spec, preset, horizon)
     if spec in gymnasium.registry:
-        env = gymnasium.make(spec, disable_env_checker=True)
+        env = CustomDefinition(spec).build()
         known = ", ".join(numbers(env.unwrapped))
         env.close()
         raise ValueError(

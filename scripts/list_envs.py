@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 import gymnasium
@@ -29,7 +29,8 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
         "env", "task", "meaning", "range", "H", "obs", "action", box=box.SIMPLE_HEAD, padding=(0, 1)
     )
     presets = Table("env", "presets", box=box.SIMPLE_HEAD)
-    for family in map(envs.make_family, envs.family_names()):
+    families = list(_families(console))
+    for family in families:
         spaces = _space(family.observation_space), _space(family.action_space)
         first = (family.name, (str(family.horizon), *spaces))
         for parameter, distribution in family.parameters.items():
@@ -40,7 +41,7 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
         presets.add_row(family.name, "; ".join(_presets(family, algorithms)))
     console.print(table)
     console.print(presets)
-    finite = ", ".join(name for name in envs.family_names() if envs.make_family(name).finite)
+    finite = ", ".join(family.name for family in families if family.finite)
     console.print(
         "H is the horizon in steps; box n is n real numbers, one of n a choice. --preset chooses a "
         "preset; tasks only are those without hyper-parameters here. Families with finitely many "
@@ -50,6 +51,15 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
         highlight=False,
     )
     return 0
+
+
+def _families(console: Console) -> Iterator[envs.TaskFamily]:
+    """All that can be loaded; what an installed package breaks must not hide the others."""
+    for name in envs.family_names():
+        try:
+            yield envs.make_family(name)
+        except ValueError as error:
+            console.print(str(error), markup=False, highlight=False)
 
 
 def _space(space: gymnasium.Space[Any]) -> str:

@@ -24,6 +24,7 @@ try:
     from training import Training, train
 
     import envs
+    from envs.contract import stale_advice
     from metarl.agent import RunConfig, read_run_config, resolve_compile, resolve_device
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
@@ -118,7 +119,7 @@ def prepare(arguments: list[str], console: Console) -> Job:
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     env, preset = _given(arguments, "--env") or ENV, _given(arguments, "--preset") or PRESET
     algo = _given(arguments, "--algo") or ALGO
-    if _given(arguments, "--vary") is None:
+    if ":" not in env and _given(arguments, "--vary") is None:
         envs.load_family(env)
     default = Options(algorithm=preset_config(algo, preset, env))
     options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
@@ -153,6 +154,8 @@ def _refuse_beside_resume(arguments: list[str]) -> None:
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
+    if options.vary and (advice := stale_advice(family)):
+        say(Console(stderr=True), f"warning: {advice}, or vary what is derived as well")
     device = resolve_device(options.device)
     nothing = options.compile == "auto" and not get_method(options.algo).compiles
     mode = "off" if nothing else options.compile

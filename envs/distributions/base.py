@@ -36,6 +36,11 @@ class Distribution(Protocol):
         """The name and the arguments."""
 
 
+def json_name(kind: type) -> str:
+    """How the JSON form names a distribution: `log_uniform` for `LogUniform`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
+
+
 class Described:
     """The JSON form of a distribution, and the refusal where it has no outside."""
 
@@ -43,8 +48,7 @@ class Described:
 
     def to_json(self) -> dict[str, Any]:
         """The name and the arguments."""
-        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(self).__name__).lower()
-        return {"distribution": name, **asdict(self)}  # type: ignore[call-overload]
+        return {"distribution": json_name(type(self)), **asdict(self)}  # type: ignore[call-overload]
 
     def sample_ood(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Always refused: nothing useful lies outside.

@@ -17,6 +17,12 @@ from typing import Any
 from envs.engines.share import Board, Layout, Metrics, board, serve, size
 from envs.family import TaskFamily
 
+START = 120.0
+"""Seconds that a worker has at least to import its modules and to make one environment."""
+AT_START = (
+    "what it said is above; a script that starts workers needs `if __name__ == '__main__':` around "
+    "what it does"
+)
 GRACE = 3.0
 """Seconds that workers have to close their environments."""
 
@@ -39,14 +45,11 @@ class WorkerError(RuntimeError):
 class Crew:
     """W spawned processes over one board; whatever happens to one of them ends all."""
 
-    def __init__(
-        self, family: TaskFamily, fields: Layout, bounds: Sequence[int], timeout: float
-    ) -> None:
+    def __init__(self, family: TaskFamily, fields: Layout, bounds: Sequence[int]) -> None:
         """Args:
-        family: what the environments are made of.
+        family: what the environments are made of; its timeout holds for their calls.
         fields: the board's layout.
         bounds: `[W + 1]`; worker w has the environments bounds[w] … bounds[w + 1] − 1.
-        timeout: seconds that one call of one environment may take.
 
         Raises:
             ValueError: the family cannot be sent to another process.
@@ -56,7 +59,8 @@ class Crew:
         last = list(fields.values())[-1]
         memory = context.RawArray("b", last.offset + size(last))
         self.board: Board = board(memory, fields)
-        self._timeout = timeout
+        self._timeout = max(family.timeout, START)
+        self._started = False
         self._workers: list[tuple[SpawnProcess, Connection]] = []
         self.close: Callable[[], None] = weakref.finalize(self, _end, self._workers)
         data = _sendable(family)
@@ -78,6 +82,8 @@ class Crew:
         except BaseException:
             self.close()
             raise
+        self._timeout = family.timeout
+        self._started = True
 
     def call(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Metrics]:
         """Send each worker its command and wait for all.
@@ -118,7 +124,8 @@ class Crew:
             kind, content = pipe.recv()
         except (EOFError, OSError):
             process.join(GRACE)
-            raise WorkerError(w, f"ended its worker process ({_ending(process)})") from None
+            ended = f"ended its worker process ({_ending(process)})"
+            raise WorkerError(w, ended, "" if self._started else AT_START) from None
         if kind == "failed":
             raise WorkerError(w, "failed", content)
         metrics: Metrics = content

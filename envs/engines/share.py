@@ -119,7 +119,7 @@ class Share:
             obs, b.reward[i], b.terminated[i], b.truncated[i], info = env.step(b.action[i].copy())
             b.obs[i] = obs
             for name, value in info.items():
-                if np.ndim(value) == 0 and isinstance(value, int | float | np.generic):
+                if isinstance(value, int | float | np.number | np.bool_):
                     column = metrics.setdefault(name, np.full(len(self._envs), np.nan))
                     column[i - self._first] = value
         return metrics

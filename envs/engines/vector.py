@@ -16,9 +16,6 @@ from envs.engines.crew import Crew, WorkerError
 from envs.engines.share import Metrics, Share, board, layout, size
 from envs.family import Task, TaskFamily, Tasks, task_at
 
-TIMEOUT = 120.0
-"""Seconds that one call of one environment may take in a worker."""
-
 
 class VectorEngine(Engine):
     """Steps each environment by its own `step`; results do not depend on the number of workers.
@@ -34,24 +31,20 @@ class VectorEngine(Engine):
         num_tasks: int,
         num_episodes: int,
         workers: int = 0,
-        timeout: float = TIMEOUT,
     ) -> None:
         """Args:
         family: any family.
         num_tasks: T.
         num_episodes: E.
         workers: worker processes; 0 steps all environments in this process.
-        timeout: seconds that one call of one environment may take in a worker.
 
         Raises:
             ValueError: a count is impossible, or the family cannot be sent to a worker.
             EnvironmentFailure: an environment cannot be made.
         """
         super().__init__(family, num_tasks, num_episodes)
-        if workers < 0 or not timeout > 0:
-            raise ValueError(
-                f"workers must be at least 0 and the timeout above 0 s, got {workers} and {timeout}"
-            )
+        if workers < 0:
+            raise ValueError(f"workers must be at least 0, got {workers}")
         count = num_tasks * num_episodes
         shares = max(1, min(workers, count))
         obs_dim = math.prod(self.observation_space.shape or ())
@@ -63,7 +56,7 @@ class VectorEngine(Engine):
         self._board = board(bytearray(sum(map(size, fields.values())) + 64 * len(fields)), fields)
         try:
             if workers:
-                self._crew = Crew(family, fields, self._bounds, timeout)
+                self._crew = Crew(family, fields, self._bounds)
                 self._board = self._crew.board
             else:
                 self._share = Share(family, self._board, 0, 0, count)

@@ -2,6 +2,7 @@
 
 import functools
 import importlib.metadata
+import json
 import sys
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 from gymnasium import spaces
 
 import envs
-from envs import Choice, TaskFamily, Uniform, registry
+from envs import Choice, TaskFamily, Uniform, distributions, registry
 from envs.dialects import set_attribute
 from envs.engines.vector import VectorEngine
+from envs.grammar import from_json, parse_vary
 from tests.envs import gallery
 
 TARGET = {"target": Uniform(-1, 1)}
@@ -36,6 +38,7 @@ def test_a_family_is_an_environment_and_the_names_of_what_varies() -> None:
     family = TaskFamily(env="CartPole-v1", parameters={"length": Uniform(0.25, 1.0, unit="m")})
     assert (family.name, family.horizon) == ("CartPole-v1", 500)
     assert family.with_options(horizon=7).horizon == 7
+    assert TaskFamily(env="gymnasium:Pendulum-v1", parameters={"g": Uniform(6, 14)}).horizon == 200
     env = family.make()
     assert env.observation_space == gymnasium.make("CartPole-v1").observation_space
     env.reset(seed=3, options={"task": {"length": 0.7}})
@@ -202,13 +205,33 @@ def test_vary_makes_a_family_and_malformed_text_shows_the_grammar() -> None:
     family = envs.load_family("Pendulum-v1", vary=vary)
     assert family.parameters == {"g": Uniform(6, 14), "l": Choice((0.7, 1.5))}
     assert envs.family_from_json(family.to_json()) == family
-    for bad in ("g", "g=", "g=uniform(1)", "g=uniform(a,b)", "g=normal(0,1)", "g=uniform(2,1)"):
+    for bad in ("g", "g=", "g=uniform(1)", "g=uniform(a,b)", "g=cauchy(0,1)", "g=uniform(2,1)"):
         with pytest.raises(ValueError, match=r"--vary '.*write NAME=uniform\(LOW,HIGH\)"):
             envs.load_family("Pendulum-v1", vary=[bad])
     with pytest.raises(ValueError, match="say what varies with --vary.*max_torque"):
         envs.load_family("Pendulum-v1")
     with pytest.raises(ValueError, match="point-nav is a family already"):
         envs.load_family("point-nav", vary=vary)
+
+
+def test_every_distribution_comes_back_from_a_description() -> None:
+    """Those that the command line takes, and the others."""
+    texts = ["a=uniform(0,1)", "b=loguniform(1,2)", "c=normal(0,1)", "d=choice(3)"]
+    typed = parse_vary(texts)
+    assert typed["b"] == distributions.LogUniform(1, 2)
+    others = [
+        distributions.OnCircle(1.0),
+        distributions.InDisk(3.0),
+        distributions.Beta(size=5),
+        distributions.Dirichlet(3, size=(2, 4)),
+        Choice(((0.0, 1.0), (1.0, 0.0))),
+    ]
+    for one in [*typed.values(), *others]:
+        assert from_json(json.loads(json.dumps(one.to_json()))) == one
+    with pytest.raises(ValueError, match="unknown distribution 'cauchy'"):
+        from_json({"distribution": "cauchy"})
+    with pytest.raises(ValueError, match="unexpected keyword argument 'hight'"):
+        from_json({"distribution": "uniform", "low": 0, "hight": 1})
 
 
 def test_modules_and_files_hold_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

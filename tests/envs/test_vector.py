@@ -1,6 +1,7 @@
 """The vector engine against single environments, and what it does when one of them fails."""
 
 import multiprocessing
+from dataclasses import replace
 
 import gymnasium
 import numpy as np
@@ -117,7 +118,7 @@ def test_finished_environments_wait_for_their_reset() -> None:
         (trouble.RAISE, 0, "failed in step"),
         (trouble.RAISE, 2, r"\(worker 1\) failed in step"),
         (trouble.DIE, 2, r"ended its worker process \(exit code 7\) in step"),
-        (trouble.HANG, 2, r"has not returned for 0.3 s in step"),
+        (trouble.HANG, 2, r"has not returned for 1 s in step"),
     ],
 )
 def test_an_environment_that_fails_ends_all_in_order(
@@ -125,9 +126,8 @@ def test_an_environment_that_fails_ends_all_in_order(
 ) -> None:
     """The message names it, its task, episode, step and traceback; no process is left."""
     before = set(multiprocessing.active_children())
-    engine = VectorEngine(trouble.FAMILY, 2, 2, workers)
-    if engine._crew is not None:
-        engine._crew._timeout = 0.3  # after the workers' start, which takes longer
+    timeout = 1.0 if what == trouble.HANG else 120.0
+    engine = VectorEngine(replace(trouble.FAMILY, timeout=timeout), 2, 2, workers)
     monkeypatch.setattr(crew, "GRACE", 0.3)
     noise = engine.draw_noise(np.random.default_rng(0))
     engine.reset({"length": np.full(2, 9.0), "trouble": np.array([0.0, what])}, noise.reset)
@@ -143,6 +143,17 @@ def test_an_environment_that_fails_ends_all_in_order(
     assert ("the cart has left the track" in said) == (what == trouble.RAISE)
     assert set(multiprocessing.active_children()) == before
     engine.close()
+
+
+def test_a_worker_that_dies_before_it_has_read_the_family_is_noticed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Even one larger than a pipe holds."""
+    monkeypatch.setattr(crew, "serve", trouble.leave)
+    large = replace(trouble.FAMILY, meaning={"length": "long" * 10**6})
+    with pytest.raises(envs.EnvironmentFailure, match=r"\(exit code 5\) while it was made") as e:
+        VectorEngine(large, 2, 1, 2)
+    assert "if __name__ == '__main__':" in str(e.value)
 
 
 def test_impossible_workers_are_refused() -> None:

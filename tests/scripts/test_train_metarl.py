@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 import envs
+from envs import registry
 from envs.engines.arrays import ArraysEngine
 from metarl import load_agent
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
@@ -339,8 +341,11 @@ def test_another_package_named_envs_is_named(tmp_path: Path, script: str) -> Non
     assert "Traceback" not in ran.stderr
 
 
-def test_worker_processes_may_change_when_a_run_resumes(tmp_path: Path) -> None:
+def test_worker_processes_may_change_when_a_run_resumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Bit for bit what this process gives, evaluation included."""
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     alone, shared = tmp_path / "alone", tmp_path / "shared"
     train(alone, "--iterations", "2", "--engine", "vector")
     train(shared, "--iterations", "1", "--engine", "vector")
@@ -422,3 +427,25 @@ def test_an_environment_that_fails_ends_the_run_with_a_checkpoint(
     assert "the cart has left the track" in said
     assert "a checkpoint was saved" in said
     assert (folder / "checkpoints" / "000000").is_dir()
+
+
+def test_what_goes_stale_on_the_command_line_is_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the physics would stay as it was."""
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
+    vary = ["--vary", "length=uniform(0.25,1)"]
+    assert train(tmp_path / "run", "--iterations", "1", *vary, env="CartPole-v1") == 0
+    assert "warning: computed once" in capsys.readouterr().err
+
+
+def test_a_package_that_is_broken_does_not_hide_the_other_families(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its entry point is named in the list."""
+    broken = EntryPoint("gone", "no_such_module:gone", registry.GROUP)
+    monkeypatch.setattr(registry, "_installed", lambda: {"gone": broken})
+    assert train_metarl.main(["--list-envs"]) == 0
+    out = capsys.readouterr().out
+    assert "'gone' of an installed package" in out
+    assert "point-nav" in out
