@@ -10,7 +10,16 @@ from __future__ import annotations
 import gymnasium
 
 from envs.contract import check_family
-from envs.distributions import Choice, Uniform
+from envs.distributions import (
+    Beta,
+    Choice,
+    Dirichlet,
+    InDisk,
+    LogUniform,
+    Normal,
+    OnCircle,
+    Uniform,
+)
 from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, stack_tasks, task_at
 from envs.loading import family_from_json, load_family
@@ -18,9 +27,15 @@ from envs.registry import BUILT_IN, family_names, make_family, register_family
 from envs.single import FamilyEnv
 
 __all__ = [
+    "Beta",
     "Choice",
+    "Dirichlet",
     "EnvironmentFailure",
     "FamilyEnv",
+    "InDisk",
+    "LogUniform",
+    "Normal",
+    "OnCircle",
     "TaskFamily",
     "Uniform",
     "check_family",

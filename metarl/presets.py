@@ -3,7 +3,8 @@
 The preset `default` is ours: it takes the families' tasks of Finn et al. 2017 and what trains
 best on them. On the cheetahs these are a tanh network on normalised observations, a policy whose
 unit action is a third of the actuator's range, and inner steps twice as long as the published
-ones (docs/maml_trpo.md has the measurements).
+ones (docs/maml_trpo.md has the measurements). Bandits and random MDPs have short episodes, so that
+an iteration takes more tasks, and small networks, which longer inner steps suit.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _BEST_CHEETAH: Overrides = {
     "normalize_observations": True,
     "inner_lr": 0.2,
 }
+_BEST_BANDIT: Overrides = {"tasks": 100, "hidden": (32, 32), "inner_lr": 0.5, "iterations": 150}
 _SCALED: Overrides = {
     "action_scale": 0.1,  # the policy's unit action is a tenth of the range
     "later_inner_lr": 1.0,
@@ -44,6 +46,7 @@ _DELEU_BANDIT: Overrides = {
     "activation": "relu",
     "inner_lr": 0.5,
     "discount": 0.95,
+    "later_inner_lr": 1.0,
 }
 _CHEETAHS = ("half-cheetah-vel", "half-cheetah-dir")
 _BANDITS = ("bandit-k5", "bandit-k10", "bandit-k50")
@@ -52,6 +55,8 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
     "default": {
         "half-cheetah-vel": _BEST_CHEETAH,
         "half-cheetah-dir": _BEST_CHEETAH,
+        **dict.fromkeys(_BANDITS, _BEST_BANDIT),
+        "tabular-mdp": {**_BEST_BANDIT, "inner_lr": 2.0},
         "point-nav": _FINN_POINT,
     },
     "finn2017": {
@@ -64,7 +69,7 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
     "deleu2020": {
         **dict.fromkeys((*_CHEETAHS, "ant-vel", "ant-dir"), _SCALED),
         **dict.fromkeys(_BANDITS, _DELEU_BANDIT),
-        "point-nav": {"tasks": 20},
+        "point-nav": {"tasks": 20, "later_inner_lr": 1.0},
     },
     "deleu2020-20d": dict.fromkeys(_CHEETAHS, _SCALED),
     "promp2018": {
@@ -116,6 +121,12 @@ _VARIBAD: Overrides = {
     "entropy_weight": 0.01,
 }
 # A public reproduction of RL² with PPO: about 240,000 steps per update
+_VARIBAD_CHEETAHS: dict[str, Overrides] = {
+    # 16 × 800 steps per update are 32 trials; 16 × 200 would be halves of 16 trials
+    "half-cheetah-vel": {**_VARIBAD, "tasks": 32, "iterations": 7813},
+    "half-cheetah-dir": {**_VARIBAD, "tasks": 16, "iterations": 15625},
+}
+_VARIBAD_ANT: Overrides = {**_VARIBAD_CHEETAHS["half-cheetah-dir"], "clip": 0.05}
 _RL2_2016: Overrides = {
     "hidden": 256,
     "layer_norm": True,
@@ -140,9 +151,9 @@ RL2: dict[str, dict[str, Overrides]] = {
         "grid-navi": {**_RL2_NAVIGATION, "episodes": 4},
     },
     "varibad2020": {
-        # 16 × 800 steps per update are 32 trials; 16 × 200 would be halves of 16 trials
-        "half-cheetah-vel": {**_VARIBAD, "tasks": 32, "iterations": 7813},
-        "half-cheetah-dir": {**_VARIBAD, "tasks": 16, "iterations": 15625},
+        **_VARIBAD_CHEETAHS,
+        "ant-dir": _VARIBAD_ANT,
+        "ant-goal": {**_VARIBAD_ANT, "lr": 3e-4, "lr_schedule": "linear", "minibatches": 1},
         "point-nav-sparse": {
             **_VARIBAD,
             "episodes": 3,
@@ -153,6 +164,7 @@ RL2: dict[str, dict[str, Overrides]] = {
             "iterations": 5209,
         },
     },
+    "varibad2020-20d": _VARIBAD_CHEETAHS,
     "rl2_2016": {
         **{f"bandit-k{k}": {**_RL2_2016, "episodes": 1, "tasks": 24000} for k in (5, 10, 50)},
         "tabular-mdp": {**_RL2_2016, "episodes": 10, "tasks": 2400},

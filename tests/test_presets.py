@@ -72,6 +72,8 @@ def test_unknown_presets_are_refused() -> None:
 VARIBAD = {
     "half-cheetah-vel": (2, 200, 32, 0.1, 4, 0.97, 0.01),
     "half-cheetah-dir": (2, 200, 16, 0.1, 4, 0.97, 0.01),
+    "ant-dir": (2, 200, 16, 0.05, 4, 0.97, 0.01),
+    "ant-goal": (2, 200, 16, 0.05, 1, 0.97, 0.01),
     "point-nav-sparse": (3, 100, 32, 0.1, 8, 0.99, 0.001),
 }
 
@@ -83,7 +85,9 @@ def test_rl2_presets_are_what_was_published(env: str, published: tuple) -> None:
     row = (c.episodes, family.horizon, c.tasks, c.clip, c.minibatches, c.discount, c.entropy_weight)
     assert row == published
     assert (c.cell, c.hidden, c.embeddings, c.head) == ("gru", 128, (32, 16, 16), (128,))
-    assert (c.lr, c.epochs, c.gae_lambda, c.value_loss) == (7e-4, 2, 0.9, "huber")
+    lr = (3e-4, "linear") if env == "ant-goal" else (7e-4, "constant")
+    assert (c.lr, c.lr_schedule) == lr
+    assert (c.epochs, c.gae_lambda, c.value_loss) == (2, 0.9, "huber")
     assert (c.value_weight, c.max_grad_norm, c.bptt_steps) == (0.5, 0.5, 0)
     assert c.normalize_rewards
 

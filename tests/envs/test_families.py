@@ -1,5 +1,7 @@
 """What every family must obey."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
@@ -180,6 +182,14 @@ def test_tasks_out_of_distribution_lie_outside_the_training_range() -> None:
         envs.make_family("ant-dir-2d").split("ood").sample(3, 0)
     with pytest.raises(ValueError, match="no values out of distribution"):
         envs.make_family("bandit-k5").split("ood").sample(3, 0)
+
+
+def test_every_family_and_preset_is_documented() -> None:
+    """By its name, in docs/families.md."""
+    text = (Path(__file__).parents[2] / "docs" / "families.md").read_text()
+    for family in FAMILIES:
+        assert family.name in text
+        assert all(preset in text for preset in family.presets)
 
 
 def test_unknown_names_are_refused_with_the_nearest_ones() -> None:

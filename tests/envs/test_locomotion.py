@@ -112,50 +112,39 @@ def test_the_half_cheetah_is_paid_by_its_definition() -> None:
         assert out.reward.item() == pytest.approx(expected, abs=1e-6)
 
 
-def at(x: float, y: float, nq: int, derived: bool) -> Physics:
-    """A body at rest at (x, y)."""
-    qpos = np.zeros(nq)
-    qpos[:2] = x, y
-    return Physics(
-        qpos, np.zeros(nq - 1), {"subtree_com": np.array([x, y, 1.0])} if derived else {}
-    )
+def moves(task: dict[str, Any], dt: float) -> list[tuple[float, float]]:
+    """Displacements over a control step: first the one that the task asks for, then others."""
+    if "velocity" in task:
+        v = task["velocity"]
+        return [(speed * dt, 0.0) for speed in (v, v - 0.3, v + 0.3, -v)]
+    if "goal" in task:
+        x, y = task["goal"]
+        return [(x, y), (0.7 * x, 0.7 * y), (1.3 * x, 1.3 * y), (-x, -y), (-y, x)]
+    x, y = np.broadcast_to(task["direction"], 2) * (1.0, np.ndim(task["direction"]))
+    angles = np.linspace(0.0, 2 * np.pi, 16, endpoint=False)
+    turns = np.stack([np.cos(angles), np.sin(angles)], -1)
+    return [(c * x - s * y, s * x + c * y) for c, s in turns]
 
 
 @pytest.mark.parametrize("family", LOCOMOTION, ids=lambda f: f.name)
 def test_the_reward_is_best_when_the_task_is_met(family: envs.TaskFamily) -> None:
-    """Of moves in 16 directions and several lengths, the one that the task names pays most."""
-    d = family.definition
-    body, nq, derived = d.body, d.body.model.nq, "subtree_com" in d.derived
-    for task in (envs.task_at(family.sample(5, np.random.default_rng(0)), i) for i in range(5)):
-        wanted = np.atleast_1d(next(iter(task.values()))).astype(float)
-        if "velocity" in task or "direction" in task:
-            wanted = wanted * body.dt
-        planar = len(wanted) == 1
-        moves = [wanted] if "direction" not in task else [wanted, -wanted, 0 * wanted]
-        if "direction" not in task:
-            moves += [wanted + 0.3 * body.dt, wanted - 0.3 * body.dt, -wanted]
-        if not planar:
-            turn = np.array([[0.0, -1.0], [1.0, 0.0]])
-            moves += [turn @ wanted, -turn @ wanted]
-        array = {k: np.asarray(v) for k, v in task.items()}
-        paid = [
-            d.reward(
-                np,
-                at(0.0, 0.0, nq, derived),
-                np.zeros(body.model.nu),
-                at(*(m if not planar else (m[0], 0.0)), nq, derived),
-                array,
-            )[0]
-            for m in moves
-        ]
-        assert np.argmax(paid) == 0
-        effort = d.reward(
-            np, at(0, 0, nq, derived), np.ones(body.model.nu), at(0, 0, nq, derived), array
-        )[0]
-        rest = d.reward(
-            np, at(0, 0, nq, derived), np.zeros(body.model.nu), at(0, 0, nq, derived), array
-        )[0]
-        assert effort < rest
+    """Of several moves from the origin the one that is asked for pays most; effort costs."""
+    definition = family.definition
+    model = definition.model
+
+    def paid(task: dict[str, Any], move: tuple[float, float], effort: float = 0.0) -> float:
+        states = []
+        for x, y in ((0.0, 0.0), move):
+            qpos = np.concatenate([[x, y], np.zeros(model.nq - 2)])
+            states.append(Physics(qpos, np.zeros(model.nv), {"subtree_com": np.array([x, y, 1.0])}))
+        task = {name: np.asarray(value) for name, value in task.items()}
+        return definition.reward(np, states[0], np.full(model.nu, effort), states[1], task)[0]
+
+    tasks = family.sample(5, np.random.default_rng(0))
+    for task in (envs.task_at(tasks, i) for i in range(5)):
+        asked, *others = moves(task, definition.body.dt)
+        assert all(paid(task, asked) > paid(task, other) for other in others)
+        assert paid(task, asked) > paid(task, asked, effort=1.0)
 
 
 @pytest.mark.parametrize("family", ["half-cheetah-vel", "humanoid-dir"])
