@@ -1,6 +1,7 @@
 """Measure sampling, the meta-update and whole iterations; every figure is a ratio within one run.
 
 python scripts/benchmark.py sampling
+python scripts/benchmark.py sampling --env ant-dir
 python scripts/benchmark.py update
 python scripts/benchmark.py iteration --json results.json
 python scripts/benchmark.py scaling
@@ -22,6 +23,7 @@ from benchmarks.measure import CORES, Size, measure
 from benchmarks.rl2 import bandit_rows, cheetah_rows
 from benchmarks.sampling import sampling
 from benchmarks.update import update
+from display import fail
 from rich.console import Console
 from rich.table import Table
 
@@ -43,6 +45,8 @@ class Options:
 
     what: Annotated[What, tyro.conf.Positional]
     """What to measure."""
+    env: str = "half-cheetah-vel"
+    """Which MuJoCo family sampling samples."""
     tasks: int = 40
     """T; scaling takes its own."""
     episodes: int = 20
@@ -80,13 +84,16 @@ def grow(size: Size) -> dict[str, Any]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure, print, and write with --json."""
+    """Measure, print, and write with --json; exit code 2 is a user's mistake."""
     torch.set_num_threads(1)
     options = tyro.cli(Options, args=argv)
-    size = Size(options.tasks, options.episodes, tiny=False)
+    size = Size(options.tasks, options.episodes, tiny=False, env=options.env)
     if options.tiny:
-        size = Size(2, 2, tiny=True)
-    rows = grow(size) if options.what == "scaling" else compare(options, size)
+        size = Size(2, 2, tiny=True, env=options.env)
+    try:
+        rows = grow(size) if options.what == "scaling" else compare(options, size)
+    except ValueError as error:
+        return fail(error)
     if options.json is not None:
         table = {"what": options.what, "rows": rows, "peak_gib": peak_gib(), "cores": CORES}
         write_json(options.json, table)

@@ -85,6 +85,11 @@ class ThreadsEngine(Engine):
         }
         return self._observe(self._physics())
 
+    @property
+    def models(self) -> list[Any]:
+        """The MuJoCo model of every environment, T · E of them, those of a task in a row."""
+        return self._models
+
     def _models_of(self, tasks: Tasks) -> list[Any]:
         """One model per task, the same for all its episodes."""
         models: list[Any] = []

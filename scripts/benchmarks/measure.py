@@ -18,6 +18,7 @@ class Size(NamedTuple):
     tasks: int  # T
     episodes: int  # E
     tiny: bool  # only show that it runs
+    env: str = "half-cheetah-vel"  # what is sampled
 
 
 Row = tuple[str, Callable[[], Any], float]  # what, one repetition, units of work in it

@@ -53,8 +53,9 @@ def cheetah_rows(size: Size) -> list[Row]:
         algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
 
     controls = algorithm.scaling(sample().action.transpose(0, 1)).clip(-1, 1).astype(np.float64)
+    cheetah = envs.make_family("half-cheetah-vel").definition
     return [
-        raw_limit(controls),
+        raw_limit([cheetah.model] * config.tasks, cheetah.frame_skip, controls),
         (f"rl2, sampling of {config.tasks} trials", sample, steps),
         (f"rl2, whole iteration of {steps:,} steps", iterate, steps),
     ]

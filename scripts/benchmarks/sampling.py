@@ -12,6 +12,8 @@ from benchmarks.measure import CORES, Row, Size
 from mujoco import rollout as mujoco_rollout
 
 import envs
+from envs import TaskFamily
+from envs.engines import ThreadsEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
@@ -23,24 +25,33 @@ from metarl.rl.rollout import rollout
 
 
 def sampling(size: Size) -> list[Row]:
-    """The machine's limit, ours, and other tools, all of them with the controls of our policy."""
-    horizon = 5 if size.tiny else 200
-    algorithm = make_algorithm(maml_trpo_preset("default", "half-cheetah-vel"), CORES)
-    run, steps = collect(algorithm, algorithm.init(0), size, horizon)
-    action = run().action.flatten(0, 1)
-    controls = algorithm.scaling(action).clip(-1, 1).astype(np.float64)
+    """The machine's limit, ours, and other tools, all of them with the controls of our policy.
+
+    Raises:
+        ValueError: the family has no MuJoCo model.
+    """
+    family = envs.make_family(size.env, horizon=5 if size.tiny else None)
+    if family.definition.engine != "threads":
+        raise ValueError(f"{family.name} has no MuJoCo model, so there is no limit to measure")
+    algorithm = make_algorithm(maml_trpo_preset("default", size.env), CORES, env=size.env)
+    run, engine = collect(algorithm, algorithm.init(0), family, size)
+    episodes = run()
+    low, high = family.action_space.low, family.action_space.high
+    controls = algorithm.scaling(episodes.action.flatten(0, 1)).clip(low, high).astype(np.float64)
+    taken = int(episodes.mask.any(0).any(0).sum())  # fewer than the horizon where all have ended
+    count = size.tasks * size.episodes
+    name = f"metarl, {size.tasks} x {size.episodes} environments"
+    others = size.env == "half-cheetah-vel"
     return [
-        raw_limit(controls),
-        (f"metarl, {size.tasks} x {size.episodes} environments", run, steps),
-        sync_vector(controls),
-        *envpool_rows(controls),
+        raw_limit(engine.models, family.definition.frame_skip, controls[:, :taken]),
+        (name, run, count * taken),
+        *([sync_vector(controls), *envpool_rows(controls)] if others else []),
     ]
 
 
-def raw_limit(controls: np.ndarray) -> Row:
+def raw_limit(models: list[mujoco.MjModel], skip: int, controls: np.ndarray) -> Row:
     """mj_step in C on all cores: one call, long rollouts, recorded controls `[N, steps, nu]`."""
-    definition = envs.make_family("half-cheetah-vel").definition
-    model, skip = definition.model, definition.frame_skip
+    model = models[0]
     pool = mujoco_rollout.Rollout(nthread=CORES)
     data = [mujoco.MjData(model) for _ in range(CORES)]
     start = np.zeros(mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_FULLPHYSICS))
@@ -51,9 +62,7 @@ def raw_limit(controls: np.ndarray) -> Row:
     starts = np.tile(start, (count, 1))
 
     def run() -> None:
-        pool.rollout(
-            [model] * count, data, starts, held, skip_checks=True, nstep=steps * skip, state=state
-        )
+        pool.rollout(models, data, starts, held, skip_checks=True, nstep=steps * skip, state=state)
 
     return f"mj_step in C, {count} environments on {CORES} threads", run, count * steps
 
@@ -98,11 +107,11 @@ def envpool_row(controls: np.ndarray) -> Row:
 
 
 def collect(
-    algorithm: MamlTrpo, state: MetaState, size: Size, horizon: int
-) -> tuple[Callable[[], Episodes], int]:
-    """Sampling with per-task policies, everything included, and the steps in it."""
-    family = envs.make_family("half-cheetah-vel", horizon=horizon)
+    algorithm: MamlTrpo, state: MetaState, family: TaskFamily, size: Size
+) -> tuple[Callable[[], Episodes], ThreadsEngine]:
+    """Sampling with per-task policies, everything included, and the engine that it runs on."""
     env = envs.make_engine(family, size.tasks, size.episodes, threads=CORES)
+    assert isinstance(env, ThreadsEngine)
     tasks = family.split("train").sample(size.tasks, 0)
     learner = algorithm.learner(state)
     start = learner.start(size.tasks)
@@ -114,11 +123,13 @@ def collect(
         )
         return episodes
 
-    return run, size.tasks * size.episodes * horizon
+    return run, env
 
 
-def make_algorithm(config: MamlTrpoConfig, threads: int, *, compiled: bool = False) -> MamlTrpo:
-    """MAML-TRPO for the half-cheetah."""
-    family = envs.make_family("half-cheetah-vel")
+def make_algorithm(
+    config: MamlTrpoConfig, threads: int, *, env: str = "half-cheetah-vel", compiled: bool = False
+) -> MamlTrpo:
+    """MAML-TRPO for a family."""
+    family = envs.make_family(env)
     spaces = family.observation_space, family.action_space
     return MamlTrpo(config, *spaces, threads=threads, compiled=compiled)
