@@ -69,6 +69,8 @@ class Rl2Config:
     """Steps through which errors are propagated back; 0 is the whole trial."""
     entropy_weight: float = 0.01
     """Weight of the policy's entropy."""
+    entropy_schedule: Literal["constant", "linear"] = "constant"
+    """Linear: from `entropy_weight` down to zero over all iterations."""
     value_weight: float = 0.5
     """Weight of the value's loss."""
     value_loss: Literal["huber", "squared"] = "huber"
@@ -110,6 +112,7 @@ class Rl2Config:
             ("cell", ("gru", "lstm")),
             ("activation", ("tanh", "relu")),
             ("lr_schedule", ("constant", "linear")),
+            ("entropy_schedule", ("constant", "linear")),
             ("value_loss", ("huber", "squared")),
         ):
             self._require(name, getattr(self, name) in allowed, " or ".join(allowed))

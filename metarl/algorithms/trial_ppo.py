@@ -70,12 +70,15 @@ class TrialPpo:
     ) -> tuple[Rl2State, dict[str, float]]:
         """Epochs of minibatches of whole trials; returns the next state and the metrics."""
         c = self.config
-        params, optimizer = self._optimizer(state)
+        left = max(1 - float(state.counters["iterations"]) / c.iterations, 0.0)
+        lr = c.lr * (left if c.lr_schedule == "linear" else 1.0)
+        entropy_weight = c.entropy_weight * (left if c.entropy_schedule == "linear" else 1.0)
+        params, optimizer = self._optimizer(state, lr)
         seen: list[Tensor] = []  # the terms of every minibatch
         norms: list[float] = []
         skipped = 0
         for index in self.minibatches(batch, rng):
-            gradient, terms = self.gradient(params, take_trials(batch, index))
+            gradient, terms = self.gradient(params, take_trials(batch, index), entropy_weight)
             seen.append(torch.stack(terms))
             if c.max_kl and float(terms.approx_kl) > c.max_kl:
                 break
@@ -100,10 +103,12 @@ class TrialPpo:
         }
         return self._after(state, params, optimizer), metrics
 
-    def gradient(self, params: Params, batch: PpoBatch) -> tuple[Params, PpoTerms]:
+    def gradient(
+        self, params: Params, batch: PpoBatch, entropy_weight: float
+    ) -> tuple[Params, PpoTerms]:
         """The gradient of the loss over a minibatch, and the means of its terms.
 
-        L = mean(policy) + w_V mean(value) − w_H mean(entropy)
+        L = mean(policy) + w_V mean(value) − w_H mean(entropy), w_H = `entropy_weight`
 
         A thread takes a fixed number of trials at a time and sums are in the trials' order, so
         that the number of threads changes no bit.
@@ -113,11 +118,15 @@ class TrialPpo:
             columns = (torch.split(field, self.shard, 1) for field in batch)
             shards = [PpoBatch(*row) for row in zip(*columns, strict=True)]
         count = batch.mask.sum().clamp(min=1)
-        parts = self.workers.map(lambda shard: self._shard(params, shard, count), shards)
+        parts = self.workers.map(
+            lambda shard: self._shard(params, shard, count, entropy_weight), shards
+        )
         gradient = {name: _sum([g[name] for g, _ in parts]) for name in params}
         return gradient, PpoTerms(*map(_sum, zip(*(t for _, t in parts), strict=True)))
 
-    def _shard(self, params: Params, batch: PpoBatch, count: Tensor) -> tuple[Params, PpoTerms]:
+    def _shard(
+        self, params: Params, batch: PpoBatch, count: Tensor, entropy_weight: float
+    ) -> tuple[Params, PpoTerms]:
         """The share of some trials in `gradient`, through time in pieces of `bptt_steps`."""
         c = self.config
         theta = leaves(params)
@@ -130,7 +139,7 @@ class TrialPpo:
             memory = tuple(m.detach() for m in memory)
             terms = ppo_terms(dist, value, piece, clip=c.clip, value_loss=c.value_loss)
             terms = PpoTerms(*(term / count for term in terms))
-            loss = terms.policy + c.value_weight * terms.value - c.entropy_weight * terms.entropy
+            loss = terms.policy + c.value_weight * terms.value - entropy_weight * terms.entropy
             gradients.append(torch.autograd.grad(loss, list(theta.values())))
             totals.append([term.detach() for term in terms])
         summed = map(_sum, zip(*gradients, strict=True))
@@ -145,11 +154,8 @@ class TrialPpo:
             order = torch.from_numpy(rng.permutation(batch.mask.shape[1])).to(self.device)
             yield from order.tensor_split(self.config.minibatches)
 
-    def _optimizer(self, state: Rl2State) -> tuple[Params, torch.optim.Adam]:
+    def _optimizer(self, state: Rl2State, lr: float) -> tuple[Params, torch.optim.Adam]:
         """Adam as it was, on a copy of the parameters."""
-        c = self.config
-        left = 1 - float(state.counters["iterations"]) / c.iterations
-        lr = c.lr * max(left, 0.0) if c.lr_schedule == "linear" else c.lr
         params = map_params(lambda p: p.clone(), state.params)
         optimizer = torch.optim.Adam(list(params.values()), lr=lr, eps=_ADAM_EPS)
         for name, p in params.items():

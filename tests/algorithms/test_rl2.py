@@ -20,6 +20,7 @@ from metarl.rl.rollout import NonFiniteError, rollout
 from metarl.rl.trials import collect_trials
 
 CONFIG = Rl2Config(tasks=6, episodes=2, hidden=8, minibatches=2, epochs=2, lr=1e-2)
+ENTROPY = CONFIG.entropy_weight
 VARIANTS: dict[str, dict[str, Any]] = {
     "default": {},
     "lstm, layer norm, embeddings": {
@@ -30,7 +31,11 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "transformer": {"policy": "transformer", "heads": 2, "context": 8},
     "separate critic, squared loss": {"separate_critic": True, "value_loss": "squared"},
-    "normalised, annealed": {"normalize_observations": True, "lr_schedule": "linear"},
+    "normalised, annealed": {
+        "normalize_observations": True,
+        "lr_schedule": "linear",
+        "entropy_schedule": "linear",
+    },
     "truncated, bootstrapped": {"bptt_steps": 3, "bootstrap_at_end": True},
     "raw rewards, early stop": {"normalize_rewards": False, "max_kl": 1e-3},
 }
@@ -100,7 +105,7 @@ def test_the_ratio_is_one_before_the_first_step() -> None:
     """KL and clip fraction are zero on fresh data: sampling and updating compute the same."""
     algo, trial = algorithm()
     state = algo.init(0)
-    _, terms = algo.ppo.gradient(state.params, batch_of(algo, trial, state))
+    _, terms = algo.ppo.gradient(state.params, batch_of(algo, trial, state), ENTROPY)
     assert float(terms.approx_kl) == pytest.approx(0.0, abs=1e-8)
     assert float(terms.clipped) == 0.0
 
@@ -110,12 +115,12 @@ def test_shards_and_copies_of_trials_leave_the_gradient(monkeypatch: pytest.Monk
     algo, trial = algorithm()
     state = algo.init(0)
     batch = batch_of(algo, trial, state)
-    plain, _ = algo.ppo.gradient(state.params, batch)
+    plain, _ = algo.ppo.gradient(state.params, batch, ENTROPY)
     doubled, _ = algo.ppo.gradient(
-        state.params, take_trials(batch, torch.tensor([*range(6), *range(6)]))
+        state.params, take_trials(batch, torch.tensor([*range(6), *range(6)])), ENTROPY
     )
     monkeypatch.setattr("metarl.algorithms.trial_ppo.TrialPpo.shard", 2)
-    sharded, _ = algo.ppo.gradient(state.params, batch)
+    sharded, _ = algo.ppo.gradient(state.params, batch, ENTROPY)
     for other in (doubled, sharded):
         torch.testing.assert_close(other, plain, rtol=1e-4, atol=1e-6)
 
@@ -130,11 +135,28 @@ def test_padding_changes_nothing() -> None:
     batch = batch._replace(mask=mask)
     broken = [f.masked_fill(~mask.view(*mask.shape, *[1] * (f.dim() - 2)), torch.nan)
               for f in batch[:-1]]  # fmt: skip
-    plain, expected = algo.ppo.gradient(state.params, without_padding(batch))
+    plain, expected = algo.ppo.gradient(state.params, without_padding(batch), ENTROPY)
     dirty = without_padding(PpoBatch(*broken, mask=mask))
-    gradient, terms = algo.ppo.gradient(state.params, dirty)
+    gradient, terms = algo.ppo.gradient(state.params, dirty, ENTROPY)
     torch.testing.assert_close(gradient, plain, rtol=0, atol=0)
     assert terms == expected
+
+
+def test_schedules_fall_from_the_first_iteration_to_the_last() -> None:
+    """Half way a linear schedule steps as a constant one of half the value does."""
+    falling: dict[str, Any] = {
+        "lr_schedule": "linear",
+        "entropy_schedule": "linear",
+        "iterations": 10,
+    }
+    linear, trial = algorithm(replace(CONFIG, entropy_weight=0.2, **falling))
+    constant, _ = algorithm(replace(CONFIG, entropy_weight=0.1, lr=CONFIG.lr / 2))
+    state = linear.init(0)
+    state = state._replace(counters={**state.counters, "iterations": torch.tensor(5.0)})
+    batch = batch_of(linear, trial, state)
+    stepped, _ = linear.ppo.update(state, batch, rng(0))
+    expected, _ = constant.ppo.update(state, batch, rng(0))
+    torch.testing.assert_close(stepped.params, expected.params, rtol=0, atol=1e-7)
 
 
 def test_minibatches_hold_whole_trials_each_once_per_epoch() -> None:
@@ -157,10 +179,10 @@ def test_truncation_cuts_gradients_but_not_the_memory() -> None:
     state = algo.init(0)
     params = {k: p * 2 for k, p in state.params.items()}
     batch = batch_of(algo, trial, state)
-    plain, terms = algo.ppo.gradient(params, batch)
+    plain, terms = algo.ppo.gradient(params, batch, ENTROPY)
     for steps, same in ((8, True), (3, False)):
         cut, _ = algorithm(replace(CONFIG, bptt_steps=steps))
-        gradient, other = cut.ppo.gradient(params, batch)
+        gradient, other = cut.ppo.gradient(params, batch, ENTROPY)
         torch.testing.assert_close(torch.stack(other), torch.stack(terms), rtol=1e-5, atol=1e-6)
         weight = "actor.cell.weight_hh"
         assert torch.allclose(gradient[weight], plain[weight], rtol=1e-4, atol=1e-6) == same
