@@ -14,13 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metarl.agent import Agent, load_agent
+    from metarl.few_shot import FewShotAgent, load_few_shot
 
-__all__ = ["Agent", "load_agent"]
+_HOME = {
+    "Agent": "metarl.agent",
+    "FewShotAgent": "metarl.few_shot",
+    "load_agent": "metarl.agent",
+    "load_few_shot": "metarl.few_shot",
+}
+__all__ = ["Agent", "FewShotAgent", "load_agent", "load_few_shot"]
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
-    """Import `metarl.agent` when it is first used: the lower layers need nothing of it."""
-    if name in __all__:
-        return getattr(import_module("metarl.agent"), name)
+    """Import the topmost layer when it is first used: the lower ones need nothing of it."""
+    if name in _HOME:
+        return getattr(import_module(_HOME[name]), name)
     raise AttributeError(f"module 'metarl' has no attribute {name!r}")

@@ -13,9 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
 from metarl.rl.evaluate import Evaluation
 
-Report = Callable[[int, dict[str, float]], None]
+Report = Callable[[int, str], None]
 
 
 def make_console() -> Console:
@@ -51,6 +52,17 @@ def _interval(mean: float, ci95: float) -> tuple[str, str]:
     return f"{mean:.{digits}f}", f"± {ci95:.{digits}f}"
 
 
+def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -> None:
+    """Errors or accuracies by steps of adaptation."""
+    columns = ("steps", f"mean {evaluation.metric}", "95 % interval", "median", "diverged")
+    table = Table(*columns, title=title)
+    for p in evaluation.points:
+        steps = "" if p.steps is None else str(p.steps)
+        numbers = f"{p.mean:.4f}", f"± {p.ci95:.4f}", f"{p.median:.4f}"
+        table.add_row(steps, *numbers, f"{p.diverged:.1%}")
+    console.print(table)
+
+
 def show_players(console: Console, players: dict[str, tuple[float, float]], title: str) -> None:
     """Mean and interval of everyone who played the same instances."""
     table = Table("player", "mean", "95 % interval", title=title)
@@ -64,7 +76,7 @@ def progress_bar(console: Console, completed: int, total: int) -> Iterator[Repor
     """A bar with the time left on a terminal, and a line per iteration everywhere.
 
     Yields:
-        What is to be called with the iterations that are complete and the latest one's metrics.
+        What is to be called with the iterations that are complete and the latest one in words.
     """
     columns = (
         TextColumn("{task.description}"),
@@ -75,21 +87,11 @@ def progress_bar(console: Console, completed: int, total: int) -> Iterator[Repor
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         bar = progress.add_task("training", total=total, completed=completed)
 
-        def report(done: int, metrics: dict[str, float]) -> None:
+        def report(done: int, line: str) -> None:
             progress.update(bar, completed=done)
-            say(console, _line(done, total, metrics))
+            say(console, f"{done}/{total}  {line}")
 
         yield report
-
-
-def _line(done: int, total: int, m: dict[str, float]) -> str:
-    """One iteration in words."""
-    returns = [m[k] for k in ("return/before", "return/after") if k in m]
-    returns += [m[k] for k in m if k.startswith("return/episode_")]
-    shown = " → ".join(f"{r:.2f}" if abs(r) < 10 else f"{r:.1f}" for r in returns)
-    kl = m["outer/kl"] if "outer/kl" in m else m["ppo/approx_kl"]
-    speed = f"{m['time/env_steps_per_second']:,.0f} steps/s"
-    return f"{done}/{total}  return {shown}  KL {kl:.4f}  {speed}"
 
 
 def cores() -> int:
@@ -99,7 +101,7 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def resume_command(folder: Path) -> str:
-    """What to type to go on with a run."""
-    script = os.path.relpath(Path(__file__).with_name("train_metarl.py"))
-    return shlex.join(["python", script, "--resume", str(folder)])
+def resume_command(script: str, folder: Path) -> str:
+    """What to type to go on with a run of a script of this folder."""
+    path = os.path.relpath(Path(__file__).with_name(script))
+    return shlex.join(["python", path, "--resume", str(folder)])

@@ -10,18 +10,19 @@ python scripts/train_metarl.py --resume RUN_DIR --iterations 600
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import tyro
-from display import cores, fail, make_console, resume_command, say
+from command import Job, given, more_iterations, refuse_beside_resume, run_command
+from display import cores, fail, resume_command, say
 from rich.console import Console
 
 try:
     from list_envs import show_families
-    from training import Training, train
+    from loop import train
+    from training import Training
 
     import envs
     from envs.contract import stale_advice
@@ -102,9 +103,6 @@ class ResumeOptions:
     """Worker processes of the vector engine, 0 is none; they never change a result."""
 
 
-Job = Callable[[], int]
-
-
 def prepare(arguments: list[str], console: Console) -> Job:
     """Read the command line and refuse what cannot work before anything starts.
 
@@ -114,12 +112,12 @@ def prepare(arguments: list[str], console: Console) -> Job:
         ValueError: a user's mistake.
         SystemExit: tyro's --help, or its message about an unknown option.
     """
-    if _given(arguments, "--resume") is not None:
-        _refuse_beside_resume(arguments)
+    if given(arguments, "--resume") is not None:
+        refuse_beside_resume(arguments, RESUMABLE)
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
-    env, preset = _given(arguments, "--env") or ENV, _given(arguments, "--preset") or PRESET
-    algo = _given(arguments, "--algo") or ALGO
-    if ":" not in env and _given(arguments, "--vary") is None:
+    env, preset = given(arguments, "--env") or ENV, given(arguments, "--preset") or PRESET
+    algo = given(arguments, "--algo") or ALGO
+    if ":" not in env and given(arguments, "--vary") is None:
         envs.load_family(env)
     default = Options(algorithm=preset_config(algo, preset, env))
     options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
@@ -127,28 +125,6 @@ def prepare(arguments: list[str], console: Console) -> Job:
         presets = {algo: method.presets for algo, method in METHODS.items()}
         return lambda: show_families(console, presets)
     return _prepare_start(options, console)
-
-
-def _given(arguments: list[str], option: str) -> str | None:
-    """The value of the last `--option VALUE` or `--option=VALUE`, None where there is none."""
-    value = None
-    for i, argument in enumerate(arguments):
-        if argument == option and i + 1 < len(arguments):
-            value = arguments[i + 1]
-        elif argument.startswith(f"{option}="):
-            value = argument.removeprefix(f"{option}=")
-    return value
-
-
-def _refuse_beside_resume(arguments: list[str]) -> None:
-    """Refuse options that a resumed run takes from its folder."""
-    names = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
-    refused = [name for name in names if name not in RESUMABLE]
-    if refused:
-        raise ValueError(
-            f"a resumed run takes its configuration from its folder; only --iterations, "
-            f"--threads and --workers may be given with --resume, got {', '.join(refused)}"
-        )
 
 
 def _prepare_start(options: Options, console: Console) -> Job:
@@ -184,14 +160,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     config = read_run_config(folder)
     for skipped in saved.skipped:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
-    if options.iterations is not None:
-        if options.iterations < saved.iteration:
-            raise ValueError(
-                f"--iterations is the total, and {saved.iteration} are done: "
-                f"got {options.iterations}"
-            )
-        algorithm = replace(config.algorithm, iterations=options.iterations)
-        config = replace(config, algorithm=algorithm)
+    config = replace(config, algorithm=more_iterations(config.algorithm, options.iterations, saved))
     results: dict[str, Any] = {}
     if (folder / RESULTS).exists():
         results = read_json(folder / RESULTS)
@@ -223,28 +192,14 @@ def _train(training: Training, run: Run, console: Console) -> int:
 
 def _say_finished(folder: Path, iterations: int, console: Console) -> int:
     """Nothing is left to do."""
-    more = f"{resume_command(folder)} --iterations {2 * iterations}"
+    more = f"{resume_command('train_metarl.py', folder)} --iterations {2 * iterations}"
     say(console, f"all {iterations} iterations are done; raise --iterations to go on: {more}")
     return 0
 
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 the environment failed, 2 a user's mistake, 130 interrupted."""
-    arguments = sys.argv[1:] if argv is None else argv
-    try:
-        try:
-            job = prepare(arguments, make_console())
-        except (ValueError, OSError) as error:
-            return fail(error)
-        except envs.EnvironmentFailure as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
-        except SystemExit as stop:  # --help, or a message of tyro's
-            return int(stop.code or 0)
-        return job()
-    except KeyboardInterrupt:
-        print("quit at once; the newest checkpoint stays", file=sys.stderr)
-        return 130
+    return run_command(prepare, argv)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,26 @@
-"""One training run, from its first or latest iteration to its results."""
+"""The training of a reinforcement learner: family, algorithm, environments, and where it is."""
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from pathlib import Path
-from types import FrameType, TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import torch
-from display import progress_bar, resume_command, say, show_evaluation
+from display import resume_command, show_evaluation
+from loop import Metrics
 from rich.console import Console
 
 import envs
 from metarl.agent import Agent, RunConfig, build, engine_maker
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
-from metarl.experiment.run import Run
 from metarl.experiment.seeding import Phase, rng, torch_seed
 from metarl.methods.base import State
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 
 EVAL_TASKS = 40
-Metrics = dict[str, float]
 
 
 class Position(NamedTuple):
@@ -36,37 +32,11 @@ class Position(NamedTuple):
     seconds: float  # spent on training, all resumes included
 
 
-class Interrupt:
-    """Turns the first Ctrl-C or SIGTERM into a request to end; the second one quits at once."""
-
-    def __init__(self) -> None:
-        self.requested = False
-        self._previous: dict[int, Any] = {}
-
-    def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._previous[number] = signal.signal(number, self._handle)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
-            raise KeyboardInterrupt
-        self.requested = True
-        # not print: the signal may have come in the middle of one
-        os.write(2, b"\nending after this iteration; once more quits at once\n")
-
-
 class Training:
-    """The family, the algorithm and the environments of a run, and where it is."""
+    """Meta-trains an agent on a family of tasks (a `Trainable`)."""
+
+    eval_tasks = EVAL_TASKS
+    failures = (NonFiniteError, envs.EnvironmentFailure)
 
     def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.
@@ -87,6 +57,11 @@ class Training:
         self.position = Position(0, state, 0, 0.0)
         self.evaluation: Evaluation | None = None  # the latest one
         self.evaluated_at = -1  # the iterations that were complete then
+
+    @property
+    def iteration(self) -> int:
+        """Iterations that are complete."""
+        return self.position.iteration
 
     @property
     def total(self) -> int:
@@ -181,68 +156,29 @@ class Training:
             "evaluation": evaluation,
         }
 
+    def line(self, m: Metrics) -> str:
+        """An iteration in words."""
+        returns = [m[k] for k in ("return/before", "return/after") if k in m]
+        returns += [m[k] for k in m if k.startswith("return/episode_")]
+        shown = " → ".join(f"{r:.2f}" if abs(r) < 10 else f"{r:.1f}" for r in returns)
+        kl = m["outer/kl"] if "outer/kl" in m else m["ppo/approx_kl"]
+        return f"return {shown}  KL {kl:.4f}  {m['time/env_steps_per_second']:,.0f} steps/s"
 
-def train(training: Training, run: Run, console: Console) -> int:
-    """Train, evaluate and write the results.
+    def hparams(self) -> dict[str, Any]:
+        """What TensorBoard's HPARAMS tab shows of the configuration."""
+        config = self.config
+        return to_json(config.algorithm) | {
+            "algo": config.algo,
+            "env": self.family.name,
+            "horizon": self.family.horizon,
+            "preset": config.preset,
+            "seed": config.seed,
+        }
 
-    Returns:
-        The exit code: 0 finished, 1 the environment failed, 130 interrupted.
-    """
-    go_on = f"go on with: {resume_command(run.folder)}"
-    with Interrupt() as interrupt:
-        try:
-            _iterate(training, run, console, interrupt)
-            finished = training.position.iteration >= training.total
-            if finished:
-                _conclude(training, run, console)
-        except Exception as error:
-            training.save(run.folder)
-            run.write_results(training.results(finished=False))
-            if not isinstance(error, NonFiniteError | envs.EnvironmentFailure):
-                raise
-            say(Console(stderr=True), f"error: {error}\na checkpoint was saved; {go_on}")
-            return 1
-        finally:
-            training.env.close()
-    run.write_results(training.results(finished=finished))
-    say(console, f"run: {run.folder}")
-    if not finished:
-        say(console, f"stopped after {training.position.iteration} iterations; {go_on}")
-    return 0 if finished else 130
+    def resume_command(self, folder: Path) -> str:
+        """What to type to go on."""
+        return resume_command("train_metarl.py", folder)
 
-
-def _iterate(training: Training, run: Run, console: Console, interrupt: Interrupt) -> None:
-    """Iterate to the end or to an interrupt, with evaluations and checkpoints on the way."""
-    config, total = training.config, training.total
-    with progress_bar(console, training.position.iteration, total) as report:
-        while training.position.iteration < total and not interrupt.requested:
-            metrics = training.step()
-            report(training.position.iteration, metrics)
-            done = training.position.iteration
-            try:
-                if config.eval_every and done % config.eval_every == 0:
-                    training.evaluate()
-                    metrics |= training.scalars("eval")
-                    training.show(console, f"held-out tasks, iteration {done}")
-                    run.write_results(training.results(finished=False))
-            finally:
-                run.log(metrics, done - 1)
-            if done % config.checkpoint_every == 0:
-                training.save(run.folder)
-    training.save(run.folder)
-
-
-def _conclude(training: Training, run: Run, console: Console) -> None:
-    """The final curve, unless it is known already, and TensorBoard's HPARAMS tab."""
-    config, done = training.config, training.position.iteration
-    if training.evaluated_at != done:
-        training.evaluate()
-        training.show(console, f"{EVAL_TASKS} held-out tasks, after {done} iterations")
-    options = to_json(config.algorithm) | {
-        "algo": config.algo,
-        "env": training.family.name,
-        "horizon": training.family.horizon,
-        "preset": config.preset,
-        "seed": config.seed,
-    }
-    run.log_hparams(options, training.scalars("final"), done)
+    def close(self) -> None:
+        """End the environments."""
+        self.env.close()

@@ -10,18 +10,26 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Layer -> the layers of this repository that it may import, besides itself. The longest name that
-# fits a module is its layer. `metarl.agent`, `metarl.methods` and `metarl.presets` are composition
+# fits a module is its layer. `ROOTS` are composition
 # roots: they stand above algorithms and experiment and know the families.
 ALL = {"metarl.core", "metarl.rl", "metarl.fewshot", "metarl.algorithms", "metarl.experiment"}
-ROOTS = {"metarl.agent", "metarl.methods", "metarl.presets"}
+ROOTS = {
+    "metarl.agent",
+    "metarl.few_shot",
+    "metarl.few_shot_presets",
+    "metarl.methods",
+    "metarl.presets",
+}
 MAY_IMPORT: dict[str, set[str]] = {
-    "metarl": {"metarl.agent"},
+    "metarl": {"metarl.agent", "metarl.few_shot"},
     "metarl.core": set(),
     "metarl.rl": {"metarl.core"},
     "metarl.fewshot": {"metarl.core"},
     "metarl.algorithms": {"metarl.core", "metarl.rl", "metarl.fewshot"},
     "metarl.experiment": set(),
     "metarl.agent": ALL | ROOTS | {"envs"},
+    "metarl.few_shot": ALL | ROOTS | {"envs"},
+    "metarl.few_shot_presets": ALL | ROOTS | {"envs"},
     "metarl.methods": ALL | ROOTS | {"envs"},
     "metarl.presets": ALL | ROOTS | {"envs"},
     "envs": set(),

@@ -7,7 +7,7 @@ support set K times. Several tasks at once come from outside (`metarl.core.mappi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -29,17 +29,47 @@ def sgd_step(params: Params, gradient: Params, rates: Params) -> Params:
     return map_params(lambda p, g, a: p - a * g, params, gradient, rates)
 
 
+def adapting(
+    params: Params,
+    batches: Iterable[Any],
+    loss: LossFn,
+    rates: Params | Sequence[Params],
+    *,
+    first_order: bool = False,
+    momentum: float = 0.0,
+) -> Iterator[Params]:
+    """φ after every step of `adapt`, which has the arguments."""
+    velocity: Params = {}
+    for k, batch in enumerate(batches):
+        step_rates = rates if isinstance(rates, dict) else rates[min(k, len(rates) - 1)]
+        still = params
+
+        def moved(moving: Params, still: Params = still, batch: Any = batch) -> Tensor:
+            return loss({name: moving.get(name, p) for name, p in still.items()}, batch)
+
+        moving = {name: params[name] for name in step_rates}
+        gradient = torch.func.grad(moved)(moving)
+        if first_order:
+            gradient = map_params(lambda g: g.detach(), gradient)
+        if momentum and velocity:
+            gradient = map_params(lambda v, g: momentum * v + g, velocity, gradient)
+        velocity = gradient
+        params = {**params, **sgd_step(moving, gradient, step_rates)}
+        yield params
+
+
 def adapt(
     params: Params,
     batches: Iterable[Any],
     loss: LossFn,
-    rates: Params,
+    rates: Params | Sequence[Params],
     *,
     first_order: bool = False,
+    momentum: float = 0.0,
 ) -> Params:
     """Take one gradient step per batch (MAML's inner loop, arXiv 1703.03400, eq. 1).
 
-    φ_{k+1} = φ_k − α ⊙ ∇L(φ_k; batch_k), φ_0 = `params`.
+    φ_{k+1} = φ_k − α_k ⊙ v_k, v_k = μ v_{k−1} + ∇L(φ_k; batch_k), φ_0 = `params`.
 
     The result is differentiable in `params` and in `rates`; with `first_order` the inner
     gradients are constants, so that ∂φ/∂θ = I.
@@ -48,17 +78,17 @@ def adapt(
         params: θ of one task.
         batches: what each inner step learns from.
         loss: `(params, batch) -> scalar`.
-        rates: α, one tensor per parameter that broadcasts against it.
+        rates: α, one tensor per parameter that broadcasts against it; parameters without one stay
+            as they are. Or such rates for every step, the last ones for all further steps.
         first_order: drop the second derivatives (FOMAML).
+        momentum: μ, 0 is plain gradient descent.
 
     Returns:
         φ, the adapted parameters, with the shapes of `params`.
     """
-    for batch in batches:
-        gradient = torch.func.grad(loss)(params, batch)
-        if first_order:
-            gradient = map_params(lambda g: g.detach(), gradient)
-        params = sgd_step(params, gradient, rates)
+    steps = adapting(params, batches, loss, rates, first_order=first_order, momentum=momentum)
+    for params in steps:  # noqa: B007
+        pass
     return params
 
 

@@ -1,0 +1,69 @@
+"""Hyper-parameters that every few-shot algorithm has; each one's own file adds its own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from metarl.fewshot.networks import Activation
+from metarl.fewshot.norms import NORMS, Norm
+
+
+@dataclass(frozen=True)
+class FewShotConfig:
+    """Training in episodes: every iteration draws tasks and steps on their mean outer loss."""
+
+    iterations: int = 20_000
+    """Meta-iterations in all, those before a resume included."""
+    tasks: int = 25
+    """T, tasks per meta-iteration."""
+    shots: int = 10
+    """Examples to learn from: of every class, or of a regression task."""
+    queries: int = 10
+    """Examples to be judged on, counted likewise."""
+    eval_shots: int = 0
+    """Examples to learn from in evaluations; as in training if 0."""
+    lr: float = 1e-3
+    """Outer step size, of Adam."""
+    lr_schedule: Literal["constant", "cosine"] = "constant"
+    """Cosine: from `lr` down to zero over all iterations."""
+    weight_decay: float = 0.0
+    """What weights lose per iteration, times `lr` (decoupled, as in AdamW)."""
+    hidden: tuple[int, ...] = (40, 40)
+    """Widths of the hidden layers, for inputs that are not images."""
+    activation: Activation = "relu"
+    """Activation of the hidden layers, for inputs that are not images."""
+    filters: int = 64
+    """Filters of each of the four convolutions, for images."""
+    pooling: Literal["stride", "max"] = "stride"
+    """What halves an image after each convolution: its stride, or max-pooling."""
+    norm: Norm = "none"
+    """Between a layer and its activation; batch uses the statistics of the examples at hand."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ValueError: names the option, its value and what is allowed.
+        """
+        for name in ("iterations", "tasks", "shots", "queries", "filters"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        self._require("eval_shots", self.eval_shots >= 0, "at least 0")
+        self._require("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
+        self._require("lr", math.isfinite(self.lr) and self.lr > 0, "positive and finite")
+        decay = self.weight_decay
+        self._require("weight_decay", math.isfinite(decay) and decay >= 0, "at least 0")
+        self._one_of("lr_schedule", "constant", "cosine")
+        self._one_of("activation", "relu", "tanh")
+        self._one_of("pooling", "stride", "max")
+        self._one_of("norm", *NORMS)
+
+    def _one_of(self, name: str, *allowed: str) -> None:
+        self._require(name, getattr(self, name) in allowed, " or ".join(allowed))
+
+    def _require(self, name: str, holds: bool, allowed: str) -> None:
+        assert name in {field.name for field in fields(self)}
+        if not holds:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} must be {allowed}, got {getattr(self, name)!r}")

@@ -1,0 +1,82 @@
+"""Prototypical networks: a class is the mean of its examples' features.
+
+Snell, Swersky and Zemel 2017 (arXiv 1703.05175): p(y = k | x) ∝ exp(−‖f(x) − c_k‖²).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.core.params import Params
+from metarl.fewshot import losses
+from metarl.fewshot.data import Examples, Kind, Split
+from metarl.fewshot.networks import HEAD, Network
+
+
+@dataclass(frozen=True)
+class ProtoNetConfig(FewShotConfig):
+    """Prototypical networks (arXiv 1703.05175)."""
+
+    distance: Literal["euclidean", "cosine"] = "euclidean"
+    """Squared Euclidean distance, or one minus the cosine, times ten."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ValueError: names the option, its value and what is allowed.
+        """
+        super().__post_init__()
+        self._one_of("distance", "euclidean", "cosine")
+
+
+class ProtoNet:
+    """A learner whose adapted state is the prototypes `[C, width]`; classification only."""
+
+    takes_steps = False
+    kind: Kind = "classification"
+
+    def __init__(self, config: ProtoNetConfig, kind: Kind, network: Network) -> None:
+        """Args:
+        config: hyper-parameters.
+        kind: must be classification.
+        network: whose features are learned; it has no head here.
+
+        Raises:
+            ValueError: regression.
+        """
+        if kind != self.kind:
+            raise ValueError("protonet classifies: its data must have classes, not numbers")
+        self.config = config
+        self.network = network
+        self.transductive = network.norm == "batch"
+
+    def init(self, generator: torch.Generator) -> Params:
+        """The network's weights without its head."""
+        params = self.network.init(generator)
+        return {name: p for name, p in params.items() if not name.startswith(f"{HEAD}.")}
+
+    def loss(self, theta: Params, task: Split) -> Tensor:
+        """Cross-entropy of the queries; a scalar."""
+        logits = self.predict(theta, self.adapt(theta, task.support), task.query.x)
+        return losses.loss(self.kind, logits, task.query.y)
+
+    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Tensor:
+        """Prototypes `[C, width]` of a support set that has every class."""
+        features = self.network.features(theta, support.x)
+        ways = functional.one_hot(support.y, self.network.outputs).to(features.dtype)
+        return (ways.T @ features) / ways.sum(0).unsqueeze(-1)
+
+    def predict(self, theta: Params, adapted: Tensor, x: Tensor) -> Tensor:
+        """Logits `[N, C]`: minus the distances to the prototypes."""
+        features = self.network.features(theta, x)
+        if self.config.distance == "cosine":
+            return 10 * functional.normalize(features) @ functional.normalize(adapted).T
+        products = features @ adapted.T
+        return 2 * products - adapted.square().sum(-1) - features.square().sum(-1, keepdim=True)

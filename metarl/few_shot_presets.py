@@ -1,0 +1,72 @@
+"""Hyper-parameters of few-shot learning by preset, algorithm and data; named after the source."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from metarl.experiment.config import nearest
+
+Overrides = dict[str, Any]
+
+_SINUSOID: Overrides = {"iterations": 70_000, "eval_shots": 5}
+_CURVES: dict[str, Overrides] = {"sinusoid": _SINUSOID, "mixture": _SINUSOID}
+_MAML_OMNIGLOT: Overrides = {
+    "tasks": 32,
+    "shots": 1,
+    "queries": 15,
+    "inner_lr": 0.4,
+    "eval_steps": (0, 1, 3),
+    "norm": "batch",
+    "iterations": 60_000,
+}
+_OUR_OMNIGLOT: Overrides = {
+    **_MAML_OMNIGLOT,
+    "tasks": 16,
+    "queries": 5,
+    "filters": 32,
+    "norm": "group",
+    "iterations": 20_000,
+}
+_MAML_LIKE = ("maml", "fomaml", "anil", "boil", "meta-sgd", "maml++")
+_PROTONET: Overrides = {
+    "tasks": 1,
+    "shots": 1,
+    "queries": 5,
+    "norm": "group",
+    "lr_schedule": "cosine",
+    "iterations": 10_000,
+}
+
+_REPTILE_CURVES: Overrides = {**_SINUSOID, "inner_lr": 0.02, "inner_optimizer": "sgd"}
+
+PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
+    "default": {
+        **{algo: {**_CURVES, "omniglot": _OUR_OMNIGLOT} for algo in _MAML_LIKE},
+        "pretrain": _CURVES,
+        "reptile": {
+            **dict.fromkeys(_CURVES, _REPTILE_CURVES),
+            "omniglot": {**_OUR_OMNIGLOT, "tasks": 5, "queries": 9, "inner_lr": 1e-3},
+        },
+        "protonet": {"omniglot": _PROTONET},
+    },
+    "finn2017": {"maml": {"sinusoid": _SINUSOID, "omniglot": _MAML_OMNIGLOT}},
+}
+"""Preset → algorithm → data → what differs from the configuration's defaults."""
+
+
+def overrides(preset: str, algo: str, data: str) -> Overrides:
+    """What `preset` changes for `algo` on `data`.
+
+    Raises:
+        ValueError: an unknown preset, or one that says nothing about the two.
+    """
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}; {nearest(preset, PRESETS)}")
+    rows = PRESETS[preset].get(algo, {})
+    if data not in rows and preset != "default":
+        known = [name for name, table in PRESETS.items() if data in table.get(algo, {})]
+        raise ValueError(
+            f"preset {preset!r} has no {algo} on {data}; presets that have: "
+            f"{', '.join(known) or 'default'}"
+        )
+    return rows.get(data, {})

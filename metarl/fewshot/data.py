@@ -1,0 +1,70 @@
+"""Few-shot data: a task is a support set to adapt to and a query set to be judged on.
+
+Axes are `[task, example, …]` = T, N. A source is a stock of tasks of one kind; it draws a whole
+batch of them at once, from the generator that it is given.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Kind = Literal["regression", "classification"]
+Part = Literal["train", "validation", "test"]
+PARTS: tuple[Part, ...] = ("train", "validation", "test")
+
+
+class Examples(NamedTuple):
+    """Inputs and what belongs to them."""
+
+    x: Tensor  # [T, N, …] float32
+    y: Tensor  # [T, N, C] float32 targets, or [T, N] int64 classes from 0
+
+
+class Split(NamedTuple):
+    """Both halves of every task; they share no example."""
+
+    support: Examples
+    query: Examples
+
+
+class Source(Protocol):
+    """A stock of tasks."""
+
+    @property
+    def name(self) -> str:
+        """As in the run folder."""
+
+    @property
+    def kind(self) -> Kind:
+        """What the targets are."""
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        """Of one input; images are `(channels, height, width)` in 0 … 1."""
+
+    @property
+    def outputs(self) -> int:
+        """C: numbers per target, or ways."""
+
+    def describe(self) -> dict[str, Any]:
+        """The protocol, as JSON: whatever a number that is measured on it depends on."""
+
+    def require(self, shots: int, queries: int) -> None:
+        """Raises ValueError where the stock cannot give as many examples."""
+
+    def sample(
+        self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
+    ) -> Split:
+        """Draw `tasks` tasks.
+
+        `shots` and `queries` count examples of a class in classification, where the classes of a
+        task are different ones in random order, and examples of a task in regression.
+        """
+
+
+def take(split: Split, task: int | Tensor) -> Split:
+    """One task without the task axis, or some tasks."""
+    return Split(*(Examples(half.x[task], half.y[task]) for half in split))

@@ -1,0 +1,28 @@
+"""What a prediction costs, and how good it is."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional
+
+from metarl.fewshot.data import Kind
+
+
+def loss(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
+    """Squared error per number, or cross-entropy per example; the mean (a scalar).
+
+    Args:
+        kind: of the targets.
+        outputs: `[N, C]`, predictions or logits.
+        y: `[N, C]` targets, or `[N]` classes.
+    """
+    if kind == "regression":
+        return (outputs - y).square().mean()
+    return functional.cross_entropy(outputs, y)
+
+
+def score(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error, or accuracy, over the examples: `[…]` of `[…, N, C]`."""
+    if kind == "regression":
+        return (outputs - y).square().mean((-2, -1))
+    return (outputs.argmax(-1) == y).float().mean(-1)

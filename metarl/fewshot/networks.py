@@ -1,0 +1,153 @@
+"""Networks as pure functions of their parameters: `network(params, x)`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from metarl.core.params import Params
+from metarl.fewshot import norms
+from metarl.fewshot.norms import Norm
+
+Activation = Literal["relu", "tanh"]
+HEAD = "head"
+"""Prefix of the last layer's parameters."""
+
+_ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
+
+
+class Network(Protocol):
+    """Features, and a linear head on them."""
+
+    @property
+    def width(self) -> int:
+        """Of the features."""
+
+    @property
+    def outputs(self) -> int:
+        """C: numbers per target, or ways."""
+
+    @property
+    def norm(self) -> Norm:
+        """Between a layer and its activation."""
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Fresh parameters."""
+
+    def features(self, params: Params, x: Tensor) -> Tensor:
+        """`[N, width]` of inputs `[N, …]`."""
+
+    def __call__(self, params: Params, x: Tensor) -> Tensor:
+        """Outputs `[N, C]` of inputs `[N, …]`."""
+
+
+@dataclass(frozen=True)
+class Mlp:
+    """Linear layers with a norm and an activation after each but the last."""
+
+    inputs: int
+    outputs: int
+    hidden: tuple[int, ...] = (40, 40)
+    activation: Activation = "relu"
+    norm: Norm = "none"
+
+    @property
+    def width(self) -> int:
+        """Of the features."""
+        return self.hidden[-1] if self.hidden else self.inputs
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Uniform within ±1/√fan-in, as torch's own layers."""
+        params: Params = {}
+        width = self.inputs
+        for i, wider in enumerate(self.hidden):
+            params |= _weights(f"layer{i}", (wider, width), generator)
+            params |= norms.init(self.norm, wider, f"layer{i}")
+            width = wider
+        return params | _weights(HEAD, (self.outputs, width), generator)
+
+    def features(self, params: Params, x: Tensor) -> Tensor:
+        """`[N, width]` of inputs `[N, …]`, which are flattened."""
+        x = x.flatten(1)
+        for i in range(len(self.hidden)):
+            name = f"layer{i}"
+            x = functional.linear(x, params[f"{name}.weight"], params[f"{name}.bias"])
+            x = _ACTIVATIONS[self.activation](norms.apply(self.norm, params, name, x))
+        return x
+
+    def __call__(self, params: Params, x: Tensor) -> Tensor:
+        """Outputs `[N, C]` of inputs `[N, …]`."""
+        return head(params, self.features(params, x))
+
+
+@dataclass(frozen=True)
+class Conv4:
+    """Four 3 × 3 convolutions, each halving the image, for small pictures.
+
+    By strides as in MAML's Omniglot network (arXiv 1703.03400, appendix A.1) or by 2 × 2
+    max-pooling as in matching and prototypical networks (1606.04080, 1703.05175).
+    """
+
+    x_shape: tuple[int, ...]  # (channels, height, width)
+    outputs: int
+    filters: int = 64
+    pooling: Literal["stride", "max"] = "stride"
+    norm: Norm = "batch"
+
+    @property
+    def width(self) -> int:
+        """Of the features."""
+        height, width = self.x_shape[1:]
+        for _ in range(4):
+            spare = 1 if self.pooling == "stride" else 0
+            height, width = (height + spare) // 2, (width + spare) // 2
+        return self.filters * height * width
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Uniform within ±1/√fan-in, as torch's own layers."""
+        params: Params = {}
+        channels = self.x_shape[0]
+        for i in range(4):
+            params |= _weights(f"layer{i}", (self.filters, channels, 3, 3), generator)
+            params |= norms.init(self.norm, self.filters, f"layer{i}")
+            channels = self.filters
+        return params | _weights(HEAD, (self.outputs, self.width), generator)
+
+    def features(self, params: Params, x: Tensor) -> Tensor:
+        """`[N, width]` of images `[N, channels, height, width]`."""
+        for i in range(4):
+            name = f"layer{i}"
+            weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
+            stride = 2 if self.pooling == "stride" else 1
+            x = functional.conv2d(x, weight, bias, stride=stride, padding=1)
+            x = torch.relu(norms.apply(self.norm, params, name, x))
+            if self.pooling == "max":
+                x = functional.max_pool2d(x, 2)
+        return x.flatten(1)
+
+    def __call__(self, params: Params, x: Tensor) -> Tensor:
+        """Outputs `[N, C]` of images `[N, channels, height, width]`."""
+        return head(params, self.features(params, x))
+
+
+def head(params: Params, features: Tensor) -> Tensor:
+    """The linear layer on top."""
+    return functional.linear(features, params[f"{HEAD}.weight"], params[f"{HEAD}.bias"])
+
+
+def _weights(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Params:
+    """Weight and bias of a layer."""
+    bound = 1 / math.sqrt(math.prod(shape[1:]))
+    return {
+        f"{name}.weight": _uniform(shape, bound, generator),
+        f"{name}.bias": _uniform(shape[:1], bound, generator),
+    }
+
+
+def _uniform(shape: tuple[int, ...], bound: float, generator: torch.Generator) -> Tensor:
+    return torch.empty(shape).uniform_(-bound, bound, generator=generator)

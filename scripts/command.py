@@ -1,0 +1,81 @@
+"""What the training commands share: reading the command line, and ending with an exit code."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from display import fail, make_console
+from rich.console import Console
+
+import envs
+from metarl.experiment.checkpoint import Checkpoint
+
+Job = Callable[[], int]
+
+
+def given(arguments: list[str], option: str) -> str | None:
+    """The value of the last `--option VALUE` or `--option=VALUE`, None where there is none."""
+    value = None
+    for i, argument in enumerate(arguments):
+        if argument == option and i + 1 < len(arguments):
+            value = arguments[i + 1]
+        elif argument.startswith(f"{option}="):
+            value = argument.removeprefix(f"{option}=")
+    return value
+
+
+def refuse_beside_resume(arguments: list[str], resumable: Sequence[str]) -> None:
+    """Refuse options that a resumed run takes from its folder.
+
+    Raises:
+        ValueError: names them and those that may be given (all of `resumable` but --resume and
+            --help).
+    """
+    names = [argument.split("=")[0] for argument in arguments if argument.startswith("--")]
+    if refused := [name for name in names if name not in resumable]:
+        *most, last = [name for name in resumable if name not in ("--resume", "--help")]
+        raise ValueError(
+            f"a resumed run takes its configuration from its folder; only {', '.join(most)} and "
+            f"{last} may be given with --resume, got {', '.join(refused)}"
+        )
+
+
+def more_iterations(algorithm: Any, iterations: int | None, saved: Checkpoint) -> Any:
+    """The configuration with another total of iterations, or as it is if None.
+
+    Raises:
+        ValueError: fewer than are done.
+    """
+    if iterations is None:
+        return algorithm
+    if iterations < saved.iteration:
+        raise ValueError(
+            f"--iterations is the total, and {saved.iteration} are done: got {iterations}"
+        )
+    return replace(algorithm, iterations=iterations)
+
+
+def run_command(prepare: Callable[[list[str], Console], Job], argv: list[str] | None) -> int:
+    """Prepare a job, which refuses what cannot work, and do it.
+
+    Returns:
+        The exit code: 0 done, 1 the environment failed, 2 a user's mistake, 130 interrupted.
+    """
+    arguments = sys.argv[1:] if argv is None else argv
+    try:
+        try:
+            job = prepare(arguments, make_console())
+        except (ValueError, OSError) as error:
+            return fail(error)
+        except envs.EnvironmentFailure as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 1
+        except SystemExit as stop:  # --help, or a message of tyro's
+            return int(stop.code or 0)
+        return job()
+    except KeyboardInterrupt:
+        print("quit at once; the newest checkpoint stays", file=sys.stderr)
+        return 130

@@ -1,0 +1,160 @@
+"""The training of a few-shot learner: data, algorithm, and where it is."""
+
+from __future__ import annotations
+
+import math
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from display import resume_command, show_few_shot
+from loop import Metrics
+from rich.console import Console
+
+from metarl.algorithms.few_shot import FewShotState
+from metarl.experiment import checkpoint
+from metarl.experiment.config import to_json
+from metarl.experiment.seeding import Phase, torch_seed
+from metarl.few_shot import EVAL_TASKS, FewShotAgent, FewShotRunConfig, build, restore
+from metarl.fewshot.evaluate import Evaluation
+
+CHUNK = 100  # iterations per row of the logs
+
+
+class Position(NamedTuple):
+    """Where a run is; replaced as a whole, so that an error never sees half an iteration."""
+
+    iteration: int  # iterations that are complete
+    state: FewShotState  # after them
+    non_finite: int  # updates that were not finite and were left out
+    seconds: float  # spent on training, all resumes included
+
+
+class FewShotTraining:
+    """Meta-trains a few-shot learner on a source of tasks (a `Trainable`)."""
+
+    eval_tasks = EVAL_TASKS
+    failures: tuple[type[Exception], ...] = ()
+
+    def __init__(self, config: FewShotRunConfig, threads: int) -> None:
+        """Build what `config` describes; nothing is written.
+
+        Raises:
+            ValueError: something of it is impossible.
+        """
+        torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
+        self.config = config
+        self.parts = build(config, threads=threads)
+        state = self.parts.trainer.init(torch_seed(config.seed, Phase.INIT))
+        self.position = Position(0, state, 0, 0.0)
+        self.evaluation: Evaluation | None = None
+        self.evaluated_at = -1
+
+    @property
+    def iteration(self) -> int:
+        """Iterations that are complete."""
+        return self.position.iteration
+
+    @property
+    def total(self) -> int:
+        """Iterations that the run is to have in the end."""
+        total: int = self.config.algorithm.iterations
+        return total
+
+    def load(self, saved: checkpoint.Checkpoint, results: dict[str, Any]) -> None:
+        """Go on from a checkpoint; see `Training.load`."""
+        state = restore(self.parts, saved)
+        counted = saved.state
+        self.position = Position(
+            saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
+        )
+        evaluation = results.get("evaluation")
+        if evaluation and evaluation["iteration"] <= saved.iteration:
+            self.evaluation = Evaluation.from_json(evaluation)
+            self.evaluated_at = evaluation["iteration"]
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint of the iterations that are complete."""
+        p = self.position
+        state = {"non_finite_updates": p.non_finite, "seconds": p.seconds}
+        checkpoint.save(folder, p.iteration, p.state.tensors(), state, keep=3)
+
+    def step(self) -> Metrics:
+        """Iterations up to the next multiple of `CHUNK`; the means of their metrics."""
+        started = time.perf_counter()
+        i, state, non_finite, seconds = self.position
+        c, trainer, source = self.config.algorithm, self.parts.trainer, self.parts.source
+        generator = torch.Generator(trainer.device)
+        stop = min((i // CHUNK + 1) * CHUNK, self.total)
+        rows = []
+        for k in range(i, stop):
+            generator.manual_seed(torch_seed(self.config.seed, Phase.ROLLOUT, k))
+            batch = source.sample(c.tasks, c.shots, c.queries, "train", generator)
+            state, metrics = trainer.iteration(state, batch)
+            rows.append(metrics)
+        elapsed = time.perf_counter() - started
+        means = {name: sum(float(row[name]) for row in rows) / len(rows) for name in rows[0]}
+        left_out = round(means["outer/non_finite"] * len(rows))
+        self.position = Position(stop, state, non_finite + left_out, seconds + elapsed)
+        return means | {"time/iterations_per_second": len(rows) / elapsed}
+
+    def line(self, m: Metrics) -> str:
+        """Some iterations in words."""
+        return f"loss {m['outer/loss']:.4f}  {m['time/iterations_per_second']:,.1f} iterations/s"
+
+    def agent(self) -> FewShotAgent:
+        """What has been learned so far."""
+        return FewShotAgent(self.parts, self.config, self.position.state)
+
+    def evaluate(self) -> None:
+        """On held-out tasks; always the same ones."""
+        self.evaluation = self.agent().evaluate(seed=self.config.seed)
+        self.evaluated_at = self.position.iteration
+
+    def scalars(self, prefix: str) -> Metrics:
+        """The latest evaluation as `<prefix>/<metric>_after_<steps>` or `<prefix>/<metric>`."""
+        if not self.evaluation:
+            return {}
+        metric = self.evaluation.metric.replace(" ", "_")
+        return {
+            f"{prefix}/{metric}" + ("" if p.steps is None else f"_after_{p.steps}"): p.mean
+            for p in self.evaluation.points
+            if math.isfinite(p.mean)
+        }
+
+    def show(self, console: Console, title: str) -> None:
+        """Print the latest evaluation."""
+        if self.evaluation:
+            show_few_shot(console, self.evaluation, title)
+
+    def hparams(self) -> dict[str, Any]:
+        """What TensorBoard's HPARAMS tab shows of the configuration."""
+        config = self.config
+        chosen = {"algo": config.algo, "preset": config.preset, "seed": config.seed}
+        return to_json(config.algorithm) | to_json(config.data) | chosen
+
+    def results(self, *, finished: bool) -> dict[str, Any]:
+        """What results.json holds."""
+        evaluation = self.evaluation and {
+            "iteration": self.evaluated_at,
+            **self.evaluation.to_json(),
+        }
+        return {
+            "algo": self.config.algo,
+            "data": self.parts.source.name,
+            "preset": self.config.preset,
+            "seed": self.config.seed,
+            "iterations": self.position.iteration,
+            "finished": finished,
+            "training_seconds": self.position.seconds,
+            "non_finite_updates": self.position.non_finite,
+            "evaluation": evaluation,
+        }
+
+    def resume_command(self, folder: Path) -> str:
+        """What to type to go on."""
+        return resume_command("train_fewshot.py", folder)
+
+    def close(self) -> None:
+        """Nothing has to be ended."""

@@ -1,0 +1,157 @@
+"""The loop of a training run: iterations, evaluations, checkpoints, and an end in order."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Protocol, Self
+
+from display import progress_bar, say
+from rich.console import Console
+
+from metarl.experiment.run import Run
+
+Metrics = dict[str, float]
+
+
+class Trainable(Protocol):
+    """What the loop needs of a training."""
+
+    config: Any  # has eval_every, 0 is at the end only, and checkpoint_every
+    eval_tasks: int
+    evaluated_at: int  # iterations that were complete at the latest evaluation
+    failures: tuple[type[Exception], ...]  # what ends a run in order, with its message
+
+    @property
+    def iteration(self) -> int:
+        """Iterations that are complete."""
+
+    @property
+    def total(self) -> int:
+        """Iterations that the run is to have in the end."""
+
+    def step(self) -> Metrics:
+        """At least one iteration; the metrics of the last one, or of their mean."""
+
+    def line(self, metrics: Metrics) -> str:
+        """Those metrics in words."""
+
+    def evaluate(self) -> None:
+        """On held-out tasks."""
+
+    def scalars(self, prefix: str) -> Metrics:
+        """The latest evaluation, for the logs."""
+
+    def show(self, console: Console, title: str) -> None:
+        """Print the latest evaluation."""
+
+    def hparams(self) -> dict[str, Any]:
+        """What TensorBoard's HPARAMS tab shows of the configuration."""
+
+    def results(self, *, finished: bool) -> dict[str, Any]:
+        """What results.json holds."""
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint of the iterations that are complete."""
+
+    def resume_command(self, folder: Path) -> str:
+        """What to type to go on."""
+
+    def close(self) -> None:
+        """End what was started for the training."""
+
+
+class Interrupt:
+    """Turns the first Ctrl-C or SIGTERM into a request to end; the second one quits at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+        # not print: the signal may have come in the middle of one
+        os.write(2, b"\nending after this iteration; once more quits at once\n")
+
+
+def train(training: Trainable, run: Run, console: Console) -> int:
+    """Train, evaluate and write the results.
+
+    Returns:
+        The exit code: 0 finished, 1 it failed for a reason that the message gives, 130 interrupted.
+    """
+    go_on = f"go on with: {training.resume_command(run.folder)}"
+    with Interrupt() as interrupt:
+        try:
+            _iterate(training, run, console, interrupt)
+            finished = training.iteration >= training.total
+            if finished:
+                _conclude(training, run, console)
+        except Exception as error:
+            training.save(run.folder)
+            run.write_results(training.results(finished=False))
+            if not isinstance(error, training.failures):
+                raise
+            say(Console(stderr=True), f"error: {error}\na checkpoint was saved; {go_on}")
+            return 1
+        finally:
+            training.close()
+    run.write_results(training.results(finished=finished))
+    say(console, f"run: {run.folder}")
+    if not finished:
+        say(console, f"stopped after {training.iteration} iterations; {go_on}")
+    return 0 if finished else 130
+
+
+def _iterate(training: Trainable, run: Run, console: Console, interrupt: Interrupt) -> None:
+    """Iterate to the end or to an interrupt, with evaluations and checkpoints on the way."""
+    config, total = training.config, training.total
+    with progress_bar(console, training.iteration, total) as report:
+        while training.iteration < total and not interrupt.requested:
+            before = training.iteration
+            metrics = training.step()
+            done = training.iteration
+            report(done, training.line(metrics))
+            try:
+                if _passed(config.eval_every, before, done):
+                    training.evaluate()
+                    metrics |= training.scalars("eval")
+                    training.show(console, f"held-out tasks, iteration {done}")
+                    run.write_results(training.results(finished=False))
+            finally:
+                run.log(metrics, done - 1)
+            if _passed(config.checkpoint_every, before, done):
+                training.save(run.folder)
+    training.save(run.folder)
+
+
+def _passed(every: int, before: int, done: int) -> bool:
+    """Whether a multiple of `every` lies in (before, done]; never where it is 0."""
+    return every > 0 and done // every > before // every
+
+
+def _conclude(training: Trainable, run: Run, console: Console) -> None:
+    """The final evaluation, unless it is known already, and TensorBoard's HPARAMS tab."""
+    done = training.iteration
+    if training.evaluated_at != done:
+        training.evaluate()
+        training.show(console, f"{training.eval_tasks} held-out tasks, after {done} iterations")
+    run.log_hparams(training.hparams(), training.scalars("final"), done)

@@ -1,0 +1,170 @@
+"""Meta-train a few-shot learner on tasks made of data.
+
+python scripts/train_fewshot.py --data sinusoid --algo maml
+python scripts/train_fewshot.py --resume RUN_DIR --iterations 100000
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+import tyro
+from command import Job, given, more_iterations, refuse_beside_resume, run_command
+from display import cores, resume_command, say
+from few_shot_training import FewShotTraining
+from loop import train
+from rich.console import Console
+
+from metarl.agent import resolve_device
+from metarl.experiment import checkpoint
+from metarl.experiment.config import to_json
+from metarl.experiment.files import read_json, write_json
+from metarl.experiment.run import CONFIG, RESULTS, Run, default_folder
+from metarl.few_shot import (
+    FewShotRunConfig,
+    get_algorithm,
+    preset_config,
+    read_run_config,
+    resolve_how,
+)
+from metarl.fewshot.sources import DataConfig, make_source
+
+ALGO, DATA, PRESET = "maml", "sinusoid", "default"
+RESUMABLE = ("--resume", "--iterations", "--threads", "--help")
+
+AlgorithmConfig = TypeVar("AlgorithmConfig")
+
+
+@dataclass(frozen=True)
+class Options(Generic[AlgorithmConfig]):
+    """Meta-train a few-shot learner; every option has a default."""
+
+    algorithm: tyro.conf.OmitArgPrefixes[AlgorithmConfig]
+    """Hyper-parameters; the defaults shown are those of the chosen algo, data and preset."""
+    source: tyro.conf.OmitArgPrefixes[DataConfig]
+    """Data, and how tasks are made of it."""
+    algo: str = ALGO
+    """Algorithm: maml, fomaml, anil, boil, meta-sgd, maml++, reptile, protonet or pretrain; each
+    has hyper-parameters of its own."""
+    preset: str = PRESET
+    """Source of the hyper-parameters, such as finn2017; it changes the defaults that --help
+    shows."""
+    seed: int = 0
+    """Root of all randomness."""
+    run_dir: Path | None = None
+    """Folder of the run; runs/<algo>__<data>__s<seed>__<time> if not given."""
+    resume: Path | None = None
+    """Go on with the run in this folder; only --iterations and --threads may be given with it."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the parameters live; auto takes a GPU where there is one."""
+    how: Literal["auto", "vmap", "loop", "threads"] = "auto"
+    """All tasks in one call, one at a time, or spread over threads; auto measures and says."""
+    compile: Literal["auto", "on", "off"] = "auto"
+    """Compile the gradient of a multi-layer perceptron; auto does in runs of at least 20
+    iterations on a CPU with a C++ compiler."""
+    threads: int = cores()
+    """Worker threads; they never change a result."""
+    eval_every: int = 5000
+    """Iterations between evaluations on held-out tasks; 0 evaluates at the end only."""
+    checkpoint_every: int = 1000
+    """Iterations between checkpoints; one more is written at the end, the last three stay."""
+
+
+@dataclass(frozen=True)
+class ResumeOptions:
+    """Go on with a run; all else comes from its folder."""
+
+    resume: Path
+    """Folder of the run."""
+    iterations: int | None = None
+    """Total number of iterations, those already done included; the run's if not given."""
+    threads: int = cores()
+    """Worker threads; they never change a result."""
+
+
+def prepare(arguments: list[str], console: Console) -> Job:
+    """Read the command line and refuse what cannot work before anything starts.
+
+    The preset sets the defaults of the hyper-parameters, so it is looked for first.
+
+    Raises:
+        ValueError: a user's mistake.
+        SystemExit: tyro's --help, or its message about an unknown option.
+    """
+    if given(arguments, "--resume") is not None:
+        refuse_beside_resume(arguments, RESUMABLE)
+        return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
+    algo, data = given(arguments, "--algo") or ALGO, given(arguments, "--data") or DATA
+    config = preset_config(algo, given(arguments, "--preset") or PRESET, data)
+    default = Options(algorithm=config, source=DataConfig())
+    options = tyro.cli(Options[get_algorithm(algo).config], args=arguments, default=default)
+    return _prepare_start(options, console)
+
+
+def _prepare_start(options: Options[Any], console: Console) -> Job:
+    """A new run: everything is built before its folder is made."""
+    config = FewShotRunConfig(
+        algo=options.algo,
+        preset=options.preset,
+        seed=options.seed,
+        device=resolve_device(options.device),
+        how="vmap",
+        compiled=False,
+        eval_every=options.eval_every,
+        checkpoint_every=options.checkpoint_every,
+        data=options.source,
+        algorithm=options.algorithm,
+    )
+    config = resolve_how(config, options.how, options.compile, threads=options.threads)
+    source = make_source(config.data)
+    folder = options.run_dir or default_folder(options.algo, source.name, options.seed)
+    training = FewShotTraining(config, options.threads)
+    run = Run.create(folder, to_json(config))
+    return lambda: _train(training, run, console)
+
+
+def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
+    """A run from its newest checkpoint that verifies."""
+    folder = options.resume
+    saved = checkpoint.load_latest(folder)
+    config = read_run_config(folder)
+    for skipped in saved.skipped:
+        say(console, f"skipped a checkpoint that does not verify: {skipped}")
+    algorithm = more_iterations(config.algorithm, options.iterations, saved)
+    config = FewShotRunConfig(**{**vars(config), "algorithm": algorithm})
+    results = read_json(folder / RESULTS) if (folder / RESULTS).exists() else {}
+    training = FewShotTraining(config, options.threads)
+    training.load(saved, results)
+    if saved.iteration >= training.total and results.get("finished"):
+        more = f"{resume_command('train_fewshot.py', folder)} --iterations {2 * saved.iteration}"
+        done = f"all {saved.iteration} iterations are done; raise --iterations to go on: {more}"
+        return lambda: say(console, done) or 0
+    write_json(folder / CONFIG, to_json(config))
+    run = Run.resume(folder, saved.iteration)
+    return lambda: _train(training, run, console)
+
+
+def _train(training: FewShotTraining, run: Run, console: Console) -> int:
+    """Say what is about to happen, and do it."""
+    config, c = training.config, training.config.algorithm
+    how = "vmapped and compiled" if config.compiled else config.how
+    say(
+        console,
+        f"{config.algo} on {training.parts.source.name}, preset {config.preset}, seed "
+        f"{config.seed}: iterations {training.iteration} to {training.total}, {c.tasks} tasks × "
+        f"({c.shots} shots + {c.queries} queries); {config.device}, tasks: {how}; {run.folder}",
+    )
+    with run:
+        return train(training, run, console)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 done, 2 a user's mistake, 130 interrupted."""
+    return run_command(prepare, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
