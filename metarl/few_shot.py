@@ -119,6 +119,8 @@ def build(config: FewShotRunConfig, *, threads: int) -> Parts:
     c = config.algorithm
     source.require(max(c.shots, c.eval_shots), c.queries)
     learner = get_algorithm(config.algo).learner(c, source.kind, make_network(c, source))
+    if config.data.train_ways and not learner.any_ways:
+        raise ValueError(f"{config.algo} has an output per class: --train-ways cannot differ")
     trainer = FewShot(
         c,
         learner,

@@ -78,6 +78,7 @@ class Maml:
     """A learner whose adapted state is φ, the weights of one task."""
 
     takes_steps = True
+    any_ways = False
 
     def __init__(self, config: MamlConfig, kind: Kind, network: Network) -> None:
         """Args:

@@ -40,6 +40,7 @@ class ProtoNet:
     """A learner whose adapted state is the prototypes `[C, width]`; classification only."""
 
     takes_steps = False
+    any_ways = True
     kind: Kind = "classification"
 
     def __init__(self, config: ProtoNetConfig, kind: Kind, network: Network) -> None:
@@ -68,15 +69,19 @@ class ProtoNet:
         return losses.loss(self.kind, logits, task.query.y)
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Tensor:
-        """Prototypes `[C, width]` of a support set that has every class."""
+        """Prototypes `[C, width]`; NaN for a class without examples."""
         features = self.network.features(theta, support.x)
-        ways = functional.one_hot(support.y, self.network.outputs).to(features.dtype)
-        return (ways.T @ features) / ways.sum(0).unsqueeze(-1)
+        member = functional.one_hot(support.y, self.network.outputs).to(features.dtype)
+        return (member.T @ features) / member.sum(0).unsqueeze(-1)
 
     def predict(self, theta: Params, adapted: Tensor, x: Tensor) -> Tensor:
-        """Logits `[N, C]`: minus the distances to the prototypes."""
+        """Logits `[N, C]`: minus the distances; a class without examples is never the answer."""
         features = self.network.features(theta, x)
+        there = torch.isfinite(adapted).all(-1)
+        prototypes = torch.where(there.unsqueeze(-1), adapted, 0.0)
         if self.config.distance == "cosine":
-            return 10 * functional.normalize(features) @ functional.normalize(adapted).T
-        products = features @ adapted.T
-        return 2 * products - adapted.square().sum(-1) - features.square().sum(-1, keepdim=True)
+            logits = 10 * functional.normalize(features) @ functional.normalize(prototypes).T
+        else:
+            squares = prototypes.square().sum(-1) + features.square().sum(-1, keepdim=True)
+            logits = 2 * features @ prototypes.T - squares
+        return torch.where(there, logits, torch.finfo(logits.dtype).min)

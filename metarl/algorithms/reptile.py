@@ -62,6 +62,7 @@ class Reptile:
     """A learner whose adapted state is φ, the weights of one task."""
 
     takes_steps = True
+    any_ways = False
 
     def __init__(self, config: ReptileConfig, kind: Kind, network: Network) -> None:
         """Args:

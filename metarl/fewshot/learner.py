@@ -29,6 +29,10 @@ class FewShotLearner(Protocol):
     def takes_steps(self) -> bool:
         """Whether it adapts by steps, of which there may be more than in training."""
 
+    @property
+    def any_ways(self) -> bool:
+        """Whether training tasks may have another number of classes than those it is for."""
+
     def init(self, generator: torch.Generator) -> Params:
         """Fresh meta-parameters θ."""
 

@@ -1,0 +1,172 @@
+"""Classification tasks out of a stock of labelled examples, drawn for a whole batch at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from metarl.fewshot.data import PARTS, Examples, Kind, Part, Split
+
+SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
+
+
+@dataclass(frozen=True)
+class Stock:
+    """Examples by class; the examples of a class lie side by side."""
+
+    x: Tensor  # [M, …], uint8 images or float32 numbers
+    first: Tensor  # [classes] int64: where a class begins
+    count: Tensor  # [classes] int64: how many examples it has
+    names: tuple[str, ...]  # of the classes
+
+    @classmethod
+    def of(cls, x: np.ndarray, labels: np.ndarray, names: list[str]) -> Stock:
+        """Sort examples `[M, …]` by their labels `[M]` from 0."""
+        order = np.argsort(labels, kind="stable")
+        count = np.bincount(labels, minlength=len(names))
+        first = np.concatenate([[0], np.cumsum(count)[:-1]])
+        return cls(
+            torch.from_numpy(np.ascontiguousarray(x[order])),
+            torch.from_numpy(first.astype(np.int64)),
+            torch.from_numpy(count.astype(np.int64)),
+            tuple(names),
+        )
+
+
+class Ways(NamedTuple):
+    """Classes of a task."""
+
+    held_out: int  # in validation and test
+    train: int = 0  # 0 is as held out
+
+    def of(self, part: Part) -> int:
+        """In a part."""
+        return self.train or self.held_out if part == "train" else self.held_out
+
+
+@dataclass(frozen=True)
+class ClassSource:
+    """Tasks of some classes each: a `Source`.
+
+    With `rotations`, images turned by 90°, 180° and 270° are classes of their own, in training and
+    in evaluation (Santoro et al. 2016, arXiv 1605.06065).
+    """
+
+    name: str
+    stock: Stock
+    parts: dict[str, np.ndarray]  # part -> classes
+    ways: Ways
+    rotations: bool = False
+    protocol: dict[str, Any] = field(default_factory=dict)
+    kind: Kind = "classification"
+
+    def __post_init__(self) -> None:
+        """Raises ValueError where a part has too few classes."""
+        turns = 4 if self.rotations else 1
+        for part in PARTS:
+            ways, classes = self.ways.of(part), len(self.parts[part]) * turns
+            if ways < 2:
+                raise ValueError(f"--ways must be at least 2, got {ways}")
+            if classes < ways:
+                raise ValueError(
+                    f"tasks of {ways} ways need as many classes, but the {part} part of "
+                    f"{self.name} has {classes}; lower --ways"
+                )
+
+    @property
+    def outputs(self) -> int:
+        """Classes of a task at most."""
+        return max(self.ways.of(part) for part in PARTS)
+
+    @property
+    def x_shape(self) -> tuple[int, ...]:
+        """Of one input."""
+        return tuple(self.stock.x.shape[1:])
+
+    def describe(self) -> dict[str, Any]:
+        """The protocol; `classes_sha256` tells which classes are in which part."""
+        listed = {part: [self.stock.names[i] for i in self.parts[part]] for part in PARTS}
+        digest = hashlib.sha256(json.dumps(listed).encode()).hexdigest()
+        return {
+            "data": self.name,
+            "ways": self.ways._asdict(),
+            "rotations_as_classes": self.rotations,
+            "classes": {part: len(self.parts[part]) for part in PARTS},
+            "classes_sha256": digest,
+            **self.protocol,
+        }
+
+    def require(self, shots: int, queries: int) -> None:
+        """Raises ValueError where a class has fewer examples than a task takes."""
+        used = np.concatenate([self.parts[part] for part in PARTS])
+        count = self.stock.count.numpy()[used]
+        if len(count) and count.min() < shots + queries:
+            least = used[count.argmin()]
+            raise ValueError(
+                f"{shots} shots and {queries} queries need {shots + queries} examples of every "
+                f"class, but {self.stock.names[least]} of {self.name} has {count.min()}; lower "
+                "--shots or --queries"
+            )
+
+    def sample(
+        self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
+    ) -> Split:
+        """Inputs `[T, ways · n, …]` and classes `[T, ways · n]`; see `Source.sample`."""
+        device = generator.device
+        turns, ways = 4 if self.rotations else 1, self.ways.of(part)
+        pool = torch.from_numpy(self.parts[part]).to(device)
+        chosen = _distinct((tasks,), len(pool) * turns, ways, generator)  # [T, W]
+        classes, turn = pool[chosen // turns], chosen % turns
+        counts = self.stock.count.to(device)[classes]
+        number = shots + queries
+        index = self.stock.first.to(device)[classes].unsqueeze(-1) + distinct_up_to(
+            counts, number, generator
+        )  # [T, W, n]
+        x = self.stock.x.to(device)[index]
+        if x.dtype == torch.uint8:
+            x = x.float() / 255
+        if self.rotations:
+            for k in (1, 2, 3):
+                x = torch.where(_wide(turn == k, x), torch.rot90(x, k, (-2, -1)), x)
+        y = torch.arange(ways, device=device).view(1, -1, 1).expand(*index.shape)
+        return Split(
+            Examples(x[:, :, :shots].flatten(1, 2), y[:, :, :shots].flatten(1, 2)),
+            Examples(x[:, :, shots:].flatten(1, 2), y[:, :, shots:].flatten(1, 2)),
+        )
+
+
+def _distinct(
+    shape: tuple[int, ...], among: int, number: int, generator: torch.Generator
+) -> Tensor:
+    """`number` different integers below `among` in random order, `[*shape, number]`."""
+    noise = torch.rand((*shape, among), generator=generator, device=generator.device)
+    return noise.topk(number, -1).indices
+
+
+def distinct_up_to(counts: Tensor, number: int, generator: torch.Generator) -> Tensor:
+    """The same below `counts` `[…]`, each its own."""
+    most = int(counts.max())
+    noise = torch.rand((*counts.shape, most), generator=generator, device=generator.device)
+    beyond = torch.arange(most, device=generator.device) >= counts.unsqueeze(-1)
+    return noise.masked_fill(beyond, -1.0).topk(number, -1).indices
+
+
+def _wide(mask: Tensor, like: Tensor) -> Tensor:
+    """`[T, W]` as it broadcasts against `[T, W, n, …]`."""
+    return mask.view(*mask.shape, *[1] * (like.dim() - 2))
+
+
+def split_classes(count: int, seed: int, sizes: dict[str, int] | None = None) -> dict[str, Any]:
+    """Random parts of `count` classes, by `sizes` or by `SHARES`; the same seed, the same parts."""
+    order = np.random.default_rng(seed).permutation(count)
+    if sizes is None:
+        held = {part: max(1, round(SHARES[part] * count)) for part in ("validation", "test")}
+        sizes = {"train": count - sum(held.values()), **held}
+    ends = np.cumsum([sizes[part] for part in PARTS])
+    return dict(zip(PARTS, np.split(order, ends[:-1]), strict=True))
