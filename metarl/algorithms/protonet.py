@@ -6,7 +6,7 @@ Snell, Swersky and Zemel 2017 (arXiv 1703.05175): p(y = k | x) ∝ exp(−‖f(x
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -36,8 +36,15 @@ class ProtoNetConfig(FewShotConfig):
         self._one_of("distance", "euclidean", "cosine")
 
 
+class Prototypes(NamedTuple):
+    """What is known of a task."""
+
+    means: Tensor  # [C, width]
+    there: Tensor  # [C] bool: classes that have examples
+
+
 class ProtoNet:
-    """A learner whose adapted state is the prototypes `[C, width]`; classification only."""
+    """A learner whose adapted state is the prototypes; classification only."""
 
     takes_steps = False
     any_ways = True
@@ -68,20 +75,19 @@ class ProtoNet:
         logits = self.predict(theta, self.adapt(theta, task.support), task.query.x)
         return losses.loss(self.kind, logits, task.query.y)
 
-    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Tensor:
-        """Prototypes `[C, width]`; NaN for a class without examples."""
+    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Prototypes:
+        """The mean features of every class."""
         features = self.network.features(theta, support.x)
         member = functional.one_hot(support.y, self.network.outputs).to(features.dtype)
-        return (member.T @ features) / member.sum(0).unsqueeze(-1)
+        count = member.sum(0)
+        return Prototypes((member.T @ features) / count.clamp(min=1).unsqueeze(-1), count > 0)
 
-    def predict(self, theta: Params, adapted: Tensor, x: Tensor) -> Tensor:
+    def predict(self, theta: Params, adapted: Prototypes, x: Tensor) -> Tensor:
         """Logits `[N, C]`: minus the distances; a class without examples is never the answer."""
-        features = self.network.features(theta, x)
-        there = torch.isfinite(adapted).all(-1)
-        prototypes = torch.where(there.unsqueeze(-1), adapted, 0.0)
+        features, means = self.network.features(theta, x), adapted.means
         if self.config.distance == "cosine":
-            logits = 10 * functional.normalize(features) @ functional.normalize(prototypes).T
+            logits = 10 * functional.normalize(features) @ functional.normalize(means).T
         else:
-            squares = prototypes.square().sum(-1) + features.square().sum(-1, keepdim=True)
-            logits = 2 * features @ prototypes.T - squares
-        return torch.where(there, logits, torch.finfo(logits.dtype).min)
+            squares = means.square().sum(-1) + features.square().sum(-1, keepdim=True)
+            logits = 2 * features @ means.T - squares
+        return torch.where(adapted.there, logits, torch.finfo(logits.dtype).min)

@@ -162,11 +162,20 @@ def _wide(mask: Tensor, like: Tensor) -> Tensor:
     return mask.view(*mask.shape, *[1] * (like.dim() - 2))
 
 
-def split_classes(count: int, seed: int, sizes: dict[str, int] | None = None) -> dict[str, Any]:
-    """Random parts of `count` classes, by `sizes` or by `SHARES`; the same seed, the same parts."""
+def split_classes(
+    count: int, seed: int, sizes: dict[str, int] | None = None, *, least: int = 1
+) -> dict[str, np.ndarray]:
+    """Random parts of `count` classes; the same seed, the same parts.
+
+    Args:
+        count: of all classes.
+        seed: of the order.
+        sizes: of each part; by `SHARES` if None.
+        least: what validation and test have at least then.
+    """
     order = np.random.default_rng(seed).permutation(count)
     if sizes is None:
-        held = {part: max(1, round(SHARES[part] * count)) for part in ("validation", "test")}
-        sizes = {"train": count - sum(held.values()), **held}
+        held: dict[str, int] = {p: max(least, round(SHARES[p] * count)) for p in PARTS[1:]}
+        sizes = {"train": max(count - sum(held.values()), 0), **held}
     ends = np.cumsum([sizes[part] for part in PARTS])
     return dict(zip(PARTS, np.split(order, ends[:-1]), strict=True))

@@ -45,7 +45,7 @@ def folder_source(path: Path, ways: Ways, seed: int) -> ClassSource:
     mode = "RGB" if any(image.mode not in ("1", "L") for image in images) else "L"
     x = np.stack([_pixels(image, mode) for image in images])
     labels = np.array([names.index(f.parent.name) for f in files])
-    parts = split_classes(len(names), seed)
+    parts = split_classes(len(names), seed, least=ways.held_out)
     protocol = {"split": "random classes", "split_seed": seed}
     return ClassSource(path.name, Stock.of(x, labels, names), parts, ways, protocol=protocol)
 

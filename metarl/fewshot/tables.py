@@ -144,7 +144,7 @@ def npz_source(path: Path, ways: Ways, seed: int) -> ClassSource:
             raise ValueError(f"{path}: x is not finite in row {int(bad.argmax())}")
     values, labels = np.unique(y, return_inverse=True)
     names = [str(value) for value in values]
-    parts = split_classes(len(names), seed)
+    parts = split_classes(len(names), seed, least=ways.held_out)
     protocol = {"split": "random classes", "split_seed": seed}
     return ClassSource(path.stem, Stock.of(x, labels, names), parts, ways, protocol=protocol)
 
@@ -176,7 +176,7 @@ def csv_source(
         return row_source(path.stem, x, y, tasks, seed, target=target)
     names = sorted(set(values))
     labels = np.array([names.index(value) for value in values])
-    parts = split_classes(len(names), seed)
+    parts = split_classes(len(names), seed, least=ways.held_out)
     seen = np.isin(labels, parts["train"])
     spread = x[seen].std(0)
     x = (x - x[seen].mean(0)) / np.where(spread > 0, spread, 1.0)

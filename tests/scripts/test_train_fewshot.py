@@ -1,0 +1,143 @@
+"""The few-shot command: what it writes, how it goes on, what it refuses."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from train_fewshot import main
+
+import metarl
+from metarl.few_shot import ALGORITHMS
+from metarl.fewshot import Sinusoid
+
+TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off", "--hidden", "4")
+
+
+@pytest.fixture(autouse=True)
+def _few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = {"part": "test", "tasks": 5, "shots": None, "queries": None, "seed": 0}
+    monkeypatch.setattr(metarl.FewShotAgent.evaluate, "__kwdefaults__", defaults)
+
+
+def train(folder: Path, *options: str) -> int:
+    return main(["--run-dir", str(folder), *TINY, *options])
+
+
+def results(folder: Path) -> dict:
+    data: dict = json.loads((folder / "results.json").read_text())
+    return data
+
+
+def drawings(folder: Path) -> Path:
+    noise = np.random.default_rng(0)
+    for c in range(9):
+        (folder / f"c{c}").mkdir(parents=True)
+        for i in range(4):
+            pixels = noise.integers(0, 255, (28, 28), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"c{c}" / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("algo", ALGORITHMS)
+def test_every_algorithm_trains_on_pictures_or_curves(algo: str, tmp_path: Path) -> None:
+    """And writes what a run has, with the protocol beside the numbers."""
+    pictures = ["--data", f"folder:{drawings(tmp_path / 'mine')}", "--ways", "2", "--shots", "1"]
+    data = [*pictures, "--queries", "2", "--filters", "4"] if algo == "protonet" else []
+    folder = tmp_path / "run"
+    assert train(folder, "--algo", algo, *data) == 0
+    written = results(folder)
+    assert written["finished"]
+    assert written["iterations"] == 3
+    evaluation = written["evaluation"]
+    assert evaluation["request"]["tasks"] == 5
+    assert evaluation["source"]["data"] == ("mine" if data else "sinusoid")
+    assert {"mean", "ci95", "median", "diverged"} < set(evaluation["points"][0])
+    rows = list(csv.DictReader((folder / "progress.csv").read_text().splitlines()))
+    assert "outer/loss" in rows[0]
+    assert list(folder.glob("events.out.tfevents.*"))
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
+    """Bit for bit, with evaluations on the way."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    options = ("--how", "vmap", "--eval-every", "100")
+    assert train(whole, "--iterations", "250", *options) == 0
+    assert train(parts, "--iterations", "130", *options) == 0
+    assert main(["--resume", str(parts), "--iterations", "250", "--threads", "1"]) == 0
+    one, other = (metarl.load_few_shot(f).state.tensors() for f in (whole, parts))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(p, other[name]) for name, p in one.items())
+    assert results(whole)["evaluation"] == results(parts)["evaluation"]
+
+
+def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One of the two candidates; config.json keeps it."""
+    assert train(tmp_path / "run") == 0
+    chosen = json.loads((tmp_path / "run" / "config.json").read_text())["how"]
+    assert chosen in ("vmap", "threads")
+    assert f"tasks: {chosen}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--algo", "mamml"], "unknown algo 'mamml'; did you mean 'maml'"),
+        (["--data", "sinusiod"], "unknown data 'sinusiod'; valid: sinusoid"),
+        (["--preset", "finn2018"], "unknown preset 'finn2018'; did you mean 'finn2017'"),
+        (["--preset", "finn2017", "--algo", "anil"], "has no anil on sinusoid"),
+        (["--inner-lr", "nan"], "--inner-lr must be positive and finite, got nan"),
+        (["--tasks", "0"], "--tasks must be at least 1, got 0"),
+        (["--norm", "instance"], "norm"),
+        (["--algo", "protonet"], "protonet classifies"),
+        (["--how", "loop", "--compile", "on"], "--compile on serves vmapped"),
+        (["--train-ways", "9"], "--train-ways cannot differ"),
+        (["--seed", "-1"], "--seed must be at least 0"),
+        (["--threads", "0"], "--threads must be at least 1"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_starts(
+    options: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2, one message and no folder."""
+    assert train(tmp_path / "run", *options) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err + shown.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_resumed_run_keeps_its_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Other options are refused, and checkpoints of another model."""
+    folder = tmp_path / "run"
+    train(folder)
+    assert main(["--resume", str(folder), "--inner-lr", "1"]) == 2
+    assert "only --iterations and --threads may be given" in capsys.readouterr().err
+    config = json.loads((folder / "config.json").read_text())
+    config["algorithm"]["hidden"] = [5]
+    (folder / "config.json").write_text(json.dumps(config))
+    assert main(["--resume", str(folder), "--iterations", "9"]) == 2
+    assert "does not hold the parameters that the run describes" in capsys.readouterr().err
+
+
+def test_an_agent_adapts_predicts_and_is_exported(tmp_path: Path) -> None:
+    """From its run folder, on arrays of the user's."""
+    train(tmp_path / "run", "--eval-shots", "5")
+    agent = metarl.load_few_shot(tmp_path / "run")
+    split = Sinusoid().sample(1, 5, 7, "test", torch.Generator().manual_seed(0))
+    support = split.support.x[0].numpy(), split.support.y[0].numpy()
+    adapted = agent.adapt(support, steps=3)
+    x = split.query.x[0]
+    expected = adapted.predict(x)
+    assert expected.shape == (7, 1)
+    assert not torch.equal(expected, agent.adapt(support, steps=0).predict(x))
+    torch.export.save(adapted.export(x), tmp_path / "model.pt2")
+    program = torch.export.load(tmp_path / "model.pt2").module()
+    torch.testing.assert_close(program(x), expected)
+    torch.testing.assert_close(program(x[:3]), expected[:3])
+    with pytest.raises(ValueError, match=r"inputs must be \[N, 1\]"):
+        agent.adapt((x.squeeze(-1), x))
