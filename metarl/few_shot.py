@@ -11,11 +11,18 @@ import torch
 from torch import Tensor
 
 from metarl.agent import resolve_compile, resolve_device
+from metarl.algorithms.cnp import Cnp, CnpConfig
 from metarl.algorithms.few_shot import FewShot, FewShotState
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.film import Film, FilmConfig
+from metarl.algorithms.imaml import Imaml, ImamlConfig
+from metarl.algorithms.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
 from metarl.algorithms.maml import Maml, MamlConfig
+from metarl.algorithms.matching_net import MatchingNet, MatchingNetConfig
 from metarl.algorithms.protonet import ProtoNet, ProtoNetConfig
+from metarl.algorithms.r2d2 import R2D2, R2D2Config
 from metarl.algorithms.reptile import Reptile, ReptileConfig
+from metarl.algorithms.snail import Snail, SnailConfig
 from metarl.core.mapping import Mapping, Workers
 from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json, nearest
@@ -50,6 +57,13 @@ ALGORITHMS: dict[str, Algorithm] = {
     ),
     "reptile": Algorithm(Reptile, ReptileConfig),
     "protonet": Algorithm(ProtoNet, ProtoNetConfig),
+    "matching-net": Algorithm(MatchingNet, MatchingNetConfig),
+    "r2d2": Algorithm(R2D2, R2D2Config),
+    "cnp": Algorithm(Cnp, CnpConfig),
+    "snail": Algorithm(Snail, SnailConfig),
+    "film": Algorithm(Film, FilmConfig),
+    "imaml": Algorithm(Imaml, ImamlConfig),
+    "learned-optimizer": Algorithm(LearnedOptimizer, LearnedOptimizerConfig),
     "pretrain": Algorithm(Maml, MamlConfig, {"inner_steps": 0}),
 }
 """The algorithms by name. A new one is a line here."""
@@ -107,15 +121,20 @@ class Parts(NamedTuple):
     trainer: FewShot
 
 
-def build(config: FewShotRunConfig, *, threads: int) -> Parts:
+def build(config: FewShotRunConfig, *, threads: int, source: Source | None = None) -> Parts:
     """Data, learner and trainer of a run.
+
+    Args:
+        config: of the run.
+        threads: worker threads, at least 1; they never change a result.
+        source: of `config.data`, if it is at hand.
 
     Raises:
         ValueError: something of it is impossible.
     """
     if threads < 1:
         raise ValueError(f"--threads must be at least 1, got {threads}")
-    source = make_source(config.data)
+    source = source or make_source(config.data)
     c = config.algorithm
     source.require(max(c.shots, c.eval_shots), c.queries)
     learner = get_algorithm(config.algo).learner(c, source.kind, make_network(c, source))
@@ -150,23 +169,25 @@ def resolve_how(config: FewShotRunConfig, how: str, compile: str, *, threads: in
         ValueError: compiling was asked for and is not possible.
     """
     wanted = resolve_compile(compile, config.device, config.algorithm.iterations)
-    candidates: list[Mapping] = ["vmap", "threads"] if how == "auto" else [how]  # type: ignore[list-item]
-    images = len(make_source(config.data).x_shape) == 3
+    source, learner, _ = build(replace(config, how="loop"), threads=threads)
+    possible: list[Mapping] = ["vmap", "threads"] if learner.vmaps else ["threads"]
+    candidates: list[Mapping] = possible if how == "auto" else [how]  # type: ignore[list-item]
+    images = len(source.x_shape) == 3
     seconds = {}
     for candidate in candidates:
         trial = replace(config, how=candidate, compiled=False)
-        seconds[candidate] = _seconds(trial, threads) if len(candidates) > 1 else 0.0
+        seconds[candidate] = _seconds(source, trial, threads) if len(candidates) > 1 else 0.0
     best = min(seconds, key=lambda name: seconds[name])
     # convolutions gain nothing by compiling, small networks ten times
-    compiled = wanted and not images and (best == "vmap" or how == "auto")
+    compiled = wanted and not images and learner.vmaps and (best == "vmap" or how == "auto")
     if compile == "on" and not compiled:
         raise ValueError("--compile on serves vmapped multi-layer perceptrons only; use off")
     return replace(config, how="vmap" if compiled else best, compiled=compiled)
 
 
-def _seconds(config: FewShotRunConfig, threads: int) -> float:
+def _seconds(source: Source, config: FewShotRunConfig, threads: int) -> float:
     """Of one gradient, the second time."""
-    source, _, trainer = build(config, threads=threads)
+    _, _, trainer = build(config, threads=threads, source=source)
     c = config.algorithm
     generator = torch.Generator(trainer.device).manual_seed(0)
     batch = source.sample(c.tasks, c.shots, c.queries, "train", generator)
@@ -292,7 +313,7 @@ class FewShotAgent:
             steps=getattr(c, "eval_steps", ()),
             generator=generator.manual_seed(torch_seed(seed, Phase.EVAL_ROLLOUT)),
             # convolutions are fastest one task at a time, all else at once
-            how="loop" if len(source.x_shape) == 3 else "vmap",
+            how="vmap" if self.learner.vmaps and len(source.x_shape) != 3 else "loop",
         )
 
 

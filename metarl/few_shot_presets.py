@@ -37,6 +37,8 @@ _PROTONET: Overrides = {
     "iterations": 10_000,
 }
 
+_LONG: Overrides = {"iterations": 70_000}
+_CLOSED: dict[str, Overrides] = dict.fromkeys(_CURVES, _LONG)
 _REPTILE_CURVES: Overrides = {**_SINUSOID, "inner_lr": 0.02, "inner_optimizer": "sgd"}
 
 PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
@@ -47,7 +49,13 @@ PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
             **dict.fromkeys(_CURVES, _REPTILE_CURVES),
             "omniglot": {**_OUR_OMNIGLOT, "tasks": 5, "queries": 9, "inner_lr": 1e-3},
         },
-        "protonet": {"omniglot": _PROTONET},
+        **{algo: {"omniglot": _PROTONET} for algo in ("protonet", "matching-net")},
+        "r2d2": {**_CURVES, "omniglot": {**_PROTONET, "tasks": 8}},
+        "cnp": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
+        "snail": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
+        "film": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
+        "imaml": _CURVES,
+        "learned-optimizer": _CURVES,
     },
     "finn2017": {"maml": {"sinusoid": _SINUSOID, "omniglot": _MAML_OMNIGLOT}},
 }

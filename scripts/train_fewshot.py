@@ -47,8 +47,9 @@ class Options(Generic[AlgorithmConfig]):
     source: tyro.conf.OmitArgPrefixes[DataConfig]
     """Data, and how tasks are made of it."""
     algo: str = ALGO
-    """Algorithm: maml, fomaml, anil, boil, meta-sgd, maml++, reptile, protonet or pretrain; each
-    has hyper-parameters of its own."""
+    """Algorithm: by gradients maml, fomaml, anil, boil, meta-sgd, maml++, reptile, imaml or
+    learned-optimizer; by distances protonet, matching-net or r2d2; by a network that reads the
+    support set cnp, snail or film; without meta-learning pretrain."""
     preset: str = PRESET
     """Source of the hyper-parameters, such as finn2017; it changes the defaults that --help
     shows."""

@@ -84,6 +84,8 @@ class FewShot:
         """
         if how not in ("vmap", "loop", "threads") or (how == "threads" and workers is None):
             raise ValueError(f"how must be vmap, loop or threads (with workers), got {how!r}")
+        if how == "vmap" and not learner.vmaps:
+            raise ValueError("this algorithm takes one task at a time: use --how loop or threads")
         if compiled and how != "vmap":
             raise ValueError(f"only the vmapped gradient can be compiled, got how={how!r}")
         self.config = config

@@ -79,6 +79,7 @@ class Maml:
 
     takes_steps = True
     any_ways = False
+    vmaps = True
 
     def __init__(self, config: MamlConfig, kind: Kind, network: Network) -> None:
         """Args:

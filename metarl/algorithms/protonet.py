@@ -16,7 +16,7 @@ from metarl.algorithms.few_shot_config import FewShotConfig
 from metarl.core.params import Params
 from metarl.fewshot import losses
 from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import HEAD, Network
+from metarl.fewshot.networks import Network, without_head
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class ProtoNet:
 
     takes_steps = False
     any_ways = True
+    vmaps = True
     kind: Kind = "classification"
 
     def __init__(self, config: ProtoNetConfig, kind: Kind, network: Network) -> None:
@@ -67,8 +68,7 @@ class ProtoNet:
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights without its head."""
-        params = self.network.init(generator)
-        return {name: p for name, p in params.items() if not name.startswith(f"{HEAD}.")}
+        return without_head(self.network.init(generator))
 
     def loss(self, theta: Params, task: Split) -> Tensor:
         """Cross-entropy of the queries; a scalar."""

@@ -63,6 +63,7 @@ class Reptile:
 
     takes_steps = True
     any_ways = False
+    vmaps = True
 
     def __init__(self, config: ReptileConfig, kind: Kind, network: Network) -> None:
         """Args:

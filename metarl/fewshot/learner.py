@@ -33,6 +33,10 @@ class FewShotLearner(Protocol):
     def any_ways(self) -> bool:
         """Whether training tasks may have another number of classes than those it is for."""
 
+    @property
+    def vmaps(self) -> bool:
+        """Whether tasks can be mapped over in one call."""
+
     def init(self, generator: torch.Generator) -> Params:
         """Fresh meta-parameters θ."""
 

@@ -66,10 +66,10 @@ class Mlp:
         params: Params = {}
         width = self.inputs
         for i, wider in enumerate(self.hidden):
-            params |= _weights(f"layer{i}", (wider, width), generator)
+            params |= weights(f"layer{i}", (wider, width), generator)
             params |= norms.init(self.norm, wider, f"layer{i}")
             width = wider
-        return params | _weights(HEAD, (self.outputs, width), generator)
+        return params | weights(HEAD, (self.outputs, width), generator)
 
     def features(self, params: Params, x: Tensor) -> Tensor:
         """`[N, width]` of inputs `[N, …]`, which are flattened."""
@@ -113,10 +113,10 @@ class Conv4:
         params: Params = {}
         channels = self.x_shape[0]
         for i in range(4):
-            params |= _weights(f"layer{i}", (self.filters, channels, 3, 3), generator)
+            params |= weights(f"layer{i}", (self.filters, channels, 3, 3), generator)
             params |= norms.init(self.norm, self.filters, f"layer{i}")
             channels = self.filters
-        return params | _weights(HEAD, (self.outputs, self.width), generator)
+        return params | weights(HEAD, (self.outputs, self.width), generator)
 
     def features(self, params: Params, x: Tensor) -> Tensor:
         """`[N, width]` of images `[N, channels, height, width]`."""
@@ -140,8 +140,13 @@ def head(params: Params, features: Tensor) -> Tensor:
     return functional.linear(features, params[f"{HEAD}.weight"], params[f"{HEAD}.bias"])
 
 
-def _weights(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Params:
-    """Weight and bias of a layer."""
+def without_head(params: Params) -> Params:
+    """All weights but the last layer's."""
+    return {name: p for name, p in params.items() if not name.startswith(f"{HEAD}.")}
+
+
+def weights(name: str, shape: tuple[int, ...], generator: torch.Generator) -> Params:
+    """Weight `shape` and bias of a layer, uniform within ±1/√fan-in as torch's own."""
     bound = 1 / math.sqrt(math.prod(shape[1:]))
     return {
         f"{name}.weight": _uniform(shape, bound, generator),

@@ -46,7 +46,11 @@ def drawings(folder: Path) -> Path:
 def test_every_algorithm_trains_on_pictures_or_curves(algo: str, tmp_path: Path) -> None:
     """And writes what a run has, with the protocol beside the numbers."""
     pictures = ["--data", f"folder:{drawings(tmp_path / 'mine')}", "--ways", "2", "--shots", "1"]
-    data = [*pictures, "--queries", "2", "--filters", "4"] if algo == "protonet" else []
+    data = (
+        [*pictures, "--queries", "2", "--filters", "4"]
+        if algo in ("protonet", "matching-net")
+        else []
+    )
     folder = tmp_path / "run"
     assert train(folder, "--algo", algo, *data) == 0
     written = results(folder)

@@ -1,0 +1,119 @@
+"""Implicit MAML: adaptation with a proximal term, differentiated at its end alone.
+
+Rajeswaran et al. 2019 (arXiv 1909.04630): φ = argmin L(φ; support) + λ/2 ‖φ − θ‖², whose derivative
+needs no path: dφ/dθ = (I + H/λ)⁻¹ with the Hessian H of L at φ. The outer gradient
+(I + H/λ)⁻¹ ∇L(φ; query) comes from conjugate gradient, exact as far as φ is the minimum.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.core.params import Params, detach, flatten, map_params, unflatten
+from metarl.core.trust_region import conjugate_gradient
+from metarl.fewshot import losses
+from metarl.fewshot.data import Examples, Kind, Split
+from metarl.fewshot.networks import Network
+
+
+@dataclass(frozen=True)
+class ImamlConfig(FewShotConfig):
+    """Implicit MAML (arXiv 1909.04630)."""
+
+    inner_lr: float = 0.01
+    """Step size of adaptation."""
+    inner_steps: int = 16
+    """Steps of gradient descent in training."""
+    eval_steps: tuple[int, ...] = (0, 1, 5, 16)
+    """After how many steps evaluations measure."""
+    proximity: float = 2.0
+    """λ, how strongly adapted weights are held at the initial ones."""
+    cg_iterations: int = 5
+    """Products with the Hessian per task."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ValueError: names the option, its value and what is allowed.
+        """
+        super().__post_init__()
+        for name in ("inner_steps", "cg_iterations"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        for name in ("inner_lr", "proximity"):
+            value = getattr(self, name)
+            self._require(name, math.isfinite(value) and value > 0, "positive and finite")
+        steps = self.eval_steps
+        rising = all(a < b for a, b in pairwise(steps))
+        self._require("eval_steps", bool(steps) and steps[0] >= 0 and rising, "rising, from 0")
+
+
+class Imaml:
+    """A learner whose adapted state is φ, the weights of one task."""
+
+    takes_steps = True
+    any_ways = False
+    vmaps = False  # conjugate gradient ends when a task is solved
+
+    def __init__(self, config: ImamlConfig, kind: Kind, network: Network) -> None:
+        """Args:
+        config: hyper-parameters.
+        kind: of the targets.
+        network: whose weights are learned.
+        """
+        self.config = config
+        self.kind: Kind = kind
+        self.network = network
+        self.transductive = network.norm == "batch"
+
+    def init(self, generator: torch.Generator) -> Params:
+        """The network's weights."""
+        return self.network.init(generator)
+
+    def loss(self, theta: Params, task: Split) -> Tensor:
+        """L(φ; query); a scalar that does not show the outer gradient."""
+        return self._loss(self.adapt(theta, task.support), task.query)
+
+    def task_gradient(self, theta: Params, task: Split) -> tuple[Tensor, Params]:
+        """L(φ; query) and (I + H/λ)⁻¹ ∇L(φ; query)."""
+        c = self.config
+        phi = self.adapt(theta, task.support)
+        gradient, loss = torch.func.grad_and_value(self._loss)(phi, task.query)
+
+        inner = torch.func.grad(lambda params: self._loss(params, task.support))
+        hessian = torch.func.vjp(inner, phi)[1]
+
+        def product(v: Tensor) -> Tensor:
+            (hv,) = hessian(unflatten(v, phi))
+            return v + flatten(hv) / c.proximity
+
+        solution = conjugate_gradient(product, flatten(gradient), iterations=c.cg_iterations)
+        return loss, detach(unflatten(solution.x, phi))
+
+    def aggregate(self, gradients: Params) -> Params:
+        """The mean of `[T, …]` over tasks."""
+        return map_params(lambda g: g.mean(0), gradients)
+
+    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
+        """φ after `steps` steps on the proximal objective; nothing is differentiable in θ."""
+        c, theta = self.config, detach(theta)
+        phi = theta
+        for _ in range(c.inner_steps if steps is None else steps):
+            gradient = torch.func.grad(self._loss)(phi, support)
+            phi = map_params(
+                lambda p, g, t: p - c.inner_lr * (g + c.proximity * (p - t)), phi, gradient, theta
+            )
+        return phi
+
+    def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
+        """Outputs `[N, C]` of inputs `[N, …]`."""
+        return self.network(adapted, x)
+
+    def _loss(self, params: Params, examples: Examples) -> Tensor:
+        return losses.loss(self.kind, self.network(params, examples.x), examples.y)

@@ -1,0 +1,129 @@
+"""An optimiser that is itself learned: an LSTM for every coordinate, all with the same weights.
+
+Andrychowicz et al. 2016 (arXiv 1606.04474): φ ← φ + s g(∇L, h), where the gradient is shown as its
+logarithm and sign (appendix A) and taken as a constant. The initial weights are learned as well.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.core.params import Params, detach, flatten, unflatten
+from metarl.fewshot import losses
+from metarl.fewshot.data import Examples, Kind, Split
+from metarl.fewshot.networks import Network, weights
+
+_OWN = "optimizer."
+_LOG_RANGE = 10.0  # p of the paper: gradients below e⁻ᵖ are shown linearly
+
+
+@dataclass(frozen=True)
+class LearnedOptimizerConfig(FewShotConfig):
+    """Learning to learn by gradient descent by gradient descent (arXiv 1606.04474)."""
+
+    inner_steps: int = 5
+    """Steps of the optimiser in training."""
+    eval_steps: tuple[int, ...] = (0, 1, 5, 10)
+    """After how many steps evaluations measure."""
+    units: int = 20
+    """Width of the LSTM."""
+    output_scale: float = 0.1
+    """s, what the LSTM's output is multiplied by."""
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values.
+
+        Raises:
+            ValueError: names the option, its value and what is allowed.
+        """
+        super().__post_init__()
+        for name in ("inner_steps", "units"):
+            self._require(name, getattr(self, name) >= 1, "at least 1")
+        scale = self.output_scale
+        self._require("output_scale", math.isfinite(scale) and scale > 0, "positive and finite")
+        steps = self.eval_steps
+        rising = all(a < b for a, b in pairwise(steps))
+        self._require("eval_steps", bool(steps) and steps[0] >= 0 and rising, "rising, from 0")
+
+
+class LearnedOptimizer:
+    """A learner whose adapted state is φ, the weights of one task."""
+
+    takes_steps = True
+    any_ways = False
+    vmaps = True
+
+    def __init__(self, config: LearnedOptimizerConfig, kind: Kind, network: Network) -> None:
+        """Args:
+        config: hyper-parameters.
+        kind: of the targets.
+        network: whose weights are optimised.
+        """
+        self.config = config
+        self.kind: Kind = kind
+        self.network = network
+        self.transductive = network.norm == "batch"
+
+    def init(self, generator: torch.Generator) -> Params:
+        """The network's initial weights and the LSTM's, whose forget gate starts open."""
+        units = self.config.units
+        own = weights("gates", (4 * units, 2 + units), generator)
+        own["gates.bias"][units : 2 * units] += 1.0
+        own |= weights("out", (1, units), generator)
+        return self.network.init(generator) | {f"{_OWN}{k}": p for k, p in own.items()}
+
+    def loss(self, theta: Params, task: Split) -> Tensor:
+        """The mean of L(φ_k; query) over the steps k; a scalar."""
+        path = self._path(theta, task.support, self.config.inner_steps)
+        return torch.stack([self._loss(phi, task.query) for phi in path]).mean()
+
+    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
+        """φ after `steps` steps of the optimiser."""
+        steps = self.config.inner_steps if steps is None else steps
+        return [_network(theta), *self._path(theta, support, steps)][-1]
+
+    def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
+        """Outputs `[N, C]` of inputs `[N, …]`."""
+        return self.network(adapted, x)
+
+    def _path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
+        """φ_1 … φ_steps."""
+        phi, path = _network(theta), []
+        vector = flatten(phi)
+        h = c = vector.new_zeros(len(vector), self.config.units)
+        for _ in range(steps):
+            gradient = torch.func.grad(self._loss)(detach(phi), support)
+            shown = _shown(flatten(detach(gradient)))
+            gates = torch.cat([shown, h], -1) @ theta[f"{_OWN}gates.weight"].T
+            i, f, g, o = (gates + theta[f"{_OWN}gates.bias"]).chunk(4, -1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            update = h @ theta[f"{_OWN}out.weight"].T + theta[f"{_OWN}out.bias"]
+            vector = vector + self.config.output_scale * update.squeeze(-1)
+            phi = unflatten(vector, phi)
+            path.append(phi)
+        return path
+
+    def _loss(self, params: Params, examples: Examples) -> Tensor:
+        return losses.loss(self.kind, self.network(params, examples.x), examples.y)
+
+
+def _network(theta: Params) -> Params:
+    """The network's part of θ."""
+    return {name: p for name, p in theta.items() if not name.startswith(_OWN)}
+
+
+def _shown(gradient: Tensor) -> Tensor:
+    """(log|g| / p, sign g) where |g| ≥ e⁻ᵖ, else (−1, eᵖ g): `[P, 2]`."""
+    size = gradient.abs()
+    large = size >= math.exp(-_LOG_RANGE)
+    logarithm = torch.log(torch.where(large, size, 1.0)) / _LOG_RANGE
+    first = torch.where(large, logarithm, -1.0)
+    second = torch.where(large, gradient.sign(), math.exp(_LOG_RANGE) * gradient)
+    return torch.stack([first, second], -1)
