@@ -46,7 +46,8 @@ class MamlConfig(FewShotConfig):
     adapts: Literal["all", "head", "body"] = "all"
     """What moves in adaptation: all, the last layer (ANIL), or all but the last layer (BOIL)."""
     rates: Literal["fixed", "weight", "layer-step"] = "fixed"
-    """Step sizes that are learned: none, one per weight, or one per tensor and step."""
+    """Step sizes that are learned: none, one per weight, or one per tensor and step, which is
+    learned as a multiple of `inner_lr` (few numbers, which steps as long as --lr would shake)."""
     inner_momentum: float = 0.0
     """μ of adaptation."""
     multi_step_loss: bool = False
@@ -101,7 +102,7 @@ class Maml:
             rates = {f"{RATE}.{k}": torch.full_like(p, c.inner_lr) for k, p in moving.items()}
         elif c.rates == "layer-step":
             steps = range(max(c.inner_steps, 1))
-            rates = {f"{RATE}.{i}.{k}": torch.tensor(c.inner_lr) for i in steps for k in moving}
+            rates = {f"{RATE}.{i}.{k}": torch.tensor(1.0) for i in steps for k in moving}
         return params | rates
 
     def loss(self, theta: Params, task: Split) -> Tensor:
@@ -136,7 +137,9 @@ class Maml:
             return {name: theta[f"{RATE}.{name}"] for name in moving}
         if c.rates == "layer-step":
             steps = range(max(c.inner_steps, 1))
-            return [{name: theta[f"{RATE}.{i}.{name}"] for name in moving} for i in steps]
+            return [
+                {name: c.inner_lr * theta[f"{RATE}.{i}.{name}"] for name in moving} for i in steps
+            ]
         return map_params(lambda p: p.new_full((), c.inner_lr), moving)
 
     def _path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
