@@ -7,6 +7,8 @@ python scripts/benchmark.py iteration --json results.json
 python scripts/benchmark.py scaling
 python scripts/benchmark.py rl2
 python scripts/benchmark.py rl2-cheetah
+python scripts/benchmark.py fewshot
+python scripts/benchmark.py fewshot-images
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from benchmarks.few_shot import omniglot_rows, sinusoid_rows
 from benchmarks.iteration import iteration, peak_gib, scaling
 from benchmarks.measure import CORES, Size, measure
 from benchmarks.rl2 import bandit_rows, cheetah_rows
@@ -35,8 +38,19 @@ COMPARISONS = {
     "iteration": iteration,
     "rl2": bandit_rows,
     "rl2-cheetah": cheetah_rows,
+    "fewshot": sinusoid_rows,
+    "fewshot-images": omniglot_rows,
 }
-What = Literal["sampling", "update", "iteration", "scaling", "rl2", "rl2-cheetah"]
+What = Literal[
+    "sampling",
+    "update",
+    "iteration",
+    "scaling",
+    "rl2",
+    "rl2-cheetah",
+    "fewshot",
+    "fewshot-images",
+]
 
 
 @dataclass(frozen=True)

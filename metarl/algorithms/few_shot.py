@@ -14,9 +14,9 @@ from torch import Tensor
 
 from metarl.algorithms.few_shot_config import FewShotConfig
 from metarl.core.adam import Moments, adam_step, no_moments
-from metarl.core.compiled import Compiled
 from metarl.core.mapping import Mapping, Workers, unstack_tasks
 from metarl.core.params import Params, global_norm, leaves, map_params
+from metarl.core.traced import Traced
 from metarl.fewshot.data import Split
 from metarl.fewshot.learner import FewShotLearner
 
@@ -74,7 +74,7 @@ class FewShot:
         config: hyper-parameters.
         learner: whose loss is descended.
         how: tasks in one vmapped call, one at a time, or on the threads of `workers`.
-        compiled: trace and compile the vmapped gradient (seconds, once).
+        compiled: compile the vmapped gradient (seconds, once).
         workers: the threads of "threads".
         device: where the tensors live.
 
@@ -93,7 +93,7 @@ class FewShot:
         self.device = torch.device(device)
         self._workers = workers if workers and how == "threads" else Workers(1)
         self._how = how
-        self._vmapped = Compiled(self._all_tasks) if compiled else self._all_tasks
+        self._vmapped = Traced(self._all_tasks, compiled=compiled)
 
     def init(self, seed: int) -> FewShotState:
         """Fresh meta-parameters; the same seed gives the same bits."""
