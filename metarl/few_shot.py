@@ -35,7 +35,7 @@ from metarl.fewshot.learner import Adapted, FewShotLearner
 from metarl.fewshot.networks import Conv4, Mlp, Network
 from metarl.fewshot.sources import DataConfig, make_source
 
-EVAL_TASKS, EVAL_QUERIES = 600, 100
+EVAL_TASKS = 600
 
 
 class Algorithm(NamedTuple):
@@ -136,7 +136,7 @@ def build(config: FewShotRunConfig, *, threads: int, source: Source | None = Non
         raise ValueError(f"--threads must be at least 1, got {threads}")
     source = source or make_source(config.data)
     c = config.algorithm
-    source.require(max(c.shots, c.eval_shots), c.queries)
+    source.require(max(c.shots, c.eval_shots), max(c.queries, c.eval_queries))
     learner = get_algorithm(config.algo).learner(c, source.kind, make_network(c, source))
     if config.data.train_ways and not learner.any_ways:
         raise ValueError(f"{config.algo} has an output per class: --train-ways cannot differ")
@@ -302,8 +302,8 @@ class FewShotAgent:
     ) -> Evaluation:
         """See `metarl.fewshot.evaluate.evaluate`; shots and queries are the run's if None."""
         c, source = self.config.algorithm, self.source
-        usual = c.queries if source.kind == "classification" else EVAL_QUERIES
-        request = Request(part, tasks, shots or c.eval_shots or c.shots, queries or usual, seed)
+        shots = shots or c.eval_shots or c.shots
+        request = Request(part, tasks, shots, queries or c.eval_queries or c.queries, seed)
         generator = torch.Generator(self.trainer.device)
         return evaluate(
             self.learner,

@@ -8,7 +8,7 @@ from metarl.experiment.config import nearest
 
 Overrides = dict[str, Any]
 
-_SINUSOID: Overrides = {"iterations": 70_000, "eval_shots": 5}
+_SINUSOID: Overrides = {"iterations": 70_000, "eval_shots": 5, "eval_queries": 100}
 # a falling step size and some weight decay: fewer tasks diverge in later steps
 _OUR_SINUSOID: Overrides = {**_SINUSOID, "lr_schedule": "cosine", "weight_decay": 0.03}
 _CURVES: dict[str, Overrides] = {"sinusoid": _OUR_SINUSOID, "mixture": _OUR_SINUSOID}
@@ -39,7 +39,7 @@ _PROTONET: Overrides = {
     "iterations": 10_000,
 }
 
-_LONG: Overrides = {"iterations": 70_000}
+_LONG: Overrides = {"iterations": 70_000, "eval_queries": 100}
 _CLOSED: dict[str, Overrides] = dict.fromkeys(_CURVES, _LONG)
 _REPTILE_CURVES: Overrides = {**_OUR_SINUSOID, "inner_lr": 0.02, "inner_optimizer": "sgd"}
 

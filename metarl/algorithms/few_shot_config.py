@@ -24,6 +24,8 @@ class FewShotConfig:
     """Examples to be judged on, counted likewise."""
     eval_shots: int = 0
     """Examples to learn from in evaluations; as in training if 0."""
+    eval_queries: int = 0
+    """Examples to be judged on in evaluations; as in training if 0."""
     lr: float = 1e-3
     """Outer step size, of Adam."""
     lr_schedule: Literal["constant", "cosine"] = "constant"
@@ -49,7 +51,8 @@ class FewShotConfig:
         """
         for name in ("iterations", "tasks", "shots", "queries", "filters"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        self._require("eval_shots", self.eval_shots >= 0, "at least 0")
+        for name in ("eval_shots", "eval_queries"):
+            self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         self._require("lr", math.isfinite(self.lr) and self.lr > 0, "positive and finite")
         decay = self.weight_decay

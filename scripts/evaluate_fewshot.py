@@ -1,0 +1,111 @@
+"""How well a few-shot run does on tasks that it has not trained on.
+
+python scripts/evaluate_fewshot.py RUN_DIR --tasks 10000 --shots 5 --baselines
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+import tyro
+from display import cores, fail, make_console, show_few_shot, show_players
+
+from metarl.experiment.files import write_json
+from metarl.experiment.seeding import Phase, sequence, torch_seed
+from metarl.few_shot import EVAL_TASKS, FewShotAgent, load_few_shot
+from metarl.fewshot.baselines import baseline_errors
+from metarl.fewshot.evaluate import Request
+from metarl.rl.evaluate import interval
+
+
+@dataclass(frozen=True)
+class Options:
+    """Evaluate a few-shot run: errors or accuracies on the query sets, with their protocol."""
+
+    run_dir: Annotated[Path, tyro.conf.Positional]
+    """Folder of the run, finished or running."""
+    part: Literal["train", "validation", "test"] = "test"
+    """Which tasks."""
+    tasks: int = EVAL_TASKS
+    """Number of tasks."""
+    shots: int | None = None
+    """Examples to learn from; those of the run's evaluations if not given."""
+    queries: int | None = None
+    """Examples to be judged on; those of the run's evaluations if not given."""
+    seed: int = 0
+    """Of the tasks."""
+    threads: int = cores()
+    """Worker threads; they never change a result."""
+    baselines: bool = False
+    """Regression: also show, on the same tasks, the mean of the shots and ridge regression."""
+    json: Path | None = None
+    """Also write the table to this file."""
+
+
+def evaluate(options: Options) -> dict[str, Any]:
+    """Print the table; returns it as JSON.
+
+    Raises:
+        ValueError: the folder has no valid run, or an option is impossible.
+    """
+    torch.set_num_threads(1)
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise ValueError(f"--json {options.json}: its folder does not exist")
+    sequence(options.seed)  # refuses an impossible one
+    agent = load_few_shot(options.run_dir, threads=options.threads)
+    if options.baselines and agent.source.kind != "regression":
+        raise ValueError("--baselines are of regression; this run classifies")
+    evaluation = agent.evaluate(
+        part=options.part,
+        tasks=options.tasks,
+        shots=options.shots,
+        queries=options.queries,
+        seed=options.seed,
+    )
+    console = make_console()
+    show_few_shot(console, evaluation, f"{options.tasks} tasks of {options.part}")
+    table = {"run": str(options.run_dir), **evaluation.to_json()}
+    if options.baselines:
+        players = _baselines(agent, evaluation.request)
+        show_players(console, players, "without meta-learning, squared error")
+        table["baselines"] = {
+            name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
+        }
+    return table
+
+
+def _baselines(agent: FewShotAgent, request: Request) -> dict[str, tuple[float, float]]:
+    """Mean and interval of each, on the tasks of an evaluation."""
+    seeds = {request.part: Phase.EVAL_ROLLOUT, "train": Phase.INIT}
+    splits = []
+    for part in (request.part, "train"):
+        seed = torch_seed(request.seed, seeds[part])
+        generator = torch.Generator(agent.trainer.device).manual_seed(seed)
+        counts = request.tasks, request.shots, request.queries
+        splits.append(agent.source.sample(*counts, part, generator))
+    errors = baseline_errors(*splits)
+    return {name: interval(row.double().cpu().numpy()) for name, row in errors.items()}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Exit code: 0 done, 2 a user's mistake, 130 interrupted."""
+    try:
+        options = tyro.cli(Options, args=argv)
+        table = evaluate(options)
+        if options.json is not None:
+            write_json(options.json, table)
+    except SystemExit as stop:  # --help, or a message of tyro's
+        return int(stop.code or 0)
+    except (ValueError, OSError) as error:
+        return fail(error)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
