@@ -182,6 +182,10 @@ class TrialEngine:
         obs: np.ndarray = self._env.reset(self._tasks, self._noise[rows, task, parallel], mask)
         return obs
 
+    def require_room(self) -> None:
+        """As the engine."""
+        self._env.require_room()
+
     def close(self) -> None:
         """Free the engine."""
         self._env.close()

@@ -135,12 +135,20 @@ def build(config: RunConfig, *, threads: int, device: str) -> Parts:
     return Parts(family, algorithm, method)
 
 
-def engine_maker(family: TaskFamily, engine: str, threads: int, workers: int = 0) -> MakeEngine:
+def engine_maker(
+    family: TaskFamily, engine: str, threads: int, workers: int = 0, device: str = "cpu"
+) -> MakeEngine:
     """Makes T × E environments of a family on a named engine; see `make_engine`."""
 
     def make(num_tasks: int, num_episodes: int) -> BatchedEnv:
         return make_engine(
-            family, num_tasks, num_episodes, engine=engine, threads=threads, workers=workers
+            family,
+            num_tasks,
+            num_episodes,
+            engine=engine,
+            threads=threads,
+            workers=workers,
+            device=device,
         )
 
     return make
@@ -289,7 +297,7 @@ class Agent:
 
     def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
         """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""
-        make = engine_maker(self.family, self.engine, threads, workers)
+        make = engine_maker(self.family, self.engine, threads, workers, self.algorithm.device.type)
         return self.method.returns(self.algorithm, self.state, make, options)
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:

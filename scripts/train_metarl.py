@@ -69,9 +69,9 @@ class Options(Generic[AlgorithmConfig]):
     resume: Path | None = None
     """Go on with the run in this folder; only --iterations, --threads and --workers may be
     given with it."""
-    engine: Literal["auto", "threads", "arrays", "vector"] = "auto"
-    """What steps the environments: MuJoCo on all cores (threads), array operations (arrays) or
-    any Gymnasium environment (vector)."""
+    engine: Literal["auto", "threads", "arrays", "vector", "warp"] = "auto"
+    """What steps the environments: MuJoCo on all cores (threads), array operations (arrays), any
+    Gymnasium environment (vector), or MuJoCo Warp, which auto takes on a GPU (warp)."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the policy lives; auto takes a GPU where there is one."""
     compile: Literal["auto", "on", "off"] = "auto"

@@ -51,7 +51,7 @@ class Training:
         self.workers = workers
         self.parts = build(config, threads=threads, device=config.device)
         self.family, self.algorithm, self.method = self.parts
-        make = engine_maker(self.family, config.engine, threads, workers)
+        make = engine_maker(self.family, config.engine, threads, workers, config.device)
         self.env = self.method.make_env(config.algorithm, make)
         state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, state, 0, 0.0)

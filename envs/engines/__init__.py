@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from envs.engines.arrays import ArraysEngine
-from envs.engines.base import EnvironmentFailure
+from envs.engines.base import Engine, EnvironmentFailure
 from envs.engines.threads import ThreadsEngine
 from envs.engines.vector import VectorEngine
 from envs.family import TaskFamily, unknown
 
 __all__ = ["ENGINES", "EnvironmentFailure", "make_engine"]
 
-ENGINES = ("auto", "threads", "arrays", "vector")
+ENGINES = ("auto", "threads", "arrays", "vector", "warp")
 
 
 def make_engine(
@@ -21,7 +21,8 @@ def make_engine(
     engine: str = "auto",
     threads: int | None = None,
     workers: int = 0,
-) -> ArraysEngine | ThreadsEngine | VectorEngine:
+    device: str = "cpu",
+) -> Engine:
     """T × E environments of a family on the engine that suits it, or on a named one.
 
     Args:
@@ -31,6 +32,8 @@ def make_engine(
         engine: one of `ENGINES`.
         threads: of the threads engine; all cores by default.
         workers: worker processes of the vector engine; 0 is this process.
+        device: "cuda" chooses engines whose states are tensors there: warp, and arrays on torch;
+            the others step on the CPU whatever the device.
 
     Raises:
         ValueError: an unknown engine, one that cannot run the family, an impossible count, or
@@ -39,7 +42,10 @@ def make_engine(
     """
     if engine not in ENGINES:
         raise ValueError(unknown("engine", engine, list(ENGINES)))
+    on_device = device != "cpu"
     chosen = family.definition.engine if engine == "auto" else engine
+    if engine == "auto" and chosen == "threads" and on_device:
+        chosen = "warp"
     if chosen == "vector":
         return VectorEngine(family, num_tasks, num_episodes, workers)
     if workers:
@@ -47,6 +53,14 @@ def make_engine(
             f"only the vector engine has workers, and {family.name} runs on {chosen}: "
             "use 0 workers, or --engine vector"
         )
-    if chosen == "arrays":
+    if chosen == "warp":
+        from envs.engines.warp import WarpEngine
+
+        return WarpEngine(family, num_tasks, num_episodes, device)
+    if chosen == "threads":
+        return ThreadsEngine(family, num_tasks, num_episodes, threads)
+    if not on_device:
         return ArraysEngine(family, num_tasks, num_episodes)
-    return ThreadsEngine(family, num_tasks, num_episodes, threads)
+    from envs.engines.device import TorchArraysEngine
+
+    return TorchArraysEngine(family, num_tasks, num_episodes, device)

@@ -53,6 +53,18 @@ class Engine:
         """(T, E)."""
         return self.num_tasks, self.num_episodes
 
+    def draw_noise(self, rng: np.random.Generator) -> Noise:
+        """All the randomness of one episode, in a fixed order."""
+        raise NotImplementedError
+
+    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Any:
+        """Start episodes where `mask` holds; observations `[T, E, O]`."""
+        raise NotImplementedError
+
+    def step(self, action: Any, noise: Any) -> StepOutput:
+        """One step of every environment."""
+        raise NotImplementedError
+
     def _start(self, tasks: Tasks, mask: np.ndarray | None) -> np.ndarray:
         """Set the tasks, restart the masked clocks and return the mask `[T, E]`."""
         for name in self.family.parameters:
@@ -100,6 +112,9 @@ class Engine:
             ValueError: this engine draws no pictures.
         """
         raise ValueError(f"no pictures of {self.family.name} are drawn by {type(self).__name__}")
+
+    def require_room(self) -> None:
+        """Nothing has room for less than all."""
 
     def close(self) -> None:
         """Nothing to free."""

@@ -61,10 +61,15 @@ class BatchedEnv(Protocol):
     def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step with actions `[T, E, A]` in the environment's units, or int64.
 
+        Engines on a device take and return tensors there, the others numpy arrays.
+
         Returns:
             obs `[T, E, O]` (the true successor: there is no autoreset), reward, terminated,
             truncated (each `[T, E]`), and metrics by name.
         """
+
+    def require_room(self) -> None:
+        """Raise if the simulator has lost contacts for want of room since the last reset."""
 
     def close(self) -> None:
         """Free what the environments hold."""

@@ -61,6 +61,9 @@ class OneEnv:
             {},
         )
 
+    def require_room(self) -> None:
+        """A simulator of one environment loses nothing."""
+
     def close(self) -> None:
         """Nothing: the environment is the user's."""
 

@@ -65,6 +65,13 @@ class ActionScaling(NamedTuple):
         low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
         return cls((low + high) / 2, (high - low) / 2 * action_scale, False)
 
+    def on_device(self, action: Tensor) -> Tensor:
+        """The same as tensors, for an environment that takes them."""
+        if self.discrete:
+            return action
+        center, scale = (torch.as_tensor(x, device=action.device).float() for x in self[:2])
+        return center + scale * action
+
     def __call__(self, action: Tensor) -> np.ndarray:
         """The environment's action, unclipped (the environment clips)."""
         raw: np.ndarray = action.cpu().numpy()
@@ -104,43 +111,42 @@ def rollout(
     action_noise = learner.noise(rng, (env.horizon, *shape)).to(device)
     buffer = _Buffer(shape, env.horizon, device)
     obs = env.reset(tasks, env_noise.reset)
-    running = np.ones(shape, dtype=bool)
+    scale = scaling.on_device if isinstance(obs, Tensor) else scaling
+    running = torch.ones(shape, dtype=torch.bool, device=device)
     inputs = _first_input(env, obs, device)
     final_obs = inputs.obs
     for t in range(env.horizon):
         action, state = learner.act(state, inputs, action_noise[t])
-        obs, reward, terminated, truncated, metrics = env.step(
-            scaling(action.action), env_noise.step[t]
-        )
+        found = env.step(scale(action.action), env_noise.step[t])
+        obs, reward, terminated, truncated = (_tensor(x, device) for x in found[:4])
         done = terminated | truncated
-        reward_now, done_now = _tensor(reward, device), _tensor(done, device)
         buffer.put(
             t,
             obs=inputs.obs,
             action=action.action,
-            reward=reward_now,
-            mask=torch.from_numpy(running.copy()),
-            terminated=torch.from_numpy(np.asarray(terminated) & running),
-            truncated=torch.from_numpy(np.asarray(truncated) & running),
+            reward=reward,
+            mask=running,
+            terminated=terminated & running,
+            truncated=truncated & running,
         )
         buffer.put(t, prefix="dist/", **action.dist)
-        buffer.put(t, prefix="metrics/", **{k: _tensor(v, device) for k, v in metrics.items()})
-        inputs = StepInput(_tensor(obs, device), action.action, reward_now, done_now)
-        ended = running & done
-        if ended.any():
-            final_obs = torch.where(_tensor(ended, device).unsqueeze(-1), inputs.obs, final_obs)
+        buffer.put(t, prefix="metrics/", **{k: _tensor(v, device) for k, v in found[4].items()})
+        inputs = StepInput(obs, action.action, reward, done)
+        final_obs = torch.where((running & done).unsqueeze(-1), obs, final_obs)
         running = running & ~done
-        if not running.any():
+        # asking a GPU would wait for it
+        if device.type == "cpu" and not bool(running.any()):
             break
-    final_obs = torch.where(_tensor(running, device).unsqueeze(-1), inputs.obs, final_obs)
+    final_obs = torch.where(running.unsqueeze(-1), inputs.obs, final_obs)
     episodes = buffer.episodes(final_obs)
     finite = torch.isfinite(episodes.reward) & torch.isfinite(episodes.obs).all(-1)
     require_finite(finite | ~episodes.mask, tasks)
+    env.require_room()
     return episodes, state
 
 
-def _tensor(array: np.ndarray, device: torch.device) -> Tensor:
-    tensor = torch.from_numpy(np.ascontiguousarray(array))
+def _tensor(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    tensor = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
     return tensor.to(device, torch.float32 if tensor.is_floating_point() else tensor.dtype)
 
 

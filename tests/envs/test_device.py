@@ -1,0 +1,158 @@
+"""Engines whose states are tensors, against those on numpy arrays and on MuJoCo itself."""
+
+import copy
+import sys
+from typing import Any
+
+import gymnasium
+import mujoco
+import mujoco_warp
+import numpy as np
+import pytest
+import torch
+
+import envs
+from envs.engines import warp as warp_module
+from envs.engines.arrays import ArraysEngine
+from envs.engines.base import EnvironmentFailure
+from envs.engines.device import OnHost, TorchArraysEngine
+from envs.engines.threads import ThreadsEngine
+from envs.engines.warp import TASK_FIELDS, WarpEngine, solvable
+from envs.family import TaskFamily
+
+FAMILIES = [envs.make_family(name) for name in envs.family_names()]
+ON_ARRAYS = [family for family in FAMILIES if family.definition.engine == "arrays"]
+ON_THREADS = [family for family in FAMILIES if family.definition.engine == "threads"]
+QUICK = ("half-cheetah-vel", "hopper-params")  # the others need kernels of their own
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+def available(device: str) -> str:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    return device
+
+
+def actions(family: TaskFamily, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    space: Any = family.action_space
+    if isinstance(space, gymnasium.spaces.Discrete):
+        return rng.integers(space.n, size=shape)
+    return 0.3 * rng.uniform(space.low, space.high, (*shape, *space.shape))
+
+
+def compare(family: TaskFamily, device: Any, host: Any, steps: int, tolerance: float) -> None:
+    """The same tasks, noise and actions for both."""
+    rng = np.random.default_rng(0)
+    tasks, noise = family.split("train").sample(host.num_tasks, 0), host.draw_noise(rng)
+    mine, theirs = device.reset(tasks, noise.reset), host.reset(tasks, noise.reset)
+    assert mine.device.type == device.device.type
+    np.testing.assert_allclose(mine.cpu(), theirs, rtol=1e-4, atol=1e-5)
+    for t in range(steps):
+        action = actions(family, rng, host.shape)
+        found, expected = device.step(action, noise.step[t]), host.step(action, noise.step[t])
+        for field in ("obs", "reward", "terminated", "truncated"):
+            mine, theirs = getattr(found, field).cpu().numpy(), getattr(expected, field)
+            scale = 1 + np.abs(theirs) if theirs.dtype.kind == "f" else 1
+            assert np.all(np.abs(mine.astype(float) - theirs) <= tolerance * scale), (t, field)
+        assert found.metrics.keys() == expected.metrics.keys()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("family", ON_ARRAYS, ids=lambda f: f.name)
+def test_array_families_are_the_same_on_torch(family: TaskFamily, device: str) -> None:
+    """For five steps, with float32's rounding."""
+    torch_engine = TorchArraysEngine(family, 3, 2, available(device))
+    compare(family, torch_engine, ArraysEngine(family, 3, 2), 5, 1e-4)
+
+
+def parity(family: TaskFamily, device: str, steps: int, tolerance: float) -> None:
+    """Against a CPU model with the same solver."""
+    host = ThreadsEngine(family, 2, 2, 1)
+    host._models = [solvable(model) for model in host._models]
+    compare(family, WarpEngine(family, 2, 2, device), host, steps, tolerance)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_warp_equals_mujoco(name: str) -> None:
+    """Ten steps to 1e-3, one to 1e-5, bodies of their own for every task included."""
+    for steps, tolerance in ((1, 1e-5), (10, 1e-3)):
+        parity(envs.make_family(name), "cpu", steps, tolerance)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("family", ON_THREADS, ids=lambda f: f.name)
+def test_every_mujoco_family_takes_the_same_step_on_warp(family: TaskFamily, device: str) -> None:
+    """One control step to 1e-5; the humanoid, whose solver differs, to 1e-4."""
+    tolerance = 1e-4 if "humanoid" in family.name else 1e-5
+    parity(family, available(device), 1, tolerance)
+
+
+def test_a_task_changes_no_field_that_warp_does_not_take_over() -> None:
+    """What follows from masses, as MuJoCo computes it, is in the list of fields."""
+    unused = {"actuator_acc0", "cam_poscom0", "light_poscom0"}  # muscles, cameras, lights
+    known = set(mujoco_warp.Model.__annotations__)
+    for name in ("half-cheetah-params", "hopper-params", "walker2d-params"):
+        family = envs.make_family(name)
+        base, task = family.definition.model, family.split("train").sample(1, 0)
+        changed = copy.copy(base)
+        family.definition.apply(changed, {k: v[0] for k, v in task.items()})
+        mujoco.mj_setConst(changed, mujoco.MjData(base))
+        differ = {
+            field
+            for field in known
+            if isinstance(value := getattr(base, field, None), np.ndarray)
+            and not np.array_equal(value, getattr(changed, field))
+        }
+        assert differ - unused <= set(TASK_FIELDS)
+
+
+def test_a_partial_reset_leaves_the_others() -> None:
+    """Only masked environments start again."""
+    family = envs.make_family("half-cheetah-vel")
+    engine, rng = WarpEngine(family, 2, 1, "cpu"), np.random.default_rng(0)
+    tasks, noise = family.split("train").sample(2, 0), engine.draw_noise(rng)
+    start = engine.reset(tasks, noise.reset)
+    moved = engine.step(np.ones((2, 1, 6)), None).obs
+    mask = torch.tensor([[True], [False]])
+    after = engine.reset(tasks, noise.reset, mask)
+    assert torch.equal(after[0], start[0])
+    assert torch.equal(after[1], moved[1])
+
+
+def test_dropped_contacts_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never in silence."""
+    monkeypatch.setattr(warp_module, "contacts", lambda model: 1)
+    monkeypatch.setattr(warp_module, "rows", lambda model: 4)
+    family = envs.make_family("half-cheetah-vel")
+    engine = WarpEngine(family, 2, 1, "cpu")
+    noise = engine.draw_noise(np.random.default_rng(0))
+    engine.reset(family.split("train").sample(2, 0), noise.reset)
+    for _ in range(20):
+        engine.step(np.ones((2, 1, 6)), None)
+    with pytest.raises(EnvironmentFailure, match="had more contacts than there is room for"):
+        engine.require_room()
+
+
+def test_on_the_host_it_speaks_numpy() -> None:
+    """For code that puts trials together."""
+    family = envs.make_family("point-nav")
+    engine = OnHost(TorchArraysEngine(family, 2, 1, "cpu"))
+    noise = engine.draw_noise(np.random.default_rng(0))
+    obs = engine.reset(family.split("train").sample(2, 0), noise.reset)
+    found = engine.step(np.zeros((2, 1, 2)), noise.step[0])
+    assert all(isinstance(x, np.ndarray) for x in (obs, *found[:4], *found.metrics.values()))
+
+
+def test_what_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A family without a model, a device that is not there, a missing extra."""
+    with pytest.raises(ValueError, match="which has no MuJoCo model; use --engine arrays"):
+        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="warp")
+    with pytest.raises(ValueError, match="cannot run half-cheetah-vel; use --engine threads"):
+        TorchArraysEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cpu")
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="finds no CUDA device"):
+            WarpEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cuda")
+    monkeypatch.setitem(sys.modules, "mujoco_warp", None)
+    with pytest.raises(ValueError, match=r'pip install -e "\.\[gpu\]"'):
+        WarpEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cpu")
