@@ -69,7 +69,7 @@ def paths(agent: Agent, tasks: int, seed: int) -> tuple[np.ndarray, list[list[np
 def draw(agent: Agent, options: Options) -> None:
     """Write the figure; see `paths` for what it raises."""
     goals, rows = paths(agent, options.tasks, options.seed)
-    figure = Figure(figsize=(3.2 * len(goals), 3.0))
+    figure = Figure(figsize=(3.2 * len(goals), 2.6), layout="constrained")
     axes = figure.subplots(1, len(goals), sharex=True, sharey=True, squeeze=False)
     colours = colormaps["viridis"](np.linspace(0, 0.85, len(rows[0])))
     for axis, goal, episodes in zip(axes[0], goals, rows, strict=True):
