@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import gymnasium
@@ -16,7 +17,7 @@ STATES, ACTIONS = 10, 5
 class TabularMdp:
     """From s, action a leads to s' ~ transitions[s, a] and pays N(rewards[s, a], 1).
 
-    The state is one-hot, so that it is its own observation; an episode starts in state 0.
+    The state is observed one-hot; an episode starts in state 0.
     """
 
     engine = "arrays"
@@ -36,30 +37,41 @@ class TabularMdp:
         return np.stack([rng.random(shape), rng.standard_normal(shape)], -1)
 
     def start(self, xp: Any, task: Any, noise: Any) -> Any:
-        """State 0, one-hot `[…, S]`."""
+        """State 0, one-hot and as a number, and the row of the task's tables: `[…, S + 2]`.
+
+        The tables of all tasks are one table then, of which a step takes rows.
+        """
         none = task["transitions"][..., 0, 0, :] * 0.0
-        return xp.concat([none[..., :1] + 1.0, none[..., 1:]], axis=-1)
+        tables = math.prod(none.shape[:-1])
+        counted = xp.arange(tables, dtype=none.dtype, device=none.device)
+        row = xp.reshape(counted * (STATES * ACTIONS), (*none.shape[:-1], 1))
+        return xp.concat([none[..., :1] + 1.0, none[..., 1:], none[..., :1], row], axis=-1)
 
     def observe(self, xp: Any, state: Any) -> Any:
         """`[…, S]`."""
-        return state
+        return state[..., :STATES]
 
     def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
         """Next state, reward, terminated and metrics; `mean` is the reward's expectation."""
-        at = xp.argmax(state, axis=-1) * ACTIONS + action  # a row of the flattened tables
-        flat = (*task["rewards"].shape[:-2], STATES * ACTIONS)
-        rewards = xp.broadcast_to(xp.reshape(task["rewards"], flat), (*at.shape, flat[-1]))
-        mean = xp.take_along_axis(rewards, at[..., None], axis=-1)[..., 0]
-        rows = xp.reshape(task["transitions"], (*flat, STATES))
-        rows = xp.broadcast_to(rows, (*at.shape, flat[-1], STATES))
-        index = xp.broadcast_to(at[..., None, None], (*at.shape, 1, STATES))
-        probabilities = xp.take_along_axis(rows, index, axis=-2)[..., 0, :]
+        row = xp.astype(state[..., STATES] * ACTIONS + state[..., STATES + 1], xp.int64) + action
+        rows = xp.reshape(row, (-1,))
+        mean = xp.reshape(xp.take(xp.reshape(task["rewards"], (-1,)), rows, axis=0), row.shape)
+        table = xp.reshape(task["transitions"], (-1, STATES))
+        probabilities = xp.reshape(xp.take(table, rows, axis=0), (*row.shape, STATES))
         below = xp.cumulative_sum(probabilities, axis=-1)[..., :-1] <= noise[..., :1]
         # true for the states before the next one: it is where true turns into false
         passed = xp.astype(below, mean.dtype)
         first = passed[..., :1]
+        number = xp.sum(passed, axis=-1, keepdims=True)
         state = xp.concat(
-            [1.0 - first, passed[..., :-1] - passed[..., 1:], passed[..., -1:]], axis=-1
+            [
+                1.0 - first,
+                passed[..., :-1] - passed[..., 1:],
+                passed[..., -1:],
+                number,
+                state[..., -1:],
+            ],
+            axis=-1,
         )
         never = first[..., 0] < 0.0
         return state, mean + noise[..., 1], never, {"mean": mean}
