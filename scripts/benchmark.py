@@ -2,6 +2,8 @@
 
 python scripts/benchmark.py sampling
 python scripts/benchmark.py sampling --env ant-dir
+python scripts/benchmark.py sampling --env tabular-mdp
+python scripts/benchmark.py vector
 python scripts/benchmark.py update
 python scripts/benchmark.py iteration --json results.json
 python scripts/benchmark.py scaling
@@ -20,6 +22,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from benchmarks.engines import vector_rows
 from benchmarks.few_shot import omniglot_rows, sinusoid_rows
 from benchmarks.iteration import iteration, peak_gib, scaling
 from benchmarks.measure import CORES, Size, measure
@@ -34,6 +37,7 @@ from metarl.experiment.files import write_json
 
 COMPARISONS = {
     "sampling": sampling,
+    "vector": vector_rows,
     "update": update,
     "iteration": iteration,
     "rl2": bandit_rows,
@@ -43,6 +47,7 @@ COMPARISONS = {
 }
 What = Literal[
     "sampling",
+    "vector",
     "update",
     "iteration",
     "scaling",
@@ -60,7 +65,7 @@ class Options:
     what: Annotated[What, tyro.conf.Positional]
     """What to measure."""
     env: str = "half-cheetah-vel"
-    """Which MuJoCo family sampling samples."""
+    """Which family sampling samples."""
     tasks: int = 40
     """T; scaling takes its own."""
     episodes: int = 20

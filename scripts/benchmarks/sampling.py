@@ -8,6 +8,7 @@ from collections.abc import Callable
 import gymnasium
 import mujoco
 import numpy as np
+from benchmarks.engines import array_rows
 from benchmarks.measure import CORES, Row, Size
 from mujoco import rollout as mujoco_rollout
 
@@ -27,12 +28,11 @@ from metarl.rl.rollout import rollout
 def sampling(size: Size) -> list[Row]:
     """The machine's limit, ours, and other tools, all of them with the controls of our policy.
 
-    Raises:
-        ValueError: the family has no MuJoCo model.
+    Families without a MuJoCo model are stepped with random actions, see `array_rows`.
     """
     family = envs.make_family(size.env, horizon=5 if size.tiny else None)
-    if family.definition.engine != "threads":
-        raise ValueError(f"{family.name} has no MuJoCo model, so there is no limit to measure")
+    if family.definition.engine == "arrays":
+        return array_rows(family, size)
     algorithm = make_algorithm(maml_trpo_preset("default", size.env), CORES, env=size.env)
     run, engine = collect(algorithm, algorithm.init(0), family, size)
     episodes = run()
