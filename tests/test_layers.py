@@ -131,10 +131,15 @@ def test_every_module_imports_only_what_its_layer_may() -> None:
 
 
 def test_algorithms_and_what_they_stand_on_neither_print_nor_write() -> None:
-    """They return metrics; only `metarl.experiment` and the scripts show or store anything."""
+    """They return metrics; only `metarl.experiment` and the scripts show or store anything.
+
+    Two modules read a user's files: images and tables.
+    """
     found = []
+    readers = ("metarl.fewshot.images", "metarl.fewshot.tables")
     for path in modules():
-        if layer_of(module_name(path)) in ("metarl.experiment", "scripts"):
+        name = module_name(path)
+        if layer_of(name) in ("metarl.experiment", "scripts") or name in readers:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and _called(node) in ("print", "write_text", "open"):

@@ -68,7 +68,7 @@ def test_every_algorithm_trains_on_pictures_or_curves(algo: str, tmp_path: Path)
 def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """Bit for bit, with evaluations on the way."""
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    options = ("--how", "vmap", "--eval-every", "100")
+    options = ("--how", "vmap", "--eval-every", "100", "--lr-schedule", "constant")
     assert train(whole, "--iterations", "250", *options) == 0
     assert train(parts, "--iterations", "130", *options) == 0
     assert main(["--resume", str(parts), "--iterations", "250", "--threads", "1"]) == 0
