@@ -65,6 +65,8 @@ def _families(console: Console) -> Iterator[envs.TaskFamily]:
 def _space(space: gymnasium.Space[Any]) -> str:
     if isinstance(space, gymnasium.spaces.Discrete):
         return f"one of {space.n}"
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return "one each of " + "×".join(str(n) for n in space.nvec)
     return "box " + "×".join(str(n) for n in space.shape or ())
 
 
