@@ -8,11 +8,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from metarl.fewshot.analyse import LayerChange
 from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
 from metarl.rl.evaluate import Evaluation
 
@@ -60,6 +62,28 @@ def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -
         steps = "" if p.steps is None else str(p.steps)
         numbers = f"{p.mean:.4f}", f"± {p.ci95:.4f}", f"{p.median:.4f}"
         table.add_row(steps, *numbers, f"{p.diverged:.1%}")
+    console.print(table)
+
+
+def show_layers(console: Console, changes: list[LayerChange]) -> None:
+    """What adaptation changes, layer by layer."""
+    table = Table("layer", "moved ‖φ − θ‖ / ‖θ‖", "similarity of features (CKA)")
+    for c in changes:
+        moved = f"{c.moved:.4f} ± {c.moved_ci95:.4f}"
+        table.add_row(c.layer, moved, f"{c.similarity:.4f} ± {c.similarity_ci95:.4f}")
+    console.print(table)
+
+
+def show_report(console: Console, report: dict[str, Any], names: list[str]) -> None:
+    """The means over classes, above the ten classes of the lowest F1."""
+    table = Table("class", "precision", "recall", "F1", "queries")
+    worst = sorted(names, key=lambda name: float(report[name]["f1-score"]))[:10]
+    for name in ("macro avg", *worst):
+        row = report[name]
+        numbers = (f"{row[k]:.3f}" for k in ("precision", "recall", "f1-score"))
+        table.add_row(name, *numbers, f"{row['support']:.0f}")
+        if name == "macro avg":
+            table.add_section()
     console.print(table)
 
 

@@ -12,12 +12,18 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_few_shot, show_players
+from display import cores, fail, make_console, show_few_shot, show_layers, show_players, show_report
+from figures import draw_layers
+from rich.console import Console
+from sklearn.metrics import classification_report
 
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, sequence, torch_seed
-from metarl.few_shot import EVAL_TASKS, FewShotAgent, load_few_shot
+from metarl.few_shot import EVAL_TASKS, FewShotAgent, load_few_shot, make_network
+from metarl.fewshot.analyse import LayerChange, analyse
 from metarl.fewshot.baselines import baseline_errors
+from metarl.fewshot.classes import ClassSource
+from metarl.fewshot.data import take
 from metarl.fewshot.evaluate import Request
 from metarl.rl.evaluate import interval
 
@@ -42,8 +48,13 @@ class Options:
     """Worker threads; they never change a result."""
     baselines: bool = False
     """Regression: also show, on the same tasks, the mean of the shots and ridge regression."""
+    report: bool = False
+    """Classification: also precision, recall and F1 of every class; the worst ones are shown."""
+    analyse: Path | None = None
+    """Also show how far each layer moves in adaptation and how similar its features stay, and draw
+    it into this file; for learners that adapt the weights of a network."""
     json: Path | None = None
-    """Also write the table to this file."""
+    """Also write all tables to this file."""
 
 
 def evaluate(options: Options) -> dict[str, Any]:
@@ -75,7 +86,56 @@ def evaluate(options: Options) -> dict[str, Any]:
         table["baselines"] = {
             name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
         }
+    if options.report:
+        table["report"] = _report(agent, evaluation.request, console)
+    if options.analyse is not None:
+        changes = _analyse(agent, evaluation.request)
+        show_layers(console, changes)
+        draw_layers(changes, options.analyse)
+        table["layers"] = [change._asdict() for change in changes]
     return table
+
+
+def _report(agent: FewShotAgent, request: Request, console: Console) -> dict[str, Any]:
+    """scikit-learn's report over all queries, by the names of their classes.
+
+    Raises:
+        ValueError: a run of regression.
+    """
+    source, learner, theta = agent.source, agent.learner, agent.state.theta
+    if not isinstance(source, ClassSource):
+        raise ValueError("--report is of classification; this run's data has no classes")
+    counts = request.tasks, request.shots, request.queries, request.part
+    split, classes = source.drawn(*counts, _generator(agent, request))
+    truth, guess = [], []
+    with torch.no_grad():
+        for t in range(request.tasks):
+            task = take(split, t)
+            adapted = learner.adapt(theta, task.support)
+            labels = learner.predict(theta, adapted, task.query.x).argmax(-1)
+            truth += classes[t][task.query.y].tolist()
+            guess += classes[t][labels].tolist()
+    seen = sorted(set(truth) | set(guess))
+    names = [source.stock.names[i] for i in seen]
+    report: dict[str, Any] = classification_report(
+        truth, guess, labels=seen, target_names=names, output_dict=True, zero_division=0.0
+    )
+    show_report(console, report, names)
+    return report
+
+
+def _analyse(agent: FewShotAgent, request: Request) -> list[LayerChange]:
+    """Of at most a hundred tasks."""
+    counts = min(request.tasks, 100), request.shots, request.queries, request.part
+    tasks = agent.source.sample(*counts, _generator(agent, request))
+    network = make_network(agent.config.algorithm, agent.source)
+    return analyse(agent.learner, network, agent.state.theta, tasks)
+
+
+def _generator(agent: FewShotAgent, request: Request) -> torch.Generator:
+    """As the evaluation's."""
+    seed = torch_seed(request.seed, Phase.EVAL_ROLLOUT)
+    return torch.Generator(agent.trainer.device).manual_seed(seed)
 
 
 def _baselines(agent: FewShotAgent, request: Request) -> dict[str, tuple[float, float]]:

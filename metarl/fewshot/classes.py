@@ -118,6 +118,12 @@ class ClassSource:
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
     ) -> Split:
         """Inputs `[T, ways · n, …]` and classes `[T, ways · n]`; see `Source.sample`."""
+        return self.drawn(tasks, shots, queries, part, generator)[0]
+
+    def drawn(
+        self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
+    ) -> tuple[Split, Tensor]:
+        """What `sample` gives, and which classes of the stock the labels are, `[T, ways]`."""
         device = generator.device
         turns, ways = 4 if self.rotations else 1, self.ways.of(part)
         pool = torch.from_numpy(self.parts[part]).to(device)
@@ -135,10 +141,11 @@ class ClassSource:
             for k in (1, 2, 3):
                 x = torch.where(_wide(turn == k, x), torch.rot90(x, k, (-2, -1)), x)
         y = torch.arange(ways, device=device).view(1, -1, 1).expand(*index.shape)
-        return Split(
+        split = Split(
             Examples(x[:, :, :shots].flatten(1, 2), y[:, :, :shots].flatten(1, 2)),
             Examples(x[:, :, shots:].flatten(1, 2), y[:, :, shots:].flatten(1, 2)),
         )
+        return split, classes
 
 
 def _distinct(

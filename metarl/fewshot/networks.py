@@ -42,6 +42,9 @@ class Network(Protocol):
     def features(self, params: Params, x: Tensor) -> Tensor:
         """`[N, width]` of inputs `[N, …]`."""
 
+    def activations(self, params: Params, x: Tensor) -> dict[str, Tensor]:
+        """The outputs of every layer by its name, flattened to `[N, …]`."""
+
     def __call__(self, params: Params, x: Tensor) -> Tensor:
         """Outputs `[N, C]` of inputs `[N, …]`."""
 
@@ -73,12 +76,20 @@ class Mlp:
 
     def features(self, params: Params, x: Tensor) -> Tensor:
         """`[N, width]` of inputs `[N, …]`, which are flattened."""
-        x = x.flatten(1)
+        return self._layers(params, x)[-1]
+
+    def activations(self, params: Params, x: Tensor) -> dict[str, Tensor]:
+        """The outputs of every layer by its name, each `[N, …]`."""
+        return _named(params, self._layers(params, x))
+
+    def _layers(self, params: Params, x: Tensor) -> list[Tensor]:
+        """The inputs, flattened, and what every hidden layer makes of them."""
+        layers = [x.flatten(1)]
         for i in range(len(self.hidden)):
             name = f"layer{i}"
-            x = functional.linear(x, params[f"{name}.weight"], params[f"{name}.bias"])
-            x = _ACTIVATIONS[self.activation](norms.apply(self.norm, params, name, x))
-        return x
+            x = functional.linear(layers[-1], params[f"{name}.weight"], params[f"{name}.bias"])
+            layers.append(_ACTIVATIONS[self.activation](norms.apply(self.norm, params, name, x)))
+        return layers
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
         """Outputs `[N, C]` of inputs `[N, …]`."""
@@ -120,15 +131,23 @@ class Conv4:
 
     def features(self, params: Params, x: Tensor) -> Tensor:
         """`[N, width]` of images `[N, channels, height, width]`."""
+        return self._layers(params, x)[-1].flatten(1)
+
+    def activations(self, params: Params, x: Tensor) -> dict[str, Tensor]:
+        """The outputs of every layer by its name, flattened to `[N, …]`."""
+        return _named(params, [layer.flatten(1) for layer in self._layers(params, x)])
+
+    def _layers(self, params: Params, x: Tensor) -> list[Tensor]:
+        """The images and what every convolution makes of them, `[N, channels, height, width]`."""
+        layers = [x]
         for i in range(4):
             name = f"layer{i}"
             weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
             stride = 2 if self.pooling == "stride" else 1
-            x = functional.conv2d(x, weight, bias, stride=stride, padding=1)
+            x = functional.conv2d(layers[-1], weight, bias, stride=stride, padding=1)
             x = torch.relu(norms.apply(self.norm, params, name, x))
-            if self.pooling == "max":
-                x = functional.max_pool2d(x, 2)
-        return x.flatten(1)
+            layers.append(functional.max_pool2d(x, 2) if self.pooling == "max" else x)
+        return layers
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
         """Outputs `[N, C]` of images `[N, channels, height, width]`."""
@@ -138,6 +157,12 @@ class Conv4:
 def head(params: Params, features: Tensor) -> Tensor:
     """The linear layer on top."""
     return functional.linear(features, params[f"{HEAD}.weight"], params[f"{HEAD}.bias"])
+
+
+def _named(params: Params, layers: list[Tensor]) -> dict[str, Tensor]:
+    """Hidden layers, without the inputs, and the head on the last of them."""
+    hidden = {f"layer{i}": layer for i, layer in enumerate(layers[1:])}
+    return hidden | {HEAD: head(params, layers[-1])}
 
 
 def without_head(params: Params) -> Params:

@@ -1,0 +1,112 @@
+"""Evaluating a few-shot run: tables, baselines, reports, figures."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import train_fewshot
+from evaluate_fewshot import main
+
+from metarl.fewshot.baselines import baseline_errors, ridge_predictions
+from metarl.fewshot.data import Examples, Split
+
+TINY = ["--iterations", "2", "--tasks", "2", "--compile", "off", "--how", "loop", "--hidden", "4"]
+
+
+@pytest.fixture(scope="module")
+def regression(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "sinusoid"
+    assert train_fewshot.main(["--run-dir", str(folder), *TINY]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classification(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three clusters per part, far from one another."""
+    folder = tmp_path_factory.mktemp("runs")
+    centres = np.random.default_rng(0).normal(size=(9, 2)) * 100
+    y = np.repeat([f"class {i}" for i in range(9)], 8)
+    x = np.repeat(centres, 8, 0) + np.random.default_rng(1).normal(size=(72, 2))
+    np.savez(folder / "clusters.npz", x=x, y=y)
+    options = ["--data", f"npz:{folder / 'clusters.npz'}", "--ways", "3", "--algo", "protonet"]
+    options += ["--shots", "2", "--queries", "2", "--run-dir", str(folder / "run"), *TINY]
+    assert train_fewshot.main(options) == 0
+    return folder / "run"
+
+
+def test_regression_is_set_beside_ridge_regression(regression: Path, tmp_path: Path) -> None:
+    """On the same tasks, with the protocol in the file."""
+    file = tmp_path / "table.json"
+    options = ["--tasks", "7", "--shots", "4", "--queries", "6", "--baselines"]
+    assert main([str(regression), *options, "--json", str(file)]) == 0
+    table = json.loads(file.read_text())
+    assert table["request"] == {
+        "part": "test", "tasks": 7, "shots": 4, "queries": 6, "seed": 0,
+    }  # fmt: skip
+    assert [name.split(",")[0] for name in table["baselines"]] == [
+        "mean of the shots",
+        "ridge per task",
+    ]
+
+
+def test_ridge_regression_finds_lines_and_its_limit_is_the_mean() -> None:
+    """The intercept is not penalised."""
+    x = torch.randn(3, 9, 2, generator=torch.Generator().manual_seed(0))
+    y = x @ torch.tensor([[1.0], [-2.0]]) + 7
+    tasks = Split(Examples(x[:, :6], y[:, :6]), Examples(x[:, 6:], y[:, 6:]))
+    torch.testing.assert_close(ridge_predictions(tasks, 1e-6), tasks.query.y, rtol=1e-3, atol=1e-3)
+    mean = tasks.support.y.mean(1, keepdim=True).expand_as(tasks.query.y)
+    torch.testing.assert_close(ridge_predictions(tasks, 1e9), mean, rtol=1e-4, atol=1e-4)
+    (best,) = [name for name in baseline_errors(tasks, tasks) if name.startswith("ridge")]
+    assert best.endswith("strength 0.001")
+
+
+def test_every_class_is_reported_by_name(classification: Path, tmp_path: Path) -> None:
+    """Clusters that far apart are told apart even by an untrained network's prototypes."""
+    file = tmp_path / "table.json"
+    assert main([str(classification), "--tasks", "20", "--report", "--json", str(file)]) == 0
+    report = json.loads(file.read_text())["report"]
+    classes = [name for name in report if name.startswith("class ")]
+    assert len(classes) == 3
+    assert sum(report[name]["support"] for name in classes) == 20 * 3 * 2
+    assert {"precision", "recall", "f1-score"} < set(report[classes[0]])
+
+
+def test_layers_are_drawn(regression: Path, tmp_path: Path) -> None:
+    """Beside their table."""
+    file, figure = tmp_path / "table.json", tmp_path / "layers.png"
+    options = ["--tasks", "3", "--analyse", str(figure), "--json", str(file)]
+    assert main([str(regression), *options]) == 0
+    assert figure.stat().st_size > 1000
+    assert [row["layer"] for row in json.loads(file.read_text())["layers"]] == ["layer0", "head"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--report"], "--report is of classification"),
+        (["--tasks", "0"], "tasks must be at least 1, got 0"),
+        (["--seed", "-1"], "seed must be between"),
+        (["--json", "/nowhere/x.json"], "its folder does not exist"),
+    ],
+)
+def test_mistakes_are_refused(
+    options: list[str], message: str, regression: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit code 2 and one message."""
+    assert main([str(regression), *options]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_classification_has_no_baselines_and_a_folder_must_be_a_run(
+    classification: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nor has a reinforcement learner's run few shots."""
+    assert main([str(classification), "--baselines"]) == 2
+    assert main([str(classification), "--analyse", str(tmp_path / "x.png")]) == 2
+    assert main([str(tmp_path)]) == 2
+    err = capsys.readouterr().err
+    assert "--baselines are of regression" in err
+    assert "that adapt a network's weights" in err
