@@ -136,6 +136,14 @@ _RL2_CHEETAH: Overrides = {
     "lr_schedule": "linear",
     "entropy_schedule": "linear",
 }
+# The same with as many trials at once as a GPU likes: 1e8 steps in sixty iterations
+_RL2_GPU: Overrides = {
+    **_RL2_CHEETAH,
+    "tasks": 4096,
+    "minibatches": 32,
+    "epochs": 4,
+    "iterations": 60,
+}
 _VARIBAD_ANT: Overrides = {**_VARIBAD_CHEETAHS["half-cheetah-dir"], "clip": 0.05}
 _RL2_2016: Overrides = {
     "hidden": 256,
@@ -175,6 +183,7 @@ RL2: dict[str, dict[str, Overrides]] = {
         },
     },
     "varibad2020-20d": _VARIBAD_CHEETAHS,
+    "varibad2020-gpu": {"half-cheetah-vel": _RL2_GPU, "half-cheetah-dir": _RL2_GPU},
     "rl2_2016": {
         **{f"bandit-k{k}": {**_RL2_2016, "episodes": 1, "tasks": 24000} for k in (5, 10, 50)},
         "tabular-mdp": {**_RL2_2016, "episodes": 10, "tasks": 2400},

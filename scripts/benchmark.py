@@ -11,6 +11,8 @@ python scripts/benchmark.py rl2
 python scripts/benchmark.py rl2-cheetah
 python scripts/benchmark.py fewshot
 python scripts/benchmark.py fewshot-images
+python scripts/benchmark.py device-sampling --device cuda
+python scripts/benchmark.py device-iteration --device cuda
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
+from benchmarks.device import iteration_rows, sampling_rows
 from benchmarks.engines import vector_rows
 from benchmarks.few_shot import omniglot_rows, sinusoid_rows
 from benchmarks.iteration import iteration, peak_gib, scaling
@@ -33,6 +36,7 @@ from display import fail
 from rich.console import Console
 from rich.table import Table
 
+from metarl.agent import resolve_device
 from metarl.experiment.files import write_json
 
 COMPARISONS = {
@@ -44,6 +48,8 @@ COMPARISONS = {
     "rl2-cheetah": cheetah_rows,
     "fewshot": sinusoid_rows,
     "fewshot-images": omniglot_rows,
+    "device-sampling": sampling_rows,
+    "device-iteration": iteration_rows,
 }
 What = Literal[
     "sampling",
@@ -55,6 +61,8 @@ What = Literal[
     "rl2-cheetah",
     "fewshot",
     "fewshot-images",
+    "device-sampling",
+    "device-iteration",
 ]
 
 
@@ -70,6 +78,8 @@ class Options:
     """T; scaling takes its own."""
     episodes: int = 20
     """E."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Of device-sampling and device-iteration."""
     repetitions: int = 5
     """How often every row is measured; rows take turns."""
     tiny: bool = False
@@ -88,6 +98,8 @@ def compare(options: Options, size: Size) -> dict[str, Any]:
         table.add_row(name, f"{rate:,.2f}", f"{rate / first:.2f}")
     Console(width=100).print(table)
     print(f"peak memory {peak_gib():.2f} GiB, {CORES} cores, median of {repetitions}")
+    if torch.cuda.is_available():
+        print(f"peak GPU memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB of torch's")
     return {name: {"per_second": rate, "ratio": rate / first} for name, rate in rates.items()}
 
 
@@ -106,10 +118,11 @@ def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write with --json; exit code 2 is a user's mistake."""
     torch.set_num_threads(1)
     options = tyro.cli(Options, args=argv)
-    size = Size(options.tasks, options.episodes, tiny=False, env=options.env)
-    if options.tiny:
-        size = Size(2, 2, tiny=True, env=options.env)
     try:
+        device = resolve_device(options.device)
+        size = Size(options.tasks, options.episodes, tiny=False, env=options.env, device=device)
+        if options.tiny:
+            size = size._replace(tasks=2, episodes=2, tiny=True)
         rows = grow(size) if options.what == "scaling" else compare(options, size)
     except ValueError as error:
         return fail(error)

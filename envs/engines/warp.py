@@ -235,7 +235,7 @@ def _packages() -> tuple[Any, Any]:
     try:
         import warp
 
-        warp.config.quiet = True  # type: ignore[attr-defined]
+        warp.config.log_level = warp.LOG_ERROR  # else it tells of every kernel that it loads
         import mujoco_warp
     except ImportError as error:
         raise ValueError(f"the warp engine needs MuJoCo Warp ({error}); {extra}") from None

@@ -19,6 +19,7 @@ class Size(NamedTuple):
     episodes: int  # E
     tiny: bool  # only show that it runs
     env: str = "half-cheetah-vel"  # what is sampled
+    device: str = "cpu"  # of the rows that have a choice
 
 
 Row = tuple[str, Callable[[], Any], float]  # what, one repetition, units of work in it
