@@ -159,8 +159,17 @@ def make_network(config: FewShotConfig, source: Source) -> Network:
     return Mlp(inputs, source.outputs, config.hidden, config.activation, config.norm)
 
 
-def resolve_how(config: FewShotRunConfig, how: str, compile: str, *, threads: int) -> Any:
+def resolve_how(
+    config: FewShotRunConfig, source: Source, how: str, compile: str, *, threads: int
+) -> FewShotRunConfig:
     """What `auto` means for these tasks: the fastest of what is possible, measured once.
+
+    Args:
+        config: all else.
+        source: of its data.
+        how: auto, or a way to map over tasks.
+        compile: auto, on or off.
+        threads: worker threads.
 
     Returns:
         The configuration with `how` and `compiled` settled.
@@ -169,7 +178,7 @@ def resolve_how(config: FewShotRunConfig, how: str, compile: str, *, threads: in
         ValueError: compiling was asked for and is not possible.
     """
     wanted = resolve_compile(compile, config.device, config.algorithm.iterations)
-    source, learner, _ = build(replace(config, how="loop"), threads=threads)
+    learner = build(replace(config, how="loop"), threads=threads, source=source).learner
     possible: list[Mapping] = ["vmap", "threads"] if learner.vmaps else ["threads"]
     candidates: list[Mapping] = possible if how == "auto" else [how]  # type: ignore[list-item]
     images = len(source.x_shape) == 3

@@ -17,6 +17,7 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import EVAL_TASKS, FewShotAgent, FewShotRunConfig, build, restore
+from metarl.fewshot.data import Source
 from metarl.fewshot.evaluate import Evaluation
 
 CHUNK = 100  # iterations per row of the logs
@@ -37,15 +38,17 @@ class FewShotTraining:
     eval_tasks = EVAL_TASKS
     failures: tuple[type[Exception], ...] = ()
 
-    def __init__(self, config: FewShotRunConfig, threads: int) -> None:
-        """Build what `config` describes; nothing is written.
+    def __init__(
+        self, config: FewShotRunConfig, threads: int, source: Source | None = None
+    ) -> None:
+        """Build what `config` describes, its data too if `source` is None; nothing is written.
 
         Raises:
             ValueError: something of it is impossible.
         """
         torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
         self.config = config
-        self.parts = build(config, threads=threads)
+        self.parts = build(config, threads=threads, source=source)
         state = self.parts.trainer.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, state, 0, 0.0)
         self.evaluation: Evaluation | None = None

@@ -119,10 +119,10 @@ def _prepare_start(options: Options[Any], console: Console) -> Job:
         data=options.source,
         algorithm=options.algorithm,
     )
-    config = resolve_how(config, options.how, options.compile, threads=options.threads)
     source = make_source(config.data)
+    config = resolve_how(config, source, options.how, options.compile, threads=options.threads)
     folder = options.run_dir or default_folder(options.algo, source.name, options.seed)
-    training = FewShotTraining(config, options.threads)
+    training = FewShotTraining(config, options.threads, source)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console)
 
