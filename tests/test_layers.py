@@ -40,7 +40,8 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
     "metarl.rl": {"stable_baselines3", "sb3_contrib", "mujoco", "tensorboard", "rich", "tyro"},
     "metarl.fewshot": {"stable_baselines3", "sb3_contrib", "mujoco", "gymnasium", "rich", "tyro"},
     "metarl.algorithms": {"stable_baselines3", "sb3_contrib", "mujoco", "tensorboard", "rich"},
-    "metarl.experiment": {"mujoco", "gymnasium"},
+    "metarl.experiment": {"mujoco", "gymnasium", "sb3_contrib"},
+    "metarl.methods": {"sb3_contrib"},
     "envs": {"stable_baselines3", "sb3_contrib", "tensorboard", "rich", "tyro"},
 }
 CORE_MAY_IMPORT = {
@@ -52,7 +53,7 @@ CORE_MAY_IMPORT = {
     "torch",
     "typing",
 }
-FORBIDDEN = {"pickle", "cloudpickle", "dill", "joblib", "random", "sb3_contrib"}
+FORBIDDEN = {"pickle", "cloudpickle", "dill", "joblib", "random"}
 
 
 def modules() -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from benchmarks.measure import CORES, Row, Size
 from benchmarks.sampling import raw_limit
 
 import envs
-from envs.trial import TrialEngine
+from envs.trial import TrialEngine, TrialEnv
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.seeding import rng
@@ -39,7 +40,44 @@ def bandit_rows(size: Size) -> list[Row]:
         ("nn.GRU, forward and backward", _bare(config, algorithm, pulls), steps),
         (f"rl2, whole iteration of {steps:,} steps", iterate, steps),
         ("rl2, sampling alone", _sampling(algorithm, env, tasks), steps),
+        *_recurrent_ppo(config, pulls, size),
     ]
+
+
+def _recurrent_ppo(config: Rl2Config, pulls: int, size: Size) -> list[Row]:
+    """sb3-contrib's RecurrentPPO on the trial wrapper, if it is installed.
+
+    The same width of memory and epochs on 8 environments, its updates of as many trials each as
+    are in a minibatch of ours; its memory is an LSTM, for actor and critic apart.
+    """
+    if importlib.util.find_spec("sb3_contrib") is None:
+        return []
+    from sb3_contrib import RecurrentPPO
+    from stable_baselines3.common.vec_env import DummyVecEnv
+
+    family = envs.make_family("bandit-k5", horizon=pulls)
+
+    def draw(generator: np.random.Generator) -> envs.Task:
+        return envs.task_at(family.sample(1, generator), 0)
+
+    count = 2 if size.tiny else 8
+    make = [lambda: TrialEnv(envs.FamilyEnv(family), 1, draw_task=draw)] * count
+    agent = RecurrentPPO(
+        "MlpLstmPolicy",
+        DummyVecEnv(make),
+        n_steps=pulls,
+        batch_size=count * pulls,
+        n_epochs=config.epochs,
+        device="cpu",
+        seed=0,
+        policy_kwargs={"lstm_hidden_size": config.hidden, "net_arch": []},
+    )
+    steps = 2 * count * pulls
+
+    def run() -> None:
+        agent.learn(steps)
+
+    return [(f"sb3-contrib's RecurrentPPO, {count} environments", run, steps)]
 
 
 def cheetah_rows(size: Size) -> list[Row]:
