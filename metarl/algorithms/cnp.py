@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import OnNetwork
 from metarl.core.params import Params
 from metarl.fewshot import losses
 from metarl.fewshot.data import Examples, Kind, Split
@@ -44,23 +45,12 @@ class CnpConfig(FewShotConfig):
             self._require(name, all(w >= 1 for w in getattr(self, name)), "widths of at least 1")
 
 
-class Cnp:
+class Cnp(OnNetwork[CnpConfig]):
     """A learner whose adapted state is r."""
 
-    takes_steps = False
-    any_ways = False
-    vmaps = True
-
     def __init__(self, config: CnpConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: embeds images; other inputs are taken as they are.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
+        """See `OnNetwork`; a network for images embeds them, other inputs are taken as they are."""
+        super().__init__(config, kind, network)
         self._plain = isinstance(network, Mlp)
         width = network.inputs if isinstance(network, Mlp) else network.width
         outputs = network.outputs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from itertools import pairwise
 from typing import Literal
 
 from metarl.fewshot.networks import Activation
@@ -61,6 +62,11 @@ class FewShotConfig:
         self._one_of("activation", "relu", "tanh")
         self._one_of("pooling", "stride", "max")
         self._one_of("norm", *NORMS)
+
+    def _require_steps(self, name: str) -> None:
+        steps: tuple[int, ...] = getattr(self, name)
+        rising = all(a < b for a, b in pairwise(steps))
+        self._require(name, bool(steps) and steps[0] >= 0 and rising, "rising, from 0 or more")
 
     def _one_of(self, name: str, *allowed: str) -> None:
         self._require(name, getattr(self, name) in allowed, " or ".join(allowed))

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from metarl.algorithms.cnp import part_of
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import OnNetwork
 from metarl.core.params import Params
 from metarl.fewshot import losses
 from metarl.fewshot.data import Examples, Kind, Split
@@ -46,23 +47,12 @@ class FilmConfig(FewShotConfig):
         self._require("encoder", all(w >= 1 for w in self.encoder), "widths of at least 1")
 
 
-class Film:
+class Film(OnNetwork[FilmConfig]):
     """A learner whose adapted state is φ, the weights of one task's network."""
 
-    takes_steps = False
-    any_ways = False
-    vmaps = True
-
     def __init__(self, config: FilmConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: whose norms and last layer are generated.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
+        """See `OnNetwork`; a network for images embeds them, other inputs are taken as they are."""
+        super().__init__(config, kind, network)
         self._plain = isinstance(network, Mlp)
         width = network.inputs if isinstance(network, Mlp) else network.width
         shapes = {k: p.shape for k, p in network.init(torch.Generator()).items()}

@@ -9,17 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import AdaptsWeights
 from metarl.core.params import Params, detach, flatten, map_params, unflatten
 from metarl.core.trust_region import conjugate_gradient
-from metarl.fewshot import losses
-from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import Network
+from metarl.fewshot.data import Examples, Split
 
 
 @dataclass(frozen=True)
@@ -49,28 +47,13 @@ class ImamlConfig(FewShotConfig):
         for name in ("inner_lr", "proximity"):
             value = getattr(self, name)
             self._require(name, math.isfinite(value) and value > 0, "positive and finite")
-        steps = self.eval_steps
-        rising = all(a < b for a, b in pairwise(steps))
-        self._require("eval_steps", bool(steps) and steps[0] >= 0 and rising, "rising, from 0")
+        self._require_steps("eval_steps")
 
 
-class Imaml:
+class Imaml(AdaptsWeights[ImamlConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
 
-    takes_steps = True
-    any_ways = False
     vmaps = False  # conjugate gradient ends when a task is solved
-
-    def __init__(self, config: ImamlConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: whose weights are learned.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights."""
@@ -78,15 +61,15 @@ class Imaml:
 
     def loss(self, theta: Params, task: Split) -> Tensor:
         """L(φ; query); a scalar that does not show the outer gradient."""
-        return self._loss(self.adapt(theta, task.support), task.query)
+        return self.network_loss(self.adapt(theta, task.support), task.query)
 
     def task_gradient(self, theta: Params, task: Split) -> tuple[Tensor, Params]:
         """L(φ; query) and (I + H/λ)⁻¹ ∇L(φ; query)."""
         c = self.config
         phi = self.adapt(theta, task.support)
-        gradient, loss = torch.func.grad_and_value(self._loss)(phi, task.query)
+        gradient, loss = torch.func.grad_and_value(self.network_loss)(phi, task.query)
 
-        inner = torch.func.grad(lambda params: self._loss(params, task.support))
+        inner = torch.func.grad(lambda params: self.network_loss(params, task.support))
         hessian = torch.func.vjp(inner, phi)[1]
 
         def product(v: Tensor) -> Tensor:
@@ -105,15 +88,8 @@ class Imaml:
         c, theta = self.config, detach(theta)
         phi = theta
         for _ in range(c.inner_steps if steps is None else steps):
-            gradient = torch.func.grad(self._loss)(phi, support)
+            gradient = torch.func.grad(self.network_loss)(phi, support)
             phi = map_params(
                 lambda p, g, t: p - c.inner_lr * (g + c.proximity * (p - t)), phi, gradient, theta
             )
         return phi
-
-    def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`."""
-        return self.network(adapted, x)
-
-    def _loss(self, params: Params, examples: Examples) -> Tensor:
-        return losses.loss(self.kind, self.network(params, examples.x), examples.y)

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import AdaptsWeights
 from metarl.core.params import Params, detach, flatten, unflatten
-from metarl.fewshot import losses
-from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import Network, weights
+from metarl.fewshot.data import Examples, Split
+from metarl.fewshot.networks import weights
 
 _OWN = "optimizer."
 _LOG_RANGE = 10.0  # p of the paper: gradients below e⁻ᵖ are shown linearly
@@ -47,28 +46,11 @@ class LearnedOptimizerConfig(FewShotConfig):
             self._require(name, getattr(self, name) >= 1, "at least 1")
         scale = self.output_scale
         self._require("output_scale", math.isfinite(scale) and scale > 0, "positive and finite")
-        steps = self.eval_steps
-        rising = all(a < b for a, b in pairwise(steps))
-        self._require("eval_steps", bool(steps) and steps[0] >= 0 and rising, "rising, from 0")
+        self._require_steps("eval_steps")
 
 
-class LearnedOptimizer:
+class LearnedOptimizer(AdaptsWeights[LearnedOptimizerConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
-
-    takes_steps = True
-    any_ways = False
-    vmaps = True
-
-    def __init__(self, config: LearnedOptimizerConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: whose weights are optimised.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's initial weights and the LSTM's, whose forget gate starts open."""
@@ -81,16 +63,12 @@ class LearnedOptimizer:
     def loss(self, theta: Params, task: Split) -> Tensor:
         """The mean of L(φ_k; query) over the steps k; a scalar."""
         path = self._path(theta, task.support, self.config.inner_steps)
-        return torch.stack([self._loss(phi, task.query) for phi in path]).mean()
+        return torch.stack([self.network_loss(phi, task.query) for phi in path]).mean()
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` steps of the optimiser."""
         steps = self.config.inner_steps if steps is None else steps
         return [_network(theta), *self._path(theta, support, steps)][-1]
-
-    def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`."""
-        return self.network(adapted, x)
 
     def _path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
         """φ_1 … φ_steps."""
@@ -98,7 +76,7 @@ class LearnedOptimizer:
         vector = flatten(phi)
         h = c = vector.new_zeros(len(vector), self.config.units)
         for _ in range(steps):
-            gradient = torch.func.grad(self._loss)(detach(phi), support)
+            gradient = torch.func.grad(self.network_loss)(detach(phi), support)
             shown = _shown(flatten(detach(gradient)))
             gates = torch.cat([shown, h], -1) @ theta[f"{_OWN}gates.weight"].T
             i, f, g, o = (gates + theta[f"{_OWN}gates.bias"]).chunk(4, -1)
@@ -109,9 +87,6 @@ class LearnedOptimizer:
             phi = unflatten(vector, phi)
             path.append(phi)
         return path
-
-    def _loss(self, params: Params, examples: Examples) -> Tensor:
-        return losses.loss(self.kind, self.network(params, examples.x), examples.y)
 
 
 def _network(theta: Params) -> Params:

@@ -14,18 +14,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import AdaptsWeights
 from metarl.core.adapt import adapting
 from metarl.core.params import Params, map_params
-from metarl.fewshot import losses
-from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import HEAD, Network
+from metarl.fewshot.data import Examples, Split
+from metarl.fewshot.networks import HEAD
 
 RATE = "rate"
 """Prefix of learned step sizes among the meta-parameters."""
@@ -63,9 +62,7 @@ class MamlConfig(FewShotConfig):
         """
         super().__post_init__()
         self._require("inner_steps", self.inner_steps >= 0, "at least 0")
-        steps = self.eval_steps
-        rising = all(a < b for a, b in pairwise(steps))
-        self._require("eval_steps", bool(steps) and steps[0] >= 0 and rising, "rising, from 0")
+        self._require_steps("eval_steps")
         rate = self.inner_lr
         self._require("inner_lr", math.isfinite(rate) and rate > 0, "positive and finite")
         self._require("inner_momentum", 0 <= self.inner_momentum < 1, "at least 0 and below 1")
@@ -75,23 +72,8 @@ class MamlConfig(FewShotConfig):
         self._one_of("rates", "fixed", "weight", "layer-step")
 
 
-class Maml:
+class Maml(AdaptsWeights[MamlConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
-
-    takes_steps = True
-    any_ways = False
-    vmaps = True
-
-    def __init__(self, config: MamlConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: whose weights are learned.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights, and the step sizes that are learned."""
@@ -111,19 +93,15 @@ class Maml:
         start = self.weights(theta)
         path = [start, *self._path(theta, task.support, c.inner_steps)]
         judged = path[1:] if c.multi_step_loss and c.inner_steps else path[-1:]
-        outer = torch.stack([self._loss(phi, task.query) for phi in judged]).mean()
+        outer = torch.stack([self.network_loss(phi, task.query) for phi in judged]).mean()
         if c.query_weight:
-            outer = outer + c.query_weight * self._loss(start, task.query)
+            outer = outer + c.query_weight * self.network_loss(start, task.query)
         return outer
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` steps on the support set."""
         steps = self.config.inner_steps if steps is None else steps
         return [self.weights(theta), *self._path(theta, support, steps)][-1]
-
-    def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`."""
-        return self.network(adapted, x)
 
     def weights(self, theta: Params) -> Params:
         """The network's part of θ."""
@@ -148,15 +126,12 @@ class Maml:
         phis = adapting(
             self.weights(theta),
             [support] * steps,
-            self._loss,
+            self.network_loss,
             self.rates(theta),
             first_order=c.first_order,
             momentum=c.inner_momentum,
         )
         return list(phis)
-
-    def _loss(self, params: Params, examples: Examples) -> Tensor:
-        return losses.loss(self.kind, self.network(params, examples.x), examples.y)
 
     def _moves(self, name: str) -> bool:
         """Whether adaptation changes it."""

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import OnNetwork
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import Network, without_head
+from metarl.fewshot.data import Examples, Split
+from metarl.fewshot.networks import without_head
 
 _EPS = 1e-6
 
@@ -46,28 +47,11 @@ class Memory(NamedTuple):
     member: Tensor  # [S, C], one-hot classes
 
 
-class MatchingNet:
+class MatchingNet(OnNetwork[MatchingNetConfig]):
     """A learner whose adapted state is the embedded support set; classification only."""
 
-    takes_steps = False
     any_ways = True
-    vmaps = True
-    kind: Kind = "classification"
-
-    def __init__(self, config: MatchingNetConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: must be classification.
-        network: whose features are learned; it has no head here.
-
-        Raises:
-            ValueError: regression.
-        """
-        if kind != self.kind:
-            raise ValueError("matching-net classifies: its data must have classes, not numbers")
-        self.config = config
-        self.network = network
-        self.transductive = network.norm == "batch"
+    classifies_only = True
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights without its head, and the logarithm of the cosine's scale."""

@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import OnNetwork
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import Network, without_head
+from metarl.fewshot.data import Examples, Split
+from metarl.fewshot.networks import without_head
 
 
 @dataclass(frozen=True)
@@ -43,28 +44,11 @@ class Prototypes(NamedTuple):
     there: Tensor  # [C] bool: classes that have examples
 
 
-class ProtoNet:
+class ProtoNet(OnNetwork[ProtoNetConfig]):
     """A learner whose adapted state is the prototypes; classification only."""
 
-    takes_steps = False
     any_ways = True
-    vmaps = True
-    kind: Kind = "classification"
-
-    def __init__(self, config: ProtoNetConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: must be classification.
-        network: whose features are learned; it has no head here.
-
-        Raises:
-            ValueError: regression.
-        """
-        if kind != self.kind:
-            raise ValueError("protonet classifies: its data must have classes, not numbers")
-        self.config = config
-        self.network = network
-        self.transductive = network.norm == "batch"
+    classifies_only = True
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights without its head."""

@@ -14,10 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import OnNetwork
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import Network, without_head
+from metarl.fewshot.data import Examples, Split
+from metarl.fewshot.networks import without_head
 
 
 @dataclass(frozen=True)
@@ -37,23 +38,10 @@ class R2D2Config(FewShotConfig):
         self._require("ridge", self.ridge > 0, "positive")
 
 
-class R2D2:
+class R2D2(OnNetwork[R2D2Config]):
     """A learner whose adapted state is the head `[width + 1, C]` of one task."""
 
-    takes_steps = False
     any_ways = True
-    vmaps = True
-
-    def __init__(self, config: R2D2Config, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: whose features are learned.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights without its head, log λ, α and β."""

@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import AdaptsWeights
 from metarl.core.params import Params, map_params
-from metarl.fewshot import losses
-from metarl.fewshot.data import Examples, Kind, Split
-from metarl.fewshot.networks import Network
+from metarl.fewshot.data import Examples, Split
 
 _EPS = 1e-8
 
@@ -49,32 +47,15 @@ class ReptileConfig(FewShotConfig):
         super().__post_init__()
         self._require("inner_steps", self.inner_steps >= 1, "at least 1")
         self._require("inner_batch", self.inner_batch >= 0, "at least 0")
-        steps = self.eval_steps
-        rising = all(a < b for a, b in pairwise(steps))
-        self._require("eval_steps", bool(steps) and steps[0] >= 0 and rising, "rising, from 0")
+        self._require_steps("eval_steps")
         rate = self.inner_lr
         self._require("inner_lr", math.isfinite(rate) and rate > 0, "positive and finite")
         self._one_of("inner_optimizer", "adam", "sgd")
         self._one_of("aggregate", "mean", "unit-mean")
 
 
-class Reptile:
+class Reptile(AdaptsWeights[ReptileConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
-
-    takes_steps = True
-    any_ways = False
-    vmaps = True
-
-    def __init__(self, config: ReptileConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: whose weights are learned.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights."""
@@ -82,7 +63,7 @@ class Reptile:
 
     def loss(self, theta: Params, task: Split) -> Tensor:
         """L(φ; query), which Reptile does not descend but reports."""
-        return self._loss(self.adapt(theta, task.support), task.query)
+        return self.network_loss(self.adapt(theta, task.support), task.query)
 
     def task_gradient(self, theta: Params, task: Split) -> tuple[Tensor, Params]:
         """L(φ; all), and θ − φ in place of a gradient; φ has trained on all examples."""
@@ -90,7 +71,7 @@ class Reptile:
             torch.cat([task.support.x, task.query.x]), torch.cat([task.support.y, task.query.y])
         )
         phi = self.adapt(theta, everything)
-        return self._loss(phi, everything), map_params(torch.sub, theta, phi)
+        return self.network_loss(phi, everything), map_params(torch.sub, theta, phi)
 
     def aggregate(self, gradients: Params) -> Params:
         """The mean of `[T, …]` over tasks, each scaled to norm 1 for "unit-mean"."""
@@ -105,7 +86,7 @@ class Reptile:
         c = self.config
         phi, second = map_params(lambda p: p.detach(), theta), map_params(torch.zeros_like, theta)
         for k in range(c.inner_steps if steps is None else steps):
-            gradient = torch.func.grad(self._loss)(phi, self._batch(support, k))
+            gradient = torch.func.grad(self.network_loss)(phi, self._batch(support, k))
             if c.inner_optimizer == "adam":
                 second = map_params(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
                 unbias = 1 / (1 - 0.999 ** (k + 1))
@@ -114,10 +95,6 @@ class Reptile:
                 )
             phi = map_params(lambda p, g: p - c.inner_lr * g, phi, gradient)
         return phi
-
-    def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`."""
-        return self.network(adapted, x)
 
     def _batch(self, examples: Examples, step: int) -> Examples:
         """The examples of a step: the next ones in turn, by a stride that mixes classes."""
@@ -128,6 +105,3 @@ class Reptile:
         index = (torch.arange(step * size, (step + 1) * size) * stride) % count
         index = index.to(examples.x.device)
         return Examples(examples.x[index], examples.y[index])
-
-    def _loss(self, params: Params, examples: Examples) -> Tensor:
-        return losses.loss(self.kind, self.network(params, examples.x), examples.y)

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.algorithms.on_network import OnNetwork
 from metarl.core.params import Params
 from metarl.fewshot import losses
 from metarl.fewshot.data import Examples, Kind, Split
@@ -43,23 +44,12 @@ class SnailConfig(FewShotConfig):
             self._require(name, getattr(self, name) >= 1, "at least 1")
 
 
-class Snail:
+class Snail(OnNetwork[SnailConfig]):
     """A learner whose adapted state is the embedded support sequence `[S, width]`."""
 
-    takes_steps = False
-    any_ways = False
-    vmaps = True
-
     def __init__(self, config: SnailConfig, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters; its shots fix how far the convolutions reach.
-        kind: of the targets.
-        network: embeds images; other inputs are taken as they are.
-        """
-        self.config = config
-        self.kind: Kind = kind
-        self.network = network
-        self.transductive = network.norm == "batch"
+        """See `OnNetwork`; a network for images embeds them, other inputs are taken as they are."""
+        super().__init__(config, kind, network)
         self._plain = isinstance(network, Mlp)
         self._embedding = network.inputs if isinstance(network, Mlp) else network.width
         examples = config.shots * (network.outputs if kind == "classification" else 1)

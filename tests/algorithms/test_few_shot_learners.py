@@ -187,12 +187,12 @@ def test_the_implicit_gradient_equals_the_explicit_one_at_convergence() -> None:
     def outer(theta: Params) -> torch.Tensor:
         phi = theta
         for _ in range(config.inner_steps):
-            gradient = torch.func.grad(learner._loss)(phi, task.support)
+            gradient = torch.func.grad(learner.network_loss)(phi, task.support)
             phi = map_params(
                 lambda p, g, t: p - config.inner_lr * (g + config.proximity * (p - t)),
                 phi, gradient, theta,
             )  # fmt: skip
-        return learner._loss(phi, task.query)
+        return learner.network_loss(phi, task.query)
 
     explicit = torch.func.grad(outer)(theta)
     torch.testing.assert_close(flatten(implicit), flatten(explicit), rtol=1e-4, atol=1e-5)

@@ -96,7 +96,7 @@ def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFi
         (["--inner-lr", "nan"], "--inner-lr must be positive and finite, got nan"),
         (["--tasks", "0"], "--tasks must be at least 1, got 0"),
         (["--norm", "instance"], "norm"),
-        (["--algo", "protonet"], "protonet classifies"),
+        (["--algo", "protonet"], "ProtoNet classifies"),
         (["--how", "loop", "--compile", "on"], "--compile on serves vmapped"),
         (["--train-ways", "9"], "--train-ways cannot differ"),
         (["--seed", "-1"], "--seed must be at least 0"),

@@ -1,0 +1,55 @@
+"""What all few-shot learners share: a configuration, the kind of targets and a network."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+from torch import Tensor
+
+from metarl.algorithms.few_shot_config import FewShotConfig
+from metarl.core.params import Params
+from metarl.fewshot import losses
+from metarl.fewshot.data import Examples, Kind
+from metarl.fewshot.networks import Network
+
+Config = TypeVar("Config", bound=FewShotConfig)
+
+
+class OnNetwork(Generic[Config]):
+    """Part of a `FewShotLearner`; its defaults are those of learners that take no steps."""
+
+    takes_steps = False
+    any_ways = False
+    vmaps = True
+    classifies_only = False
+
+    def __init__(self, config: Config, kind: Kind, network: Network) -> None:
+        """Args:
+        config: hyper-parameters.
+        kind: of the targets.
+        network: whose weights are learned.
+
+        Raises:
+            ValueError: regression, for a learner that only classifies.
+        """
+        if self.classifies_only and kind != "classification":
+            name = type(self).__name__
+            raise ValueError(f"{name} classifies: its data must have classes, not numbers")
+        self.config = config
+        self.kind: Kind = kind
+        self.network = network
+        self.transductive = network.norm == "batch"
+
+    def network_loss(self, params: Params, examples: Examples) -> Tensor:
+        """Of the network with such weights; a scalar."""
+        return losses.loss(self.kind, self.network(params, examples.x), examples.y)
+
+
+class AdaptsWeights(OnNetwork[Config]):
+    """A learner whose adapted state is φ, the network's weights for one task, reached by steps."""
+
+    takes_steps = True
+
+    def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
+        """Outputs `[N, C]` of inputs `[N, …]`."""
+        return self.network(adapted, x)
