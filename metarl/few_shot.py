@@ -17,7 +17,7 @@ from metarl.algorithms.few_shot_config import FewShotConfig
 from metarl.algorithms.film import Film, FilmConfig
 from metarl.algorithms.imaml import Imaml, ImamlConfig
 from metarl.algorithms.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
-from metarl.algorithms.maml import Maml, MamlConfig
+from metarl.algorithms.maml import Maml, MamlConfig, Scratch
 from metarl.algorithms.matching_net import MatchingNet, MatchingNetConfig
 from metarl.algorithms.protonet import ProtoNet, ProtoNetConfig
 from metarl.algorithms.r2d2 import R2D2, R2D2Config
@@ -65,6 +65,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "imaml": Algorithm(Imaml, ImamlConfig),
     "learned-optimizer": Algorithm(LearnedOptimizer, LearnedOptimizerConfig),
     "pretrain": Algorithm(Maml, MamlConfig, {"inner_steps": 0}),
+    "scratch": Algorithm(Scratch, MamlConfig, {"inner_steps": 0, "eval_steps": (0, 10, 100)}),
 }
 """The algorithms by name. A new one is a line here."""
 
@@ -138,6 +139,8 @@ def build(config: FewShotRunConfig, *, threads: int, source: Source | None = Non
     c = config.algorithm
     source.require(max(c.shots, c.eval_shots), max(c.queries, c.eval_queries))
     learner = get_algorithm(config.algo).learner(c, source.kind, make_network(c, source))
+    if c.support_shift and len(source.x_shape) != 3:
+        raise ValueError(f"--support-shift moves images, and {source.name} has none")
     if config.data.train_ways and not learner.any_ways:
         raise ValueError(f"{config.algo} has an output per class: --train-ways cannot differ")
     trainer = FewShot(

@@ -17,6 +17,7 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import EVAL_TASKS, FewShotAgent, FewShotRunConfig, build, restore
+from metarl.fewshot.augment import with_shifted_support
 from metarl.fewshot.data import Source
 from metarl.fewshot.evaluate import Evaluation
 
@@ -94,6 +95,7 @@ class FewShotTraining:
         for k in range(i, stop):
             generator.manual_seed(torch_seed(self.config.seed, Phase.ROLLOUT, k))
             batch = source.sample(c.tasks, c.shots, c.queries, "train", generator)
+            batch = with_shifted_support(batch, c.support_shift, generator)
             state, metrics = trainer.iteration(state, batch)
             rows.append(metrics)
         elapsed = time.perf_counter() - started

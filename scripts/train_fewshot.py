@@ -49,7 +49,7 @@ class Options(Generic[AlgorithmConfig]):
     algo: str = ALGO
     """Algorithm: by gradients maml, fomaml, anil, boil, meta-sgd, maml++, reptile, imaml or
     learned-optimizer; by distances protonet, matching-net or r2d2; by a network that reads the
-    support set cnp, snail or film; without meta-learning pretrain."""
+    support set cnp, snail or film; without meta-learning pretrain or scratch."""
     preset: str = PRESET
     """Source of the hyper-parameters, such as finn2017; it changes the defaults that --help
     shows."""

@@ -33,6 +33,8 @@ class FewShotConfig:
     """Cosine: from `lr` down to zero over all iterations."""
     weight_decay: float = 0.0
     """What weights lose per iteration, times `lr` (decoupled, as in AdamW)."""
+    support_shift: int = 0
+    """Pixels by which images of support sets are moved at random in training; 0 is none."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of the hidden layers, for inputs that are not images."""
     activation: Activation = "relu"
@@ -52,7 +54,7 @@ class FewShotConfig:
         """
         for name in ("iterations", "tasks", "shots", "queries", "filters"):
             self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("eval_shots", "eval_queries"):
+        for name in ("eval_shots", "eval_queries", "support_shift"):
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         self._require("lr", math.isfinite(self.lr) and self.lr > 0, "positive and finite")

@@ -137,3 +137,12 @@ class Maml(AdaptsWeights[MamlConfig]):
         """Whether adaptation changes it."""
         is_head = name.startswith(f"{HEAD}.")
         return self.config.adapts == "all" or is_head == (self.config.adapts == "head")
+
+
+class Scratch(Maml):
+    """The control without any training: its weights stay random, and adaptation is all there is."""
+
+    def loss(self, theta: Params, task: Split) -> Tensor:
+        """L(φ; query), with the gradient zero."""
+        loss = super().loss(theta, task)
+        return loss.detach() + 0.0 * loss

@@ -99,6 +99,7 @@ def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFi
         (["--algo", "protonet"], "ProtoNet classifies"),
         (["--how", "loop", "--compile", "on"], "--compile on serves vmapped"),
         (["--train-ways", "9"], "--train-ways cannot differ"),
+        (["--support-shift", "1"], "--support-shift moves images, and sinusoid has none"),
         (["--seed", "-1"], "--seed must be at least 0"),
         (["--threads", "0"], "--threads must be at least 1"),
     ],
