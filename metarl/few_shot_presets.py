@@ -49,7 +49,13 @@ PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
         "pretrain": _CURVES,
         "reptile": {
             **dict.fromkeys(_CURVES, _REPTILE_CURVES),
-            "omniglot": {**_OUR_OMNIGLOT, "tasks": 5, "queries": 9, "inner_lr": 1e-3},
+            "omniglot": {
+                **_OUR_OMNIGLOT,
+                "tasks": 5,
+                "queries": 9,
+                "inner_lr": 1e-3,
+                "eval_steps": (0, 5, 50),
+            },
         },
         **{algo: {"omniglot": _PROTONET} for algo in ("protonet", "matching-net")},
         "r2d2": {**_CURVES, "omniglot": {**_PROTONET, "tasks": 8}},

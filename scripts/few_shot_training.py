@@ -16,10 +16,11 @@ from metarl.algorithms.few_shot import FewShotState
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, torch_seed
-from metarl.few_shot import EVAL_TASKS, FewShotAgent, FewShotRunConfig, build, restore
+from metarl.few_shot import EVAL_TASKS, FewShotAgent, FewShotRunConfig, build, make_network, restore
 from metarl.fewshot.augment import with_shifted_support
 from metarl.fewshot.data import Source
 from metarl.fewshot.evaluate import Evaluation
+from metarl.fewshot.networks import dropout
 
 CHUNK = 100  # iterations per row of the logs
 
@@ -89,14 +90,15 @@ class FewShotTraining:
         started = time.perf_counter()
         i, state, non_finite, seconds = self.position
         c, trainer, source = self.config.algorithm, self.parts.trainer, self.parts.source
-        generator = torch.Generator(trainer.device)
+        generator, network = torch.Generator(trainer.device), make_network(c, source)
         stop = min((i // CHUNK + 1) * CHUNK, self.total)
         rows = []
         for k in range(i, stop):
             generator.manual_seed(torch_seed(self.config.seed, Phase.ROLLOUT, k))
             batch = source.sample(c.tasks, c.shots, c.queries, "train", generator)
             batch = with_shifted_support(batch, c.support_shift, generator)
-            state, metrics = trainer.iteration(state, batch)
+            masks = dropout(network, c.dropout, c.tasks, generator)
+            state, metrics = trainer.iteration(state, batch, masks)
             rows.append(metrics)
         elapsed = time.perf_counter() - started
         means = {name: sum(float(row[name]) for row in rows) / len(rows) for name in rows[0]}

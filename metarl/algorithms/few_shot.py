@@ -15,7 +15,7 @@ from torch import Tensor
 from metarl.algorithms.few_shot_config import FewShotConfig
 from metarl.core.adam import Moments, adam_step, no_moments
 from metarl.core.mapping import Mapping, Workers, unstack_tasks
-from metarl.core.params import Params, global_norm, leaves, map_params
+from metarl.core.params import Params, global_norm, leaves, map_params, unstack
 from metarl.core.traced import Traced
 from metarl.fewshot.data import Split
 from metarl.fewshot.learner import FewShotLearner
@@ -102,9 +102,14 @@ class FewShot:
         return FewShotState(theta, no_moments(theta), torch.zeros((), dtype=torch.float64))
 
     def iteration(
-        self, state: FewShotState, batch: Split
+        self, state: FewShotState, batch: Split, masks: Params | None = None
     ) -> tuple[FewShotState, dict[str, float | Tensor]]:
         """One meta-iteration on T tasks.
+
+        Args:
+            state: before it.
+            batch: the tasks.
+            masks: of dropout, `[T, …]` each; see `metarl.fewshot.networks.dropout`.
 
         A gradient that is not finite leaves the state but for its count of iterations.
 
@@ -112,7 +117,7 @@ class FewShot:
             The next state and the metrics (tensors are scalars, not read yet).
         """
         c, started = self.config, time.perf_counter()
-        loss, gradient = self.gradient(state.theta, batch)
+        loss, gradient = self.gradient(state.theta, batch, masks)
         norm = global_norm(gradient)
         finite = bool(torch.isfinite(norm))
         theta, moments = state.theta, state.moments
@@ -141,15 +146,23 @@ class FewShot:
             return c.lr
         return c.lr * 0.5 * (1 + math.cos(math.pi * min(iteration / c.iterations, 1.0)))
 
-    def gradient(self, theta: Params, batch: Split) -> tuple[Tensor, Params]:
+    def gradient(
+        self, theta: Params, batch: Split, masks: Params | None = None
+    ) -> tuple[Tensor, Params]:
         """The mean outer loss over tasks and its gradient (or what takes its place)."""
+        masks = masks or {}
         if self._how == "vmap":
-            return self._vmapped(theta, batch)
-        rows = self._workers.map(lambda task: self._one_task(theta, task), unstack_tasks(batch))
+            return self._vmapped(theta, batch, masks)
+        tasks = unstack_tasks(batch)
+        rows = self._workers.map(
+            lambda task, own: self._one_task(theta, task, own),
+            tasks,
+            unstack(masks) if masks else [{}] * len(tasks),
+        )
         loss = torch.stack([row for row, _ in rows]).mean()
         return loss, self._joined({name: torch.stack([g[name] for _, g in rows]) for name in theta})
 
-    def _all_tasks(self, theta: Params, batch: Split) -> tuple[Tensor, Params]:
+    def _all_tasks(self, theta: Params, batch: Split, masks: Params) -> tuple[Tensor, Params]:
         """All tasks at once."""
         if isinstance(self.learner, OwnGradient):
             per_task = torch.func.vmap(self.learner.task_gradient, (None, 0))
@@ -157,19 +170,23 @@ class FewShot:
             return losses.mean(), self._joined(gradients)
 
         def mean_loss(theta: Params) -> Tensor:
-            losses: Tensor = torch.func.vmap(self.learner.loss, (None, 0))(theta, batch)
+            losses: Tensor = torch.func.vmap(self._task_loss, (None, 0, 0))(theta, batch, masks)
             return losses.mean()
 
         gradient, loss = torch.func.grad_and_value(mean_loss)(theta)
         return loss, gradient
 
-    def _one_task(self, theta: Params, task: Split) -> tuple[Tensor, Params]:
+    def _task_loss(self, theta: Params, task: Split, masks: Params) -> Tensor:
+        """Of one task, without the features that it does without."""
+        return self.learner.loss({**theta, **masks}, task)
+
+    def _one_task(self, theta: Params, task: Split, masks: Params) -> tuple[Tensor, Params]:
         """One task by plain autograd, whose calls cost less."""
         if isinstance(self.learner, OwnGradient):
             return self.learner.task_gradient(theta, task)
         theta = leaves(theta)
         with torch.enable_grad():
-            loss = self.learner.loss(theta, task)
+            loss = self._task_loss(theta, task, masks)
             gradient = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
         return loss.detach(), dict(zip(theta, gradient, strict=True))
 

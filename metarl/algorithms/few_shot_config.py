@@ -35,6 +35,8 @@ class FewShotConfig:
     """What weights lose per iteration, times `lr` (decoupled, as in AdamW)."""
     support_shift: int = 0
     """Pixels by which images of support sets are moved at random in training; 0 is none."""
+    dropout: float = 0.0
+    """Share of the features of every hidden layer that a training task does without."""
     hidden: tuple[int, ...] = (40, 40)
     """Widths of the hidden layers, for inputs that are not images."""
     activation: Activation = "relu"
@@ -58,6 +60,7 @@ class FewShotConfig:
             self._require(name, getattr(self, name) >= 0, "at least 0")
         self._require("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         self._require("lr", math.isfinite(self.lr) and self.lr > 0, "positive and finite")
+        self._require("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         decay = self.weight_decay
         self._require("weight_decay", math.isfinite(decay) and decay >= 0, "at least 0")
         self._one_of("lr_schedule", "constant", "cosine")

@@ -54,6 +54,7 @@ class Imaml(AdaptsWeights[ImamlConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
 
     vmaps = False  # conjugate gradient ends when a task is solved
+    drops_out = False
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights."""

@@ -52,6 +52,8 @@ class LearnedOptimizerConfig(FewShotConfig):
 class LearnedOptimizer(AdaptsWeights[LearnedOptimizerConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
 
+    drops_out = False
+
     def init(self, generator: torch.Generator) -> Params:
         """The network's initial weights and the LSTM's, whose forget gate starts open."""
         units = self.config.units

@@ -24,7 +24,7 @@ from metarl.algorithms.on_network import AdaptsWeights
 from metarl.core.adapt import adapting
 from metarl.core.params import Params, map_params
 from metarl.fewshot.data import Examples, Split
-from metarl.fewshot.networks import HEAD
+from metarl.fewshot.networks import HEAD, KEEP
 
 RATE = "rate"
 """Prefix of learned step sizes among the meta-parameters."""
@@ -135,6 +135,8 @@ class Maml(AdaptsWeights[MamlConfig]):
 
     def _moves(self, name: str) -> bool:
         """Whether adaptation changes it."""
+        if name.endswith(f".{KEEP}"):
+            return False
         is_head = name.startswith(f"{HEAD}.")
         return self.config.adapts == "all" or is_head == (self.config.adapts == "head")
 

@@ -22,6 +22,7 @@ class OnNetwork(Generic[Config]):
     any_ways = False
     vmaps = True
     classifies_only = False
+    drops_out = True
 
     def __init__(self, config: Config, kind: Kind, network: Network) -> None:
         """Args:
@@ -30,8 +31,11 @@ class OnNetwork(Generic[Config]):
         network: whose weights are learned.
 
         Raises:
-            ValueError: regression, for a learner that only classifies.
+            ValueError: regression, for a learner that only classifies, or dropout for one whose
+                adaptation would take the masks for weights.
         """
+        if config.dropout and not self.drops_out:
+            raise ValueError(f"{type(self).__name__} has no dropout: leave --dropout at 0")
         if self.classifies_only and kind != "classification":
             name = type(self).__name__
             raise ValueError(f"{name} classifies: its data must have classes, not numbers")

@@ -57,6 +57,8 @@ class ReptileConfig(FewShotConfig):
 class Reptile(AdaptsWeights[ReptileConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
 
+    drops_out = False
+
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights."""
         return self.network.init(generator)

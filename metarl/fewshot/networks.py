@@ -17,6 +17,8 @@ from metarl.fewshot.norms import Norm
 Activation = Literal["relu", "tanh"]
 HEAD = "head"
 """Prefix of the last layer's parameters."""
+KEEP = "keep"
+"""Suffix of what a layer's features are multiplied by, if it is among the parameters (dropout)."""
 
 _ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh}
 
@@ -35,6 +37,10 @@ class Network(Protocol):
     @property
     def norm(self) -> Norm:
         """Between a layer and its activation."""
+
+    @property
+    def widths(self) -> dict[str, int]:
+        """Features or channels of every hidden layer, by its name."""
 
     def init(self, generator: torch.Generator) -> Params:
         """Fresh parameters."""
@@ -64,6 +70,11 @@ class Mlp:
         """Of the features."""
         return self.hidden[-1] if self.hidden else self.inputs
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """Features of every hidden layer, by its name."""
+        return {f"layer{i}": width for i, width in enumerate(self.hidden)}
+
     def init(self, generator: torch.Generator) -> Params:
         """Uniform within ±1/√fan-in, as torch's own layers."""
         params: Params = {}
@@ -88,7 +99,8 @@ class Mlp:
         for i in range(len(self.hidden)):
             name = f"layer{i}"
             x = functional.linear(layers[-1], params[f"{name}.weight"], params[f"{name}.bias"])
-            layers.append(_ACTIVATIONS[self.activation](norms.apply(self.norm, params, name, x)))
+            x = _ACTIVATIONS[self.activation](norms.apply(self.norm, params, name, x))
+            layers.append(_thinned(params, name, x))
         return layers
 
     def __call__(self, params: Params, x: Tensor) -> Tensor:
@@ -119,6 +131,11 @@ class Conv4:
             height, width = (height + spare) // 2, (width + spare) // 2
         return self.filters * height * width
 
+    @property
+    def widths(self) -> dict[str, int]:
+        """Channels of every convolution, by its name."""
+        return {f"layer{i}": self.filters for i in range(4)}
+
     def init(self, generator: torch.Generator) -> Params:
         """Uniform within ±1/√fan-in, as torch's own layers."""
         params: Params = {}
@@ -145,7 +162,7 @@ class Conv4:
             weight, bias = params[f"{name}.weight"], params[f"{name}.bias"]
             stride = 2 if self.pooling == "stride" else 1
             x = functional.conv2d(layers[-1], weight, bias, stride=stride, padding=1)
-            x = torch.relu(norms.apply(self.norm, params, name, x))
+            x = _thinned(params, name, torch.relu(norms.apply(self.norm, params, name, x)))
             layers.append(functional.max_pool2d(x, 2) if self.pooling == "max" else x)
         return layers
 
@@ -157,6 +174,28 @@ class Conv4:
 def head(params: Params, features: Tensor) -> Tensor:
     """The linear layer on top."""
     return functional.linear(features, params[f"{HEAD}.weight"], params[f"{HEAD}.bias"])
+
+
+def dropout(network: Network, share: float, tasks: int, generator: torch.Generator) -> Params:
+    """What every task's features are multiplied by, `[T, width]` for each hidden layer.
+
+    A task does without the same features in its support and query set: of each layer it keeps
+    every feature with the probability 1 − `share`, and divides by it (arXiv 1207.0580). Added to
+    the parameters, a network applies it.
+    """
+    if share == 0.0:
+        return {}
+    masks = {}
+    for name, width in network.widths.items():
+        noise = torch.rand(tasks, width, generator=generator, device=generator.device)
+        masks[f"{name}.{KEEP}"] = (noise >= share).float() / (1 - share)
+    return masks
+
+
+def _thinned(params: Params, name: str, x: Tensor) -> Tensor:
+    """Features `[N, C, …]` of a layer without those that the task does without."""
+    keep = params.get(f"{name}.{KEEP}")
+    return x if keep is None else x * keep.view(-1, *[1] * (x.dim() - 2))
 
 
 def _named(params: Params, layers: list[Tensor]) -> dict[str, Tensor]:

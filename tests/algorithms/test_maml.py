@@ -13,6 +13,7 @@ from metarl.core.mapping import Workers
 from metarl.core.params import Params, map_params
 from metarl.fewshot import Conv4, Examples, Mlp, Network, Sinusoid, Split
 from metarl.fewshot.data import take
+from metarl.fewshot.networks import dropout
 from metarl.fewshot.norms import NORMS, Norm
 
 CONFIG = MamlConfig(inner_lr=0.1, inner_steps=2)
@@ -172,6 +173,35 @@ def test_adaptation_moves_what_it_should() -> None:
         adapted = maml.adapt(theta, support)
         moved = {k for k in theta if not torch.equal(theta[k], adapted[k])}
         assert moved == {k for k in theta if k.startswith("head.") == (part == "head")}
+
+
+def test_dropout_is_per_task_however_tasks_are_mapped() -> None:
+    """The same masks for support and queries; masks of ones change nothing; none are learned."""
+    maml, batch = learner({}), curves()
+    theta = start(maml)
+    generator = torch.Generator().manual_seed(0)
+    masks = map_params(torch.Tensor.double, dropout(maml.network, 0.5, 3, generator))
+    assert {k: p.shape for k, p in masks.items()} == {
+        "layer0.keep": (3, 8),
+        "layer1.keep": (3, 8),
+    }
+    one, other = (trainer(maml, how=how).gradient(theta, batch, masks) for how in ("loop", "vmap"))
+    torch.testing.assert_close(one, other)
+    assert one[1].keys() == theta.keys()
+    plain = trainer(maml).gradient(theta, batch)
+    assert not torch.allclose(plain[0], one[0])
+    ones = map_params(torch.ones_like, masks)
+    torch.testing.assert_close(trainer(maml).gradient(theta, batch, ones), plain)
+
+
+def test_dropout_keeps_the_expected_feature() -> None:
+    """A share of the features is zero, the others are scaled up."""
+    masks = dropout(network(), 0.25, 4000, torch.Generator().manual_seed(0))
+    keep = masks["layer0.keep"]
+    assert keep.unique().tolist() == pytest.approx([0.0, 4 / 3])
+    assert float((keep == 0).float().mean()) == pytest.approx(0.25, abs=0.01)
+    assert float(keep.mean()) == pytest.approx(1.0, abs=0.02)
+    assert dropout(network(), 0.0, 3, torch.Generator()) == {}
 
 
 def test_a_gradient_that_is_not_finite_leaves_the_state() -> None:
