@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Literal, Protocol
 
 import gymnasium
@@ -123,6 +124,12 @@ class TaskFamily:
             tasks: Tasks = self.definition.sample_tasks(n, rng)
             return tasks
         return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of one value of each parameter."""
+        drawn = {k: dist.sample(1, np.random.default_rng(0)) for k, dist in self.parameters.items()}
+        return {name: values.shape[1:] for name, values in drawn.items()}
 
     @property
     def finite(self) -> bool:

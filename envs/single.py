@@ -7,6 +7,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from envs.checking import check_task
 from envs.engines import make_engine
 from envs.family import Task, TaskFamily, stack_tasks
 
@@ -41,6 +42,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
         self.observation_space = family.observation_space
         self.action_space = family.action_space
         self.task: Task = dict(family.definition.default_task)
+        self._tasks = stack_tasks([self.task])
         self._engine = make_engine(family, 1, 1, threads=1)
 
     def reset(
@@ -49,25 +51,16 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
         """Start an episode of the current task, or of `options["task"]`.
 
         Raises:
-            ValueError: a task whose parameters, or their shapes, are not the family's.
+            ValueError: a task that is not one of the family's; see `check_tasks`.
         """
         super().reset(seed=seed)
-        task = (options or {}).get("task", self.task)
-        if set(task) != set(self.family.parameters):
-            raise ValueError(
-                f"a task of {self.family.name} has the parameters "
-                f"{sorted(self.family.parameters)}, got {sorted(task)}"
-            )
-        for name, default in self.family.definition.default_task.items():
-            if np.shape(task[name]) != np.shape(default):
-                raise ValueError(
-                    f"the task parameter {name!r} of {self.family.name} has the shape "
-                    f"{np.shape(default)}, got {np.shape(task[name])}: {task[name]!r}"
-                )
-        self.task = dict(task)
+        if options and "task" in options:
+            check_task(self.family, options["task"])
+            self.task = dict(options["task"])
+            self._tasks = stack_tasks([self.task])
         self._noise = self._engine.draw_noise(self.np_random)
         self._steps = 0
-        obs = self._engine.reset(stack_tasks([self.task]), self._noise.reset)
+        obs = self._engine.reset(self._tasks, self._noise.reset)
         return obs[0, 0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:

@@ -25,6 +25,7 @@ try:
     from training import Training
 
     import envs
+    from envs.checking import sign_advice
     from envs.contract import stale_advice
     from metarl.agent import RunConfig, read_run_config, resolve_compile, resolve_device
 except ImportError as error:  # another package `envs` is found first, or something is missing
@@ -130,8 +131,8 @@ def prepare(arguments: list[str], console: Console) -> Job:
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
-    if options.vary and (advice := stale_advice(family)):
-        say(Console(stderr=True), f"warning: {advice}, or vary what is derived as well")
+    if options.vary:
+        _warn_of_what_varies(family)
     device = resolve_device(options.device)
     nothing = options.compile == "auto" and not get_method(options.algo).compiles
     mode = "off" if nothing else options.compile
@@ -151,6 +152,15 @@ def _prepare_start(options: Options, console: Console) -> Job:
     training = Training(config, options.threads, options.workers)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console)
+
+
+def _warn_of_what_varies(family: envs.TaskFamily) -> None:
+    """Say what its environment may not have been made for."""
+    console = Console(stderr=True)
+    if stale := stale_advice(family):
+        say(console, f"warning: {stale}, or vary what is derived as well")
+    if sign := sign_advice(family):
+        say(console, f"warning: {sign}; narrow the range if that makes no sense")
 
 
 def _prepare_resume(options: ResumeOptions, console: Console) -> Job:

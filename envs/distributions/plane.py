@@ -55,7 +55,7 @@ class OnCircle(Described):
     def contains(self, values: np.ndarray) -> np.ndarray:
         """`[n]` bool."""
         angle = np.arctan2(values[:, 1], values[:, 0]) % (2 * pi)
-        on = np.abs(np.hypot(values[:, 0], values[:, 1]) - self.radius) < 1e-9 * self.radius
+        on = np.abs(np.hypot(values[:, 0], values[:, 1]) - self.radius) < 1e-6 * self.radius
         return np.asarray(on & (angle >= self.low) & (angle <= self.high))
 
     def _at(self, angle: np.ndarray) -> np.ndarray:

@@ -75,4 +75,4 @@ class Dirichlet(Described):
 
     def contains(self, values: np.ndarray) -> np.ndarray:
         """`[n]` bool."""
-        return everywhere((values >= 0) & (np.abs(values.sum(-1, keepdims=True) - 1) < 1e-9))
+        return everywhere((values >= 0) & (np.abs(values.sum(-1, keepdims=True) - 1) < 1e-6))

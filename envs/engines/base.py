@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from envs.checking import check_tasks
 from envs.family import TaskFamily, Tasks
 
 
@@ -47,6 +48,7 @@ class Engine:
         self.action_space = family.action_space
         self._elapsed = np.zeros((num_tasks, num_episodes), dtype=np.int64)
         self._tasks: Tasks = {}
+        self._checked: Tasks = {}
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -73,6 +75,9 @@ class Engine:
                     f"{self.family.name} needs {self.num_tasks} values of the task parameter "
                     f"{name!r}, got {tasks.get(name)!r}"
                 )
+        if tasks is not self._checked:  # the episodes of a trial share their tasks
+            check_tasks(self.family, tasks)
+            self._checked = tasks
         # [T, …] -> [T, 1, …], so that a task broadcasts over its episodes
         self._tasks = {
             name: np.asarray(values, dtype=np.float64)[:, None] for name, values in tasks.items()

@@ -39,6 +39,16 @@ class Garage(Walk):
         self.target = task["velocity"]
 
 
+class Vectors(Walk):
+    """Tasks are arrays."""
+
+    def sample_tasks(self, n):
+        return self.np_random.uniform(0, 2, (n, 1))
+
+    def set_task(self, task):
+        self.target = task.sum()
+
+
 class Unseeded(Garage):
     rng = np.random.default_rng(0)
 

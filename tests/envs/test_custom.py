@@ -13,8 +13,10 @@ from gymnasium import spaces
 
 import envs
 from envs import Choice, TaskFamily, Uniform, distributions, registry
+from envs.checking import OutOfRange
 from envs.dialects import set_attribute
 from envs.engines.vector import VectorEngine
+from envs.family import task_at
 from envs.grammar import from_json, parse_vary
 from tests.envs import gallery
 
@@ -100,6 +102,12 @@ def test_tasks_may_be_drawn_by_the_environment(env) -> None:
         family.split("ood").sample(3, 0)
 
 
+def test_tasks_drawn_as_arrays_are_handed_back_as_arrays() -> None:
+    """As garage's environments draw them, whose `set_task` computes with them."""
+    family = TaskFamily(env=gallery.Vectors, horizon=5)
+    assert target_after(family.make(), task_at(family.split("train").sample(2, 0), 0)) != 0.0
+
+
 def test_tasks_that_cannot_be_drawn_are_refused() -> None:
     """An environment without them, and one that draws from a generator of its own."""
     rng = np.random.default_rng(0)
@@ -176,7 +184,8 @@ def test_the_old_interface_is_named() -> None:
 def test_tasks_that_break_the_physics_are_refused() -> None:
     """Outside the range is a task out of distribution; a negative length or a nan is none."""
     cart = gallery.cart_pole.make()
-    cart.reset(options={"task": {"length": 3.0}})
+    with pytest.warns(OutOfRange, match=r"length of CartPole-v1 is drawn from U\(0.25, 1\) m"):
+        cart.reset(options={"task": {"length": 3.0}})
     with pytest.raises(ValueError, match=r"length of CartPole-v1 must be positive.*got -0.5"):
         cart.reset(options={"task": {"length": -0.5}})
     with pytest.raises(ValueError, match="length of CartPole-v1 must be finite"):

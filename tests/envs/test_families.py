@@ -207,7 +207,7 @@ def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
     with pytest.raises(ValueError, match=r"'velocity'.*got None"):
         envs.make_engine(envs.make_family("half-cheetah-vel"), 1, 1).reset({}, None)
     point = FamilyEnv(envs.make_family("point-nav"))
-    with pytest.raises(ValueError, match=r"'goal' of point-nav has the shape \(2,\), got \(1,\)"):
+    with pytest.raises(ValueError, match=r"goal of point-nav has the shape \(2,\), got \(1,\)"):
         point.reset(options={"task": {"goal": [0.1]}})
     bandit = FamilyEnv(envs.make_family("bandit-k5"))
     bandit.reset()
