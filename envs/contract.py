@@ -8,7 +8,7 @@ observation, or that an environment forgets at a reset, breaks nothing and teach
 
 from __future__ import annotations
 
-import copy
+import warnings
 from collections.abc import Callable
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NamedTuple
@@ -16,13 +16,13 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from envs.custom import CustomDefinition, CustomEnv
+from envs.custom import CustomEnv
 from envs.derived import stale_attributes
 from envs.dialects import get_attribute
-from envs.family import Task, TaskFamily, task_at
+from envs.family import TaskFamily
+from envs.probe import STEPS, play, play_each, raw_env, some_tasks
 
-TASKS, STEPS, PROBES = 8, 30, 20
-Env = gymnasium.Env[Any, Any]
+PROBES = 20
 
 
 class Verdict(NamedTuple):
@@ -31,17 +31,6 @@ class Verdict(NamedTuple):
     rule: str
     passed: bool | None  # None where it could not be checked, as a rule before it failed
     advice: str  # what is wrong and what to do; empty where it passed
-
-
-class Trajectory(NamedTuple):
-    """What an environment returned from a reset on."""
-
-    obs: np.ndarray  # [H + 1, O]
-    reward: np.ndarray  # [H]
-
-    def equals(self, other: Trajectory) -> bool:
-        """Bit for bit."""
-        return all(np.array_equal(a, b, equal_nan=True) for a, b in zip(self, other, strict=True))
 
 
 def check_family(family: TaskFamily) -> list[Verdict]:
@@ -61,46 +50,13 @@ def check_family(family: TaskFamily) -> list[Verdict]:
     return verdicts
 
 
-def _tasks(family: TaskFamily) -> list[Task]:
-    drawn = family.split("train").sample(TASKS, 0)
-    return [task_at(drawn, i) for i in range(TASKS)]
-
-
-def _run(env: Env, family: TaskFamily, seed: int, task: Task | None, hold: int = 0) -> Trajectory:
-    """An episode of up to `STEPS` steps; a seed has its actions, or one action to hold."""
-    space = copy.deepcopy(family.action_space)
-    space.seed(hold)
-    held = space.sample()
-    obs, _ = env.reset(seed=seed, options={"task": task}) if task else env.reset(seed=seed)
-    seen, rewards = [obs], []
-    for _ in range(min(STEPS, family.horizon)):
-        action = held if hold else space.sample()
-        obs, reward, terminated, truncated, _ = env.step(action)
-        seen.append(obs)
-        rewards.append(reward)
-        if terminated or truncated:
-            break
-    return Trajectory(np.stack(seen), np.array(rewards))
-
-
-def _runs(family: TaskFamily, tasks: list[Task], seed: int = 0, hold: int = 0) -> list[Trajectory]:
-    """One episode of each task with the same seed and actions, each in a new environment."""
-    runs = []
-    for task in tasks:
-        env = family.make()
-        runs.append(_run(env, family, seed, task, hold))
-        env.close()
-    return runs
-
-
-def _raw(family: TaskFamily) -> Env:
-    """The environment as its author made it."""
-    definition = family.definition
-    return definition.build() if isinstance(definition, CustomDefinition) else family.make()
-
-
 def _can_be_made(family: TaskFamily) -> str:
     family.make().close()
+    return ""
+
+
+def _tasks_can_be_drawn(family: TaskFamily) -> str:
+    some_tasks(family)
     return ""
 
 
@@ -117,12 +73,12 @@ def _resets_with_a_seed(family: TaskFamily) -> str:
 
 
 def _steps(family: TaskFamily) -> str:
-    _runs(family, _tasks(family)[:1])
+    play_each(family, some_tasks(family)[:1])
     return ""
 
 
 def _observation_type(family: TaskFamily) -> str:
-    env = _raw(family)
+    env = raw_env(family)
     obs, _ = env.reset(seed=0)
     space = env.observation_space
     if isinstance(space, gymnasium.spaces.Box) and np.asarray(obs).dtype != space.dtype:
@@ -134,7 +90,7 @@ def _observation_type(family: TaskFamily) -> str:
 
 
 def _observation_space(family: TaskFamily) -> str:
-    env = _raw(family)
+    env = raw_env(family)
     space, actions = env.observation_space, env.action_space
     actions.seed(0)
     obs, _ = env.reset(seed=0)
@@ -150,16 +106,16 @@ def _observation_space(family: TaskFamily) -> str:
 
 
 def _finite(family: TaskFamily) -> str:
-    tasks = _tasks(family)
-    for task, run in zip(tasks, _runs(family, tasks), strict=True):
+    tasks = some_tasks(family)
+    for task, run in zip(tasks, play_each(family, tasks), strict=True):
         if not (np.isfinite(run.obs).all() and np.isfinite(run.reward).all()):
             return f"an observation or a reward of the task {task} is not finite: narrow the range"
     return ""
 
 
 def _same_seed_same_episode(family: TaskFamily) -> str:
-    task = _tasks(family)[0]
-    one, other = (_runs(family, [task])[0] for _ in range(2))
+    task = some_tasks(family)[0]
+    one, other = (play_each(family, [task])[0] for _ in range(2))
     if one.equals(other):
         return ""
     return (
@@ -169,29 +125,29 @@ def _same_seed_same_episode(family: TaskFamily) -> str:
 
 
 def _resets_leave_nothing(family: TaskFamily) -> str:
-    task = _tasks(family)[0]
-    (fresh,) = _runs(family, [task], seed=1)
+    task = some_tasks(family)[0]
+    (fresh,) = play_each(family, [task], seed=1)
     env = family.make()
-    _run(env, family, 0, task)
-    if _run(env, family, 1, task).equals(fresh):
+    play(env, family, 0, task)
+    if play(env, family, 1, task).equals(fresh):
         return ""
     return "an episode leaves something behind for the next one: set all that changes in reset"
 
 
 def _task_matters(family: TaskFamily) -> str:
-    tasks = _tasks(family)
+    tasks = some_tasks(family)
     for hold in range(PROBES):  # a sparse reward may need an action that goes somewhere
-        runs = _runs(family, tasks, hold=hold)
+        runs = play_each(family, tasks, hold=hold)
         if any(not runs[0].equals(run) for run in runs[1:]):
             return ""
     return (
-        f"{TASKS} tasks gave the same episode: the task reaches nothing, or reset overwrites it; "
-        "give an apply(env, task) function that sets what matters"
+        f"{len(tasks)} tasks gave the same episode: the task reaches nothing, or reset overwrites "
+        "it; give an apply(env, task) function that sets what matters"
     )
 
 
 def _task_survives(family: TaskFamily) -> str:
-    task = _tasks(family)[0]
+    task = some_tasks(family)[0]
     env, told = family.make(), family.make()  # `told` is given the task twice
     for one in (env, told):
         one.reset(seed=0, options={"task": task})
@@ -203,50 +159,59 @@ def _task_survives(family: TaskFamily) -> str:
                 return f"after a reset {name} is {held}, not {value}; {advice}"
     if isinstance(env, CustomEnv) and env.way in ("attributes", "set_task", "reset_task"):
         env.task = {}  # not given again before the next reset: its author's own must keep it
-    return "" if _run(env, family, 0, None).equals(_run(told, family, 0, task)) else advice
+    return "" if play(env, family, 0, None).equals(play(told, family, 0, task)) else advice
 
 
 def _task_is_hidden(family: TaskFamily) -> str:
-    tasks = _tasks(family)
-    runs = _runs(family, tasks)
+    tasks = some_tasks(family)
+    runs = play_each(family, tasks)
+    hide = "leave it out, or nothing has to be learnt (tell a baseline apart by a wrapper)"
+    first = np.stack([run.obs[0] for run in runs])  # [T, O]
+    differs = ~np.isclose(first, first[0], rtol=1e-6, atol=1e-6).all(0)
+    if differs.any():
+        return (
+            f"component {differs.argmax()} of the first observation depends on the task, before "
+            f"anything has happened: {hide}"
+        )
     for name in tasks[0]:
         values = np.array([np.ravel(task[name]) for task in tasks])  # [T, …]
-        for t in range(min(2, min(len(run.obs) for run in runs))):
+        for t in range(min(len(run.obs) for run in runs)):
             obs = np.stack([run.obs[t] for run in runs])  # [T, O]
             for k, i in np.ndindex(values.shape[1], obs.shape[1]):
-                if _follows(obs[:, i], values[:, k], at_reset=t == 0):
-                    return (
-                        f"component {i} of the observation shows the task's {name}: leave it out, "
-                        "or nothing has to be learnt (tell a baseline apart by a wrapper)"
-                    )
+                if np.ptp(values[:, k]) > 0 and np.allclose(obs[:, i], values[:, k], atol=1e-6):
+                    return f"component {i} of the observation {t} is the task's {name}: {hide}"
     return ""
 
 
-def _follows(shown: np.ndarray, values: np.ndarray, *, at_reset: bool) -> bool:
-    """At a reset any straight line through more than two values; later only the value itself."""
-    if np.ptp(shown) == 0 or np.ptp(values) == 0:
-        return False
-    if np.allclose(shown, values, rtol=1e-5, atol=1e-6):
-        return True
-    if not at_reset or len(np.unique(values)) < 3:
-        return False
-    return bool(abs(np.corrcoef(shown, values)[0, 1]) > 1 - 1e-6)
-
-
 def _no_autoreset(family: TaskFamily) -> str:
-    advice = "remove Autoreset and the like: at an episode's end the true last observation counts"
-    env: Any = _raw(family)
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, gymnasium.wrappers.Autoreset):
-            return advice
-        env = env.env
-    raw = _raw(family)
-    raw.action_space.seed(0)
-    raw.reset(seed=0)
-    for _ in range(family.horizon):
-        _, _, terminated, truncated, info = raw.step(raw.action_space.sample())
-        if terminated or truncated:
-            return advice if {"final_obs", "final_observation"} & set(info) else ""
+    env: Any = raw_env(family)
+    env.action_space.seed(0)
+    env.reset(seed=0)
+    author, ended, resets = env.unwrapped.reset, False, 0
+
+    def counted(**options: Any) -> Any:
+        nonlocal resets
+        resets += 1
+        return author(**options)
+
+    env.unwrapped.reset = counted  # by whom it may be called but us: itself, or a wrapper
+    for _ in range(family.horizon + 1):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a step after the end
+                *_, terminated, truncated, info = env.step(env.action_space.sample())
+        except Exception:
+            if ended:  # it may refuse such a step
+                return ""
+            raise
+        if resets or {"final_obs", "final_observation"} & set(info):
+            return (
+                "an episode's end, or a step after it, starts another one: remove Autoreset or "
+                "your own call of reset, as the true last observation counts"
+            )
+        if ended:
+            return ""
+        ended = terminated or truncated
     return ""
 
 
@@ -255,7 +220,7 @@ def stale_advice(family: TaskFamily) -> str:
     env = family.make()
     if not isinstance(env, CustomEnv) or env.way != "attributes":
         return ""
-    tasks = _tasks(family)
+    tasks = some_tasks(family)
     stale = stale_attributes(env, tasks[0], tasks[1])
     if not stale:
         return ""
@@ -276,6 +241,7 @@ def _can_be_sent_to_workers(family: TaskFamily) -> str:
 Rule = Callable[[TaskFamily], str]
 RULES: tuple[tuple[str, Rule], ...] = (
     ("an environment can be made, its spaces are supported", _can_be_made),
+    ("tasks can be drawn", _tasks_can_be_drawn),
     ("reset takes a seed and returns (obs, info)", _resets_with_a_seed),
     ("step returns (obs, reward, terminated, truncated, info)", _steps),
     ("observations have the type of their space", _observation_type),
@@ -290,5 +256,5 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("what is derived from the task follows it", stale_advice),
     ("it can be sent to worker processes", _can_be_sent_to_workers),
 )
-FUNDAMENTAL = {name for name, _ in RULES[:3]} | {"the same seed gives the same episode"}
+FUNDAMENTAL = {name for name, _ in RULES[:4]} | {"the same seed gives the same episode"}
 """Without these nothing else can be checked."""

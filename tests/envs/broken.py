@@ -7,7 +7,12 @@ import numpy as np
 from gymnasium import spaces
 
 from envs import TaskFamily, Uniform
-from tests.envs.gallery import Image, Old, Walk
+from tests.envs.gallery import Garage, Image, Old, Unseeded, Walk
+
+
+class Drunk(Garage):
+    def sample_tasks(self, n):
+        return None
 
 
 class NoSeed(Walk):
@@ -132,8 +137,52 @@ def reset_by_itself():
     return gymnasium.wrappers.Autoreset(Short())
 
 
+class ResetsItself(Walk):
+    """At the end of its episode."""
+
+    def reset(self, *, seed=None, options=None):
+        self.steps = 0
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        obs, reward, *_ = super().step(action)
+        self.steps += 1
+        ended = self.steps == 3
+        return (self.reset()[0] if ended else obs), reward, ended, False, {}
+
+
+class TellsCubed(Tells):
+    def reset(self, *, seed=None, options=None):
+        obs, info = super().reset(seed=seed)
+        return np.append(obs[:1], np.float32(self.target**3)), info
+
+
+class TellsAtLast(Walk):
+    """From the fourth step on."""
+
+    observation_space = Tells.observation_space
+
+    def reset(self, *, seed=None, options=None):
+        obs, info = super().reset(seed=seed)
+        self.steps = 0
+        return np.append(obs, np.float32(0)), info
+
+    def step(self, action):
+        obs, *rest = super().step(action)
+        self.steps += 1
+        return np.append(obs, np.float32(self.target if self.steps > 3 else 0)), *rest
+
+
+class FailsAtTheEnd(Walk):
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, float("nan") if self.target == 1.0 else reward, *rest
+
+
 def of(env):
-    return TaskFamily(name="broken", env=env, parameters={"target": Uniform(-1, 1)}, horizon=5)
+    own = hasattr(env, "sample_tasks")
+    parameters = {} if own else {"target": Uniform(-1, 1)}
+    return TaskFamily(name="broken", env=env, parameters=parameters, horizon=5)
 
 
 local = of(lambda: Walk())
@@ -141,17 +190,30 @@ partial = of(functools.partial(Walk, gravity=2.0))
 
 BROKEN = {
     "its spaces are supported": [(Image, "encoder of yours")],
+    "tasks can be drawn": [
+        (Unseeded, "other tasks for the same reset seed"),
+        (Drunk, "'NoneType'"),
+    ],
     "reset takes a seed": [(NoSeed, "seed=None"), (OldReset, "old gym API")],
     "step returns": [(Old, "old gym API")],
     "type of their space": [(OtherType, "float64, their space says float32")],
     "lie in their space": [(OutOfBounds, "correct its bounds")],
-    "finite": [(NotFinite, "is not finite: narrow the range")],
+    "finite": [(NotFinite, "is not finite: narrow the range"), (FailsAtTheEnd, "{'target': 1.0}")],
     "same seed": [(OwnNoise, "self.np_random only")],
     "leaves nothing behind": [(Remembers, "set all that changes in reset")],
     "changes what happens": [(Indifferent, "the task reaches nothing")],
     "survives a reset": [(Resamples, "after a reset target is"), (Forgets, "let reset keep it")],
-    "does not show": [(Tells, "component 1 of the observation"), (TellsLater, "task's target")],
-    "not reset away": [(reset_by_itself, "Autoreset"), (TellsTheEnd, "true last observation")],
+    "does not show": [
+        (Tells, "component 1 of the first observation"),
+        (TellsCubed, "component 1 of the first observation"),
+        (TellsLater, "component 1 of the observation 1 is the task's target"),
+        (TellsAtLast, "component 1 of the observation 4 is the task's target"),
+    ],
+    "not reset away": [
+        (reset_by_itself, "Autoreset"),
+        (TellsTheEnd, "true last observation"),
+        (ResetsItself, "your own call of reset"),
+    ],
     "derived": [(Stale, "double = 2 * self.target; quadruple = self.double + self.double.")],
     "worker processes": [(local.env, "top of a module")],
 }
