@@ -22,6 +22,7 @@ from envs.distributions import (
 )
 from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, stack_tasks, task_at
+from envs.guard import guarded
 from envs.loading import family_from_json, load_family
 from envs.registry import BUILT_IN, family_names, make_family, register_family
 from envs.single import FamilyEnv
@@ -41,6 +42,7 @@ __all__ = [
     "check_family",
     "family_from_json",
     "family_names",
+    "guarded",
     "load_family",
     "make_engine",
     "make_family",

@@ -43,7 +43,7 @@ def check_family(family: TaskFamily) -> list[Verdict]:
             continue
         try:
             advice = rule(family)
-        except Exception as error:  # whatever a user's environment raises
+        except (Exception, SystemExit) as error:  # whatever a user's environment raises
             advice = f"{type(error).__name__}: {error}"
         verdicts.append(Verdict(name, not advice, advice))
         usable = not advice or name not in FUNDAMENTAL
@@ -200,7 +200,7 @@ def _no_autoreset(family: TaskFamily) -> str:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of a step after the end
                 *_, terminated, truncated, info = env.step(env.action_space.sample())
-        except Exception:
+        except (Exception, SystemExit):
             if ended:  # it may refuse such a step
                 return ""
             raise

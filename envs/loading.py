@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
-import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any
 
 import gymnasium
 
@@ -18,9 +16,8 @@ from envs.custom import CustomDefinition
 from envs.dialects import numbers
 from envs.family import TaskFamily, unknown
 from envs.grammar import VARY, from_json, parse_vary
+from envs.guard import guarded
 from envs.registry import family_names, make_family
-
-Loaded = TypeVar("Loaded")
 
 
 def load_family(
@@ -122,28 +119,3 @@ def _file_module(path: Path) -> ModuleType:
             f"first ({found or 'built in'}); rename the file"
         )
     return module
-
-
-def guarded(load: Callable[[], Loaded], what: str) -> Loaded:
-    """Run code of the user's; what it raises becomes one message with the user's own lines.
-
-    Raises:
-        ValueError: the shortened traceback.
-    """
-    try:
-        return load()
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if _is_users(frame.filename)]
-        if not own and isinstance(error, ValueError):
-            raise  # a message of ours
-        lines = traceback.format_list(own) + traceback.format_exception_only(error)
-        raise ValueError(f"{what} failed:\n{''.join(lines).rstrip()}") from None
-
-
-def _is_users(filename: str) -> bool:
-    """Neither ours, nor an installed package's, nor the interpreter's own."""
-    path = Path(filename)
-    if filename.startswith("<") or path.is_relative_to(Path(__file__).parent):
-        return False
-    return not path.is_relative_to(Path(os.__file__).parent) and "site-packages" not in path.parts

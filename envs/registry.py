@@ -10,6 +10,7 @@ from envs.bandit import BANDITS
 from envs.control import CONTROL
 from envs.family import TaskFamily, unknown
 from envs.grid import GRID_NAVI
+from envs.guard import guarded
 from envs.locomotion import LOCOMOTION
 from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
 from envs.physics import PHYSICS
@@ -56,12 +57,11 @@ def make_family(name: str, preset: str | None = None, horizon: int | None = None
 def _loaded(entry: EntryPoint) -> TaskFamily:
     """The family of an installed package, under the name that its entry point gives it."""
     try:
-        family = entry.load()
-    except (ImportError, AttributeError) as error:
+        family = guarded(entry.load, f"importing {entry.value}")
+    except ValueError as error:
         raise ValueError(
-            f"the family {entry.name!r} of an installed package, {entry.value}, cannot be "
-            f"loaded: {error}"
-        ) from error
+            f"the family {entry.name!r} of an installed package cannot be loaded: {error}"
+        ) from None
     if not isinstance(family, TaskFamily):
         raise ValueError(f"{entry.value} is no envs.TaskFamily, but {type(family).__name__}")
     return replace(family, name=entry.name)

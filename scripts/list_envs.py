@@ -57,9 +57,12 @@ def _families(console: Console) -> Iterator[envs.TaskFamily]:
     """All that can be loaded; what an installed package breaks must not hide the others."""
     for name in envs.family_names():
         try:
-            yield envs.make_family(name)
+            family = envs.make_family(name)
+            envs.guarded(lambda f=family: f.observation_space, f"making an environment of {name}")
         except ValueError as error:
             console.print(str(error), markup=False, highlight=False)
+        else:
+            yield family
 
 
 def _space(space: gymnasium.Space[Any]) -> str:

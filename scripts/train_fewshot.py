@@ -21,8 +21,8 @@ from rich.console import Console
 from metarl.agent import resolve_device
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
-from metarl.experiment.files import read_json, write_json
-from metarl.experiment.run import CONFIG, RESULTS, Run, default_folder
+from metarl.experiment.files import write_json
+from metarl.experiment.run import CONFIG, Run, default_folder, read_results
 from metarl.few_shot import (
     FewShotRunConfig,
     get_algorithm,
@@ -136,7 +136,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
     algorithm = more_iterations(config.algorithm, options.iterations, saved)
     config = FewShotRunConfig(**{**vars(config), "algorithm": algorithm})
-    results = read_json(folder / RESULTS) if (folder / RESULTS).exists() else {}
+    results = read_results(folder)
     training = FewShotTraining(config, options.threads)
     training.load(saved, results)
     if saved.iteration >= training.total and results.get("finished"):

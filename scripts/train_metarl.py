@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 import tyro
 from command import Job, given, more_iterations, refuse_beside_resume, run_command
@@ -33,8 +33,8 @@ except ImportError as error:  # another package `envs` is found first, or someth
 
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
-from metarl.experiment.files import read_json, write_json
-from metarl.experiment.run import CONFIG, RESULTS, Run, default_folder
+from metarl.experiment.files import write_json
+from metarl.experiment.run import CONFIG, Run, default_folder, read_results
 from metarl.methods import METHODS, get_method, preset_config
 
 ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
@@ -171,9 +171,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     for skipped in saved.skipped:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
     config = replace(config, algorithm=more_iterations(config.algorithm, options.iterations, saved))
-    results: dict[str, Any] = {}
-    if (folder / RESULTS).exists():
-        results = read_json(folder / RESULTS)
+    results = read_results(folder)
     training = Training(config, options.threads, options.workers)
     training.load(saved, results)
     if saved.iteration >= training.total and results.get("finished"):

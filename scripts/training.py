@@ -51,6 +51,10 @@ class Training:
         self.workers = workers
         self.parts = build(config, threads=threads, device=config.device)
         self.family, self.algorithm, self.method = self.parts
+        split, count = self.family.split("train"), config.algorithm.tasks
+        envs.guarded(
+            lambda: split.sample(count, config.seed), f"drawing tasks of {self.family.name}"
+        )
         make = engine_maker(self.family, config.engine, threads, workers, config.device)
         self.env = self.method.make_env(config.algorithm, make)
         state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))

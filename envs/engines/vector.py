@@ -62,7 +62,7 @@ class VectorEngine(Engine):
                 self._share = Share(family, self._board, 0, 0, count)
         except WorkerError as error:
             raise self._failure("while it was made", error) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             if workers or isinstance(error, ValueError):
                 raise
             raise self._failure("while it was made", _here(error)) from error
@@ -125,7 +125,7 @@ class VectorEngine(Engine):
             return [getattr(self._share, name)(*arguments[0])]
         except WorkerError as error:
             raise self._failure(f"in {name}", error) from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise self._failure(f"in {name}", _here(error)) from error
 
     def _failure(self, when: str, error: WorkerError) -> EnvironmentFailure:
@@ -162,6 +162,6 @@ def _action_of(space: gymnasium.Space[Any]) -> tuple[tuple[int, ...], str]:
     return space.shape, str(space.dtype) if isinstance(space, gymnasium.spaces.Box) else "int64"
 
 
-def _here(error: Exception) -> WorkerError:
+def _here(error: BaseException) -> WorkerError:
     """An error of this process as a worker would tell it."""
     return WorkerError(0, "failed", "".join(traceback.format_exception(error)))

@@ -150,3 +150,16 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise ValueError(f"{folder / CONFIG} must be a JSON object")
     return config
+
+
+def read_results(folder: Path) -> dict[str, Any]:
+    """What a run has written to results.json so far; empty before its first evaluation.
+
+    Raises:
+        ValueError: it is not what a run writes.
+    """
+    path = folder / RESULTS
+    results = read_json(path) if path.exists() else {}
+    if not (isinstance(results, dict) and isinstance(results.get("evaluation"), dict | None)):
+        raise ValueError(f"{path} is not what a run writes; remove it to go on without it")
+    return results

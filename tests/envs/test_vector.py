@@ -117,6 +117,7 @@ def test_finished_environments_wait_for_their_reset() -> None:
     [
         (trouble.RAISE, 0, "failed in step"),
         (trouble.RAISE, 2, r"\(worker 1\) failed in step"),
+        (trouble.EXIT, 0, "failed in step"),
         (trouble.DIE, 2, r"ended its worker process \(exit code 7\) in step"),
         (trouble.HANG, 2, r"has not returned for 1 s in step"),
     ],

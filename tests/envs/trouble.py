@@ -1,6 +1,7 @@
 """A family whose environments do what their task says; its own module, for worker processes."""
 
 import os
+import sys
 import time
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ import numpy as np
 
 import envs
 
-RAISE, DIE, HANG = 1.0, 2.0, 3.0
+RAISE, DIE, HANG, EXIT = 1.0, 2.0, 3.0, 4.0
 
 
 class Countdown(gymnasium.Env):
@@ -41,6 +42,8 @@ class Countdown(gymnasium.Env):
             raise KeyError("the cart has left the track")
         if trouble == DIE:
             os._exit(7)
+        if trouble == EXIT:
+            sys.exit(3)
         if trouble == HANG:
             time.sleep(1000)
 
@@ -66,6 +69,28 @@ FAMILY = envs.TaskFamily(
 RAISING = replace(
     FAMILY, parameters={"length": envs.Choice((9.0,)), "trouble": envs.Choice((RAISE,))}
 )
+
+
+class NoTasks(gymnasium.Env):
+    observation_space = action_space = Countdown.action_space
+
+    def reset(self, *, seed=None, options=None):
+        return np.zeros(1, np.float32), {}
+
+    def sample_tasks(self, n):
+        raise RuntimeError("no tasks today")
+
+    def set_task(self, task):
+        self.task = task
+
+
+class Leaves(NoTasks):
+    def __init__(self):
+        sys.exit(3)
+
+
+UNDRAWN = envs.TaskFamily(env=NoTasks, horizon=3)
+LEAVING = envs.TaskFamily(env=Leaves, horizon=3)
 
 
 def leave(*arguments):

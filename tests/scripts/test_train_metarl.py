@@ -433,13 +433,43 @@ def test_what_goes_stale_on_the_command_line_is_warned_of(
     assert "warning: computed once" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("code", ["gone = 1 / 0", "import sys; sys.exit(3)"])
 def test_a_package_that_is_broken_does_not_hide_the_other_families(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    code: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its entry point is named in the list."""
-    broken = EntryPoint("gone", "no_such_module:gone", registry.GROUP)
-    monkeypatch.setattr(registry, "_installed", lambda: {"gone": broken})
+    """Its entry point is named in the list, whatever it raises, and so is a broken environment."""
+    (tmp_path / "broken_package.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "broken_package", raising=False)
+    named = {"gone": "broken_package:gone", "leaver": "tests.envs.trouble:LEAVING"}
+    broken = {name: EntryPoint(name, value, registry.GROUP) for name, value in named.items()}
+    monkeypatch.setattr(registry, "_installed", lambda: broken)
     assert train_metarl.main(["--list-envs"]) == 0
     out = capsys.readouterr().out
     assert "'gone' of an installed package" in out
+    assert "making an environment of leaver failed" in out
     assert "point-nav" in out
+
+
+def test_tasks_that_cannot_be_drawn_are_refused_before_the_run_folder_is_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the user's own lines."""
+    assert train(tmp_path / "run", env="tests.envs.trouble:UNDRAWN") == 2
+    said = capsys.readouterr().err
+    assert "drawing tasks of NoTasks failed" in said
+    assert "no tasks today" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+
+
+def test_results_that_a_run_did_not_write_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On resume, with what to do."""
+    folder = tmp_path / "run"
+    train(folder, "--iterations", "1")
+    for text in ("[]", '{"evaluation": 3}'):
+        (folder / "results.json").write_text(text)
+        assert resume(folder, "--iterations", "2") == 2
+        assert "results.json is not what a run writes" in capsys.readouterr().err
