@@ -70,25 +70,23 @@ class CustomDefinition:
             raise ValueError(str(error)) from None
 
     @cached_property
-    def _spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.Space[Any]]:
+    def spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.Space[Any]]:
+        """Of observations and of actions, as agents meet them."""
         env = self.build()
         try:
-            return (
-                flat_observations(env.observation_space)[0],
-                plain_actions(env.action_space)[0],
-            )
+            return flat_observations(env.observation_space)[0], plain_actions(env.action_space)[0]
         finally:
             env.close()
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
         """Flat."""
-        return self._spaces[0]
+        return self.spaces[0]
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
         """A flat `Box`, a `Discrete` or a `MultiDiscrete` from 0."""
-        return self._spaces[1]
+        return self.spaces[1]
 
     def build(self, **keywords: Any) -> Env:
         """The environment as its author made it, without Gymnasium's time limit.

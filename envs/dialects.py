@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -13,6 +14,7 @@ Way = Literal["auto", "attributes", "set_task", "reset_task", "options", "constr
 WAYS = ("auto", "attributes", "set_task", "reset_task", "options", "constructor")
 METHODS = ("set_task", "reset_task")
 _PATH = re.compile(r"[A-Za-z_]\w*(\[\d+\])*(\.[A-Za-z_]\w*(\[\d+\])*)*")
+_OPTION = re.compile(r"options\b.*[\"']task[\"']")
 _STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
 
 
@@ -21,7 +23,8 @@ def find_way(env: gymnasium.Env[Any, Any], names: Iterable[str]) -> Way:
 
     `set_task(task)` (garage, learn2learn, Meta-World) and `reset_task(task)` (pytorch-maml-rl,
     VariBAD) come first; then `reset(options={"task": …})`, of environments that show the
-    current task with these names as `task`; then the attributes of those names.
+    current task with these names as `task`, or whose reset reads it; then the attributes of those
+    names.
 
     Raises:
         ValueError: none of these; lists the numbers that the environment has.
@@ -30,11 +33,30 @@ def find_way(env: gymnasium.Env[Any, Any], names: Iterable[str]) -> Way:
         if env.has_wrapper_attr(method):
             return method  # type: ignore[return-value]
     shown = getattr(env.unwrapped, "task", None)
-    if isinstance(shown, dict) and shown and set(shown) == set(names):
+    if _reads_a_task(env) or (isinstance(shown, dict) and shown and set(shown) == set(names)):
         return "options"
-    for name in names:
-        get_attribute(env.unwrapped, name)
+    try:
+        for name in names:
+            get_attribute(env.unwrapped, name)
+    except ValueError as error:
+        raise ValueError(
+            f'{error}; if its reset takes options["task"], say apply="options"'
+        ) from None
     return "attributes"
+
+
+def _reads_a_task(env: Any) -> bool:
+    """Whether the source of a reset, the environment's or a wrapper's, names options' `task`."""
+    while True:
+        try:
+            source = inspect.getsource(type(env).reset)
+        except (OSError, TypeError):  # not at hand
+            source = ""
+        if _OPTION.search(source):
+            return True
+        if not isinstance(env, gymnasium.Wrapper):
+            return False
+        env = env.env
 
 
 def numbers(owner: Any) -> dict[str, Any]:

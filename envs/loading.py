@@ -14,6 +14,7 @@ import gymnasium
 
 from envs.custom import CustomDefinition
 from envs.dialects import numbers
+from envs.engines.apart import apart
 from envs.family import TaskFamily, unknown
 from envs.grammar import VARY, from_json, parse_vary
 from envs.guard import guarded
@@ -25,18 +26,21 @@ def load_family(
     preset: str | None = None,
     horizon: int | None = None,
     vary: Sequence[str] = (),
+    workers: int = 0,
 ) -> TaskFamily:
     """The family that `--env` and `--vary` name.
 
     Args:
-        spec: a registered name, `my_module:my_family`, `path/to/file.py:my_family`, or with
-            `vary` a Gymnasium id.
+        spec: a registered name, `my_module:my_family`, `path/to/file.py:my_family`, or a Gymnasium
+            id, with `vary` or of an environment that draws its own tasks.
         preset: of the family.
         horizon: steps of an episode; the family's if not given.
         vary: `name=uniform(low,high)` or `name=choice(a,b,…)` each.
+        workers: where there are to be any, no environment is tried in this process.
 
     Raises:
         ValueError: it cannot be found, imported or made; says what to do.
+        EnvironmentFailure: an environment that is tried in a worker hangs or dies.
     """
     if vary:
         if spec in family_names():
@@ -44,21 +48,16 @@ def load_family(
         family = TaskFamily(
             env=spec, parameters=parse_vary(vary), horizon=horizon or 0, apply="attributes"
         )
-        return _checked(family).with_options(preset, horizon)
-    if spec in family_names() or not (":" in spec or spec in gymnasium.registry):
-        return make_family(spec, preset, horizon)
-    if spec in gymnasium.registry:
-        env = CustomDefinition(spec).build()
-        known = ", ".join(numbers(env.unwrapped))
-        env.close()
-        raise ValueError(
-            f"{spec} is a Gymnasium environment, not a family: say what varies with --vary; "
-            f"{VARY}; its numbers are: {known}"
-        )
-    return _checked(_imported(spec)).with_options(preset, horizon)
+    elif spec in gymnasium.registry:
+        family = _of_own_tasks(spec, horizon, workers)
+    elif ":" in spec and spec not in family_names():
+        family = _imported(spec, horizon, workers)
+    else:
+        family = make_family(spec)
+    return _checked(family.with_options(preset, horizon), workers)
 
 
-def family_from_json(described: Mapping[str, Any]) -> TaskFamily:
+def family_from_json(described: Mapping[str, Any], workers: int = 0) -> TaskFamily:
     """The family that `TaskFamily.to_json` described; a module's is imported again.
 
     Raises:
@@ -66,26 +65,62 @@ def family_from_json(described: Mapping[str, Any]) -> TaskFamily:
     """
     name, preset, horizon = (described[key] for key in ("name", "preset", "horizon"))
     if "source" in described:
-        return load_family(described["source"], preset, horizon)
+        return load_family(described["source"], preset, horizon, workers=workers)
     if "env" in described:
-        return TaskFamily(
+        family = TaskFamily(
             name=name,
             env=described["env"],
             apply=described["apply"],
             parameters={k: from_json(v) for k, v in described["parameters"].items()},
             horizon=horizon,
         )
-    return make_family(name, preset, horizon)
+        return _checked(family, workers)
+    return _checked(make_family(name, preset, horizon), workers)
 
 
-def _checked(family: TaskFamily) -> TaskFamily:
+def _checked(family: TaskFamily, workers: int) -> TaskFamily:
     """One environment is made, so that what is wrong with it is said before anything starts."""
-    guarded(lambda: family.make().close(), f"making an environment of {family.name}")
+    if isinstance(family.definition, CustomDefinition):
+        spaces = apart(_spaces, family) if workers else _spaces(family)
+        vars(family.definition)["spaces"] = spaces  # nobody need make one again to know them
     return family
 
 
-def _imported(spec: str) -> TaskFamily:
-    """`my_module:my_family` or `path/to/file.py:my_family`."""
+def _spaces(family: TaskFamily) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    def look() -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+        env = family.make()
+        env.close()
+        return env.observation_space, env.action_space
+
+    return guarded(look, f"making an environment of {family.name}")
+
+
+def _of_own_tasks(env_id: str, horizon: int | None, workers: int) -> TaskFamily:
+    """A Gymnasium environment that draws its own tasks."""
+    one = TaskFamily(env=env_id, horizon=1)
+    if known := apart(_if_drawn_by_others, one) if workers else _if_drawn_by_others(one):
+        raise ValueError(
+            f"{env_id} is a Gymnasium environment without sample_tasks(n), not a family: say what "
+            f"varies with --vary; {VARY}; its numbers are: {known}"
+        )
+    return TaskFamily(env=env_id, horizon=horizon or 0)
+
+
+def _if_drawn_by_others(family: TaskFamily) -> str:
+    """The numbers of an environment without tasks of its own; empty if it has them."""
+
+    def look() -> str:
+        env = family.definition.build()
+        known = ", ".join(numbers(env.unwrapped)) or "none"
+        own = env.has_wrapper_attr("sample_tasks")
+        env.close()
+        return "" if own else known
+
+    return guarded(look, f"making {family.name}")
+
+
+def _imported(spec: str, horizon: int | None, workers: int) -> TaskFamily:
+    """`my_module:my_family`, `path/to/file.py:my_family`, or `my_module:Registered-v0`."""
     where, _, attribute = spec.rpartition(":")
     source = spec
     if where.endswith(".py"):
@@ -99,6 +134,8 @@ def _imported(spec: str) -> TaskFamily:
             sys.path.append(str(Path.cwd()))
         module = guarded(lambda: importlib.import_module(where), f"importing {where}")
     if not hasattr(module, attribute):
+        if attribute in gymnasium.registry and not where.endswith(".py"):
+            return _of_own_tasks(spec, horizon, workers)
         families = [k for k, v in vars(module).items() if isinstance(v, TaskFamily)]
         raise ValueError(unknown("family", attribute, families, of=where))
     family = getattr(module, attribute)

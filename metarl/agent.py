@@ -101,13 +101,14 @@ def read_run_config(folder: Path) -> RunConfig:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
 
 
-def build(config: RunConfig, *, threads: int, device: str) -> Parts:
+def build(config: RunConfig, *, threads: int, device: str, workers: int = 0) -> Parts:
     """The family and the algorithm of a run.
 
     Args:
         config: of the run.
         threads: worker threads of the update, at least 1; they never change a result.
         device: "cpu" or "cuda".
+        workers: where there are to be any, no environment is made in this process.
 
     Raises:
         ValueError: an unknown family or preset, a family that is not what it was when the run
@@ -118,7 +119,7 @@ def build(config: RunConfig, *, threads: int, device: str) -> Parts:
     described = config.family
     if missing := {"name", "preset", "horizon"} - set(described):
         raise ValueError(f"{CONFIG}: the family lacks {', '.join(sorted(missing))}")
-    family = family_from_json(described)
+    family = family_from_json(described, workers)
     if json.loads(json.dumps(family.to_json())) != json.loads(json.dumps(described)):
         raise ValueError(
             f"the family {family.name!r}, preset {family.preset!r}, is now {family.to_json()}, "
@@ -185,13 +186,16 @@ def resolve_compile(mode: str, device: str, iterations: int) -> bool:
     return mode == "on" or (mode == "auto" and possible and iterations >= WORTH_COMPILING)
 
 
-def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") -> Agent:
+def load_agent(
+    run_dir: str | Path, *, threads: int = 1, device: str = "cpu", workers: int = 0
+) -> Agent:
     """The agent of a run's newest checkpoint that verifies.
 
     Args:
         run_dir: a run folder, finished or running.
         threads: worker threads of adaptation.
         device: "cpu", "cuda" or "auto"; need not be the one it was trained on.
+        workers: above 0, the family's environment is tried in a worker process.
 
     Raises:
         ValueError: the folder is not a run.
@@ -199,7 +203,7 @@ def load_agent(run_dir: str | Path, *, threads: int = 1, device: str = "cpu") ->
     """
     folder = Path(run_dir)
     config = read_run_config(folder)
-    parts = build(replace(config, compiled=False), threads=threads, device=device)
+    parts = build(replace(config, compiled=False), threads=threads, device=device, workers=workers)
     saved = checkpoint.load_latest(folder)
     tensors = {name: t.to(parts.algorithm.device) for name, t in saved.tensors.items()}
     state = parts.method.restore(tensors)

@@ -68,7 +68,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
-    agent = load_agent(options.run_dir, threads=options.threads)
+    agent = load_agent(options.run_dir, threads=options.threads, workers=options.workers)
     sequence(options.seed)  # refuses an impossible one
     drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
     chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)

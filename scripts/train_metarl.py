@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+import gymnasium
 import tyro
 from command import Job, given, more_iterations, refuse_beside_resume, run_command
 from display import cores, fail, resume_command, say
@@ -118,8 +119,8 @@ def prepare(arguments: list[str], console: Console) -> Job:
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     env, preset = given(arguments, "--env") or ENV, given(arguments, "--preset") or PRESET
     algo = given(arguments, "--algo") or ALGO
-    if ":" not in env and given(arguments, "--vary") is None:
-        envs.load_family(env)
+    if not (":" in env or env in gymnasium.registry or given(arguments, "--vary")):
+        envs.make_family(env)
     default = Options(algorithm=preset_config(algo, preset, env))
     options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
     if options.list_envs:
@@ -130,7 +131,9 @@ def prepare(arguments: list[str], console: Console) -> Job:
 
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
-    family = envs.load_family(options.env, options.preset, options.horizon, options.vary)
+    family = envs.load_family(
+        options.env, options.preset, options.horizon, options.vary, options.workers
+    )
     if options.vary:
         _warn_of_what_varies(family)
     device = resolve_device(options.device)

@@ -49,7 +49,7 @@ class Training:
         self.config = config
         self.threads = threads
         self.workers = workers
-        self.parts = build(config, threads=threads, device=config.device)
+        self.parts = build(config, threads=threads, device=config.device, workers=workers)
         self.family, self.algorithm, self.method = self.parts
         split, count = self.family.split("train"), config.algorithm.tasks
         envs.guarded(

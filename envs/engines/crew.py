@@ -63,7 +63,7 @@ class Crew:
         self._started = False
         self._workers: list[tuple[SpawnProcess, Connection]] = []
         self.close: Callable[[], None] = weakref.finalize(self, _end, self._workers)
-        data = _sendable(family)
+        data = sendable(family)
         try:
             for w, (first, stop) in enumerate(pairwise(bounds)):
                 ours, theirs = context.Pipe()
@@ -124,7 +124,7 @@ class Crew:
             kind, content = pipe.recv()
         except (EOFError, OSError):
             process.join(GRACE)
-            ended = f"ended its worker process ({_ending(process)})"
+            ended = f"ended its worker process ({ending(process)})"
             raise WorkerError(w, ended, "" if self._started else AT_START) from None
         if kind == "failed":
             raise WorkerError(w, "failed", content)
@@ -132,7 +132,7 @@ class Crew:
         return metrics
 
 
-def _sendable(family: TaskFamily) -> bytes:
+def sendable(family: TaskFamily) -> bytes:
     """The family as worker processes receive it."""
     try:
         return bytes(ForkingPickler.dumps(family))
@@ -143,7 +143,8 @@ def _sendable(family: TaskFamily) -> bytes:
         ) from None
 
 
-def _ending(process: SpawnProcess) -> str:
+def ending(process: SpawnProcess) -> str:
+    """How a process came to its end."""
     code = process.exitcode
     if code is not None and code < 0:
         return signal.Signals(-code).name

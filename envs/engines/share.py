@@ -142,12 +142,9 @@ class Share:
 def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, int]) -> None:
     """A worker: receive the family, then obey commands until `close`, or until the engine is gone.
 
-    Ctrl-C and SIGTERM reach the whole process group and are the engine's to answer; this process
-    ends by `close`, by the end of the pipe, or with the engine's process.
+    It ends by `close`, by the end of the pipe, or with the engine's process.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    follow_parent()
     share = None
     try:
         share = Share(ForkingPickler.loads(pipe.recv_bytes()), board(memory, fields), *place)
@@ -161,6 +158,13 @@ def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, 
     finally:
         if share is not None:
             share.close()
+
+
+def follow_parent() -> None:
+    """End with the parent process only: Ctrl-C and SIGTERM reach the whole group, and are its."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:

@@ -75,6 +75,17 @@ class ByOptions(Walk):
         return super().reset(seed=seed)
 
 
+class ReadsOptions(Walk):
+    def reset(self, *, seed=None, options=None):
+        if options and "task" in options:
+            self.target = options["task"]["goal"]
+        return super().reset(seed=seed)
+
+
+gymnasium.register("GalleryGarage-v0", Garage, max_episode_steps=5)
+gymnasium.register("GalleryWalk-v0", Walk)
+
+
 class Odd(gymnasium.Env):
     """Observations of many parts; `action` says what kind of action space it has."""
 

@@ -60,6 +60,7 @@ def test_a_family_is_an_environment_and_the_names_of_what_varies() -> None:
         (gallery.Garage, ["velocity"], {"velocity": 0.5}, "set_task"),
         (gallery.VariBad, ["task"], {"task": 0.5}, "reset_task"),
         (gallery.ByOptions, ["target"], {"target": 0.5}, "options"),
+        (gallery.ReadsOptions, ["goal"], {"goal": 0.5}, "options"),
     ],
 )
 def test_environments_that_speak_a_dialect_run_unchanged(env, names, task, way) -> None:
@@ -122,7 +123,7 @@ def test_dotted_paths_reach_into_the_environment() -> None:
     one = made(gallery.Walk, {"model.wind[1]": Uniform(0, 1)})
     one.reset(options={"task": {"model.wind[1]": 0.5}})
     np.testing.assert_array_equal(one.env.model.wind, [0, 0.5, 0])
-    with pytest.raises(ValueError, match=r"no 'gravty'.*its numbers are: gravity, target"):
+    with pytest.raises(ValueError, match=r"no 'gravty'.*its numbers are: gravity, target; if its"):
         made(gallery.Walk, {"gravty": Uniform(0, 1)})
     for path in ("model.mass", "model.wind[7]", "target.x", "target[0]"):
         with pytest.raises(ValueError, match="its numbers are|what it leads to is"):
@@ -221,6 +222,40 @@ def test_vary_makes_a_family_and_malformed_text_shows_the_grammar() -> None:
         envs.load_family("Pendulum-v1")
     with pytest.raises(ValueError, match="point-nav is a family already"):
         envs.load_family("point-nav", vary=vary)
+
+
+@pytest.mark.parametrize("spec", ["GalleryGarage-v0", "tests.envs.gallery:GalleryGarage-v0"])
+def test_an_id_whose_environment_draws_tasks_is_a_family(spec: str) -> None:
+    """By itself, from the module that registers it, and from a run's description."""
+    family = envs.load_family(spec)
+    assert (family.horizon, family.split("train").sample(3, 0)["velocity"].shape) == (5, (3,))
+    assert envs.load_family(spec, horizon=2, workers=int(":" in spec)).horizon == 2
+    assert envs.family_from_json(family.to_json()) == family
+    with pytest.raises(ValueError, match="without sample_tasks.*its numbers are: gravity, target"):
+        envs.load_family("tests.envs.gallery:GalleryWalk-v0")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("HANGING", "environment of Hangs in a worker process has not returned for 0.5 s"),
+        ("CLOSING", "environment of HangsAtLast in a worker process has not returned for 0.5 s"),
+        ("DYING", r"environment of Dies in a worker process ended that process \(exit code 7\)"),
+    ],
+)
+def test_with_workers_no_environment_is_tried_in_this_process(name: str, message: str) -> None:
+    """One that hangs when it is made or closed, or takes its process along, is named."""
+    with pytest.raises(envs.EnvironmentFailure, match=message):
+        envs.load_family(f"tests.envs.trouble:{name}", workers=1)
+
+
+def test_what_a_worker_refuses_is_refused_here() -> None:
+    """With the same words; what it finds is known here without another environment."""
+    with pytest.raises(ValueError, match=r"(?s)making an environment of Leaves failed.*SystemExit"):
+        envs.load_family("tests.envs.trouble:LEAVING", workers=1)
+    walk = envs.load_family("tests.envs.gallery:walk", workers=1)
+    assert "spaces" in vars(walk.definition)
+    assert walk.observation_space == gallery.Walk.observation_space
 
 
 def test_every_distribution_comes_back_from_a_description() -> None:

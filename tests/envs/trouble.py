@@ -89,8 +89,26 @@ class Leaves(NoTasks):
         sys.exit(3)
 
 
+class Hangs(NoTasks):
+    def __init__(self):
+        time.sleep(1000)
+
+
+class HangsAtLast(NoTasks):
+    def close(self):
+        time.sleep(1000)
+
+
+class Dies(NoTasks):
+    def __init__(self):
+        os._exit(7)
+
+
 UNDRAWN = envs.TaskFamily(env=NoTasks, horizon=3)
 LEAVING = envs.TaskFamily(env=Leaves, horizon=3)
+HANGING, CLOSING, DYING = (
+    envs.TaskFamily(env=env, horizon=3, timeout=0.5) for env in (Hangs, HangsAtLast, Dies)
+)
 
 
 def leave(*arguments):
