@@ -79,3 +79,29 @@ def plain_actions(space: Space) -> tuple[Space, Callable[[Any], Any]]:
         plain = spaces.MultiDiscrete(space.nvec) if starts.any() else space
         return plain, lambda action: np.asarray(action, space.dtype) + starts
     raise ValueError(f"actions may be {ACTIONS} (of floats, flat), got {space}")
+
+
+class PlainEnv(gymnasium.Wrapper[np.ndarray, Any, Any, Any]):
+    """An environment as a family shows it: flat observations, plain actions."""
+
+    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+        """Args: env: of any supported spaces.
+
+        Raises:
+            ValueError: its spaces are not supported.
+        """
+        super().__init__(env)
+        self.observation_space, self._flatten = flat_observations(env.observation_space)
+        self.action_space, self._act = plain_actions(env.action_space)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """As the environment."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        return self._flatten(obs), info
+
+    def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """As the environment."""
+        obs, reward, terminated, truncated, info = self.env.step(self._act(action))
+        return self._flatten(obs), float(reward), terminated, truncated, info

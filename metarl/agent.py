@@ -32,6 +32,7 @@ except ImportError as error:
 
 from metarl.methods import METHODS, get_method
 from metarl.methods.base import Algorithm, EvalOptions, MakeEngine, Method, Predictor, State
+from metarl.methods.plain import OnPlain, fitting
 
 
 @dataclass(frozen=True)
@@ -237,7 +238,8 @@ class Agent:
         """Learn the task of `env` from a few episodes with stochastic actions.
 
         Args:
-            env: a plain Gymnasium environment of the family; the task that it holds is kept.
+            env: a Gymnasium environment of the family, or as its author made it; the task that it
+                holds is kept.
             episodes: MAML-TRPO: per update, each on fresh experience (20). RL²: in all (all but
                 the last one of a trial of training).
             updates: MAML-TRPO: gradient steps (1); 0 is the policy before adaptation. RL² has none.
@@ -252,16 +254,17 @@ class Agent:
                 impossible.
             NonFiniteError: the environment returned a value that is not finite.
         """
-        self._check(env)
-        return self.method.adapt(
+        given = fitting(env, self.family)
+        adapted = self.method.adapt(
             self.algorithm,
             self.state,
             self.family,
-            env,
+            given,
             episodes=episodes,
             updates=updates,
             seed=seed,
         )
+        return adapted if given is env else OnPlain(adapted)
 
     def evaluate(
         self,
@@ -303,21 +306,6 @@ class Agent:
         """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""
         make = engine_maker(self.family, self.engine, threads, workers, self.algorithm.device.type)
         return self.method.returns(self.algorithm, self.state, make, options)
-
-    def _check(self, env: gymnasium.Env[Any, Any]) -> None:
-        """Refuse what is not one environment of the family."""
-        if not isinstance(env, gymnasium.Env):
-            raise TypeError(
-                f"adapt needs one Gymnasium environment, got {type(env).__name__}; adapt on one, "
-                "then `predict` serves vectorised environments too"
-            )
-        for name in ("observation_space", "action_space"):
-            mine, theirs = getattr(self.family, name), getattr(env, name)
-            if mine != theirs:
-                raise ValueError(
-                    f"the agent was trained on {self.family.name} with the {name} {mine}, "
-                    f"but this environment has {theirs}"
-                )
 
 
 __all__ = [

@@ -6,6 +6,8 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+import training
+from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -14,6 +16,7 @@ import envs
 from metarl import load_agent
 from metarl.agent import Agent, Parts, resolve_compile
 from scripts import train_metarl
+from tests.envs import gallery
 
 GOAL = {"goal": [0.2, -0.1]}
 
@@ -112,9 +115,28 @@ def test_an_adapted_agent_sees_what_it_saw_in_training(tmp_path: Path) -> None:
 
 
 def test_an_environment_with_other_spaces_is_refused(agent: Agent) -> None:
-    """Both are named."""
-    with pytest.raises(ValueError, match=r"point-nav.*\(2,\).*\(17,\)"):
+    """Both are named, and what fits."""
+    with pytest.raises(ValueError, match=r"point-nav.*\(2,\).*\(17,\).*agent.family.make()"):
         agent.adapt(gymnasium.make("metarl/HalfCheetahVel-v0"))
+
+
+@pytest.mark.parametrize("name", ["unbounded_family", "asymmetric_family", "from_five_family"])
+@pytest.mark.parametrize("algo", [("maml-trpo",), ("rl2", "--minibatches", "1")], ids=str)
+def test_an_environment_as_its_author_made_it_is_adapted_to(
+    tmp_path: Path, name: str, algo: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Composite observations, matrices of actions: as through the family's own environment."""
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
+    agent = trained(tmp_path / "run", f"tests.envs.gallery:{name}", "--algo", *algo)
+    own, raw = agent.family.make(), TimeLimit(getattr(gallery, name).env(), 8)
+    adapted = [agent.adapt(env, episodes=2) for env in (own, raw)]
+    actions = []
+    for one, env in zip(adapted, (own, raw), strict=True):
+        shown = one.env(env)
+        action, _ = one.predict(shown.reset(seed=0)[0], deterministic=True)
+        shown.step(action)
+        actions.append(action)
+    np.testing.assert_array_equal(*actions)
 
 
 def test_what_is_no_single_environment_is_refused(agent: Agent) -> None:
