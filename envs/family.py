@@ -205,7 +205,16 @@ class TaskSplit:
                 f"{self.family.name} declares no parameters, so that no task is known to be out "
                 "of distribution"
             )
-        return {k: dist.sample_ood(n, rng) for k, dist in self.family.parameters.items()}
+        drawn, refused = {}, []
+        for name, dist in self.family.parameters.items():
+            try:
+                drawn[name] = dist.sample_ood(n, rng)
+            except ValueError as error:  # it has no outside
+                drawn[name] = dist.sample(n, rng)
+                refused.append(error)
+        if len(refused) == len(drawn):
+            raise refused[0]
+        return drawn
 
 
 def task_at(tasks: Mapping[str, np.ndarray], i: int) -> Task:

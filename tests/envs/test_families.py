@@ -9,6 +9,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import envs
+from envs import Choice, Uniform
 from envs.control import CONTROL
 from envs.family import TaskFamily
 from envs.physics import PHYSICS
@@ -182,6 +183,15 @@ def test_tasks_out_of_distribution_lie_outside_the_training_range() -> None:
         envs.make_family("ant-dir-2d").split("ood").sample(3, 0)
     with pytest.raises(ValueError, match="no values out of distribution"):
         envs.make_family("bandit-k5").split("ood").sample(3, 0)
+
+
+def test_one_range_with_an_outside_is_enough_to_leave_the_distribution() -> None:
+    """The other parameters are drawn from their own."""
+    parameters = {"g": Choice((9.0, 10.0)), "m": Uniform(0.5, 1.5)}
+    family = TaskFamily(env="Pendulum-v1", parameters=parameters)
+    tasks = family.split("ood").sample(20, 0)
+    assert (tasks["m"] > 1.5).all()
+    assert set(tasks["g"]) == {9.0, 10.0}
 
 
 def test_every_family_and_preset_is_documented() -> None:
