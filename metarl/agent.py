@@ -32,6 +32,7 @@ except ImportError as error:
 
 from metarl.methods import METHODS, get_method
 from metarl.methods.base import Algorithm, EvalOptions, MakeEngine, Method, Predictor, State
+from metarl.methods.batches import in_batches
 from metarl.methods.plain import OnPlain, fitting
 
 
@@ -305,7 +306,16 @@ class Agent:
     def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
         """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""
         make = engine_maker(self.family, self.engine, threads, workers, self.algorithm.device.type)
-        return self.method.returns(self.algorithm, self.state, make, options)
+
+        def batch(algorithm: Any, make: MakeEngine, part: EvalOptions) -> np.ndarray:
+            return self.method.returns(algorithm, self.state, make, part)
+
+        if "vector" not in (self.engine, self.family.definition.engine):
+            return batch(self.algorithm, make, options)
+        # somebody's environments may be large: no more of their tasks at once than in training
+        size = min(self.algorithm.config.tasks, options.num_tasks)
+        parts = in_batches(batch, self.algorithm, make, options, size)
+        return np.concatenate(list(parts), 1)[:, : options.num_tasks]
 
 
 __all__ = [

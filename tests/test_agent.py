@@ -13,8 +13,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
+from metarl import agent as agent_module
 from metarl import load_agent
 from metarl.agent import Agent, Parts, resolve_compile
+from metarl.methods.base import EvalOptions
 from scripts import train_metarl
 from tests.envs import gallery
 
@@ -175,3 +177,29 @@ def test_compiling_pays_in_long_runs_on_a_cpu_with_a_compiler(
     assert not resolve_compile("auto", "cpu", 2)
     assert not resolve_compile("auto", "cuda", 500)
     assert resolve_compile("on", "cpu", 1)
+
+
+@pytest.mark.parametrize("algo", [("maml-trpo",), ("rl2", "--minibatches", "1")], ids=str)
+def test_an_evaluation_does_not_depend_on_its_batches(
+    tmp_path: Path, algo: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many tasks at once as in training (2 of 5 here), each with the same noise as all at once.
+
+    The last batch is filled up; environments are made once.
+    """
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
+    agent = trained(tmp_path / "run", "tests.envs.gallery:walk", "--algo", *algo)
+    tasks = agent.family.split("test").sample(5, 0)
+    options = EvalOptions(tasks, 5, None, 3, 0)
+    shapes = []
+
+    def make(family: envs.TaskFamily, *shape: int, **rest: object) -> object:
+        shapes.append(shape)
+        return envs.make_engine(family, *shape, **rest)
+
+    monkeypatch.setattr(agent_module, "make_engine", make)
+    whole = agent.method.returns(
+        agent.algorithm, agent.state, agent_module.engine_maker(agent.family, "auto", 1), options
+    )
+    np.testing.assert_allclose(agent.returns(options), whole, rtol=1e-5)
+    assert [shape[0] for shape in shapes] == [5, 2]

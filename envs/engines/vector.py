@@ -68,10 +68,10 @@ class VectorEngine(Engine):
             raise self._failure("while it was made", _here(error)) from error
         self._finished = np.ones(self.shape, dtype=bool)
 
-    def draw_noise(self, rng: np.random.Generator) -> Noise:
-        """A reset seed per environment, `[T, E]`; steps need none."""
-        seeds = rng.integers(2**31, size=self.shape)
-        return Noise(seeds, np.zeros((self.horizon, *self.shape, 0)))
+    def draw_noise(self, rng: np.random.Generator, num_tasks: int | None = None) -> Noise:
+        """A reset seed per environment, `[T, E]`; steps need none. T may be given."""
+        shape = (self.num_tasks if num_tasks is None else num_tasks, self.num_episodes)
+        return Noise(rng.integers(2**31, size=shape), np.zeros((self.horizon, *shape, 0)))
 
     def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]` float32.
