@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import gymnasium
 import tyro
@@ -39,7 +39,15 @@ from metarl.experiment.run import CONFIG, Run, default_folder, read_results
 from metarl.methods import METHODS, get_method, preset_config
 
 ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
-RESUMABLE = ("--resume", "--iterations", "--threads", "--workers", "--help")
+RESUMABLE = (
+    "--resume",
+    "--iterations",
+    "--device",
+    "--compile",
+    "--threads",
+    "--workers",
+    "--help",
+)
 
 
 AlgorithmConfig = TypeVar("AlgorithmConfig")
@@ -69,8 +77,8 @@ class Options(Generic[AlgorithmConfig]):
     run_dir: Path | None = None
     """Folder of the run; runs/<algo>__<env>__s<seed>__<time> if not given."""
     resume: Path | None = None
-    """Go on with the run in this folder; only --iterations, --threads and --workers may be
-    given with it."""
+    """Go on with the run in this folder; only --iterations, --device, --compile, --threads and
+    --workers may be given with it."""
     engine: Literal["auto", "threads", "arrays", "vector", "warp"] = "auto"
     """What steps the environments: MuJoCo on all cores (threads), array operations (arrays), any
     Gymnasium environment (vector), or MuJoCo Warp, which auto takes on a GPU (warp)."""
@@ -99,6 +107,10 @@ class ResumeOptions:
     """Folder of the run."""
     iterations: int | None = None
     """Total number of iterations, those already done included; the run's if not given."""
+    device: Literal["auto", "cpu", "cuda"] | None = None
+    """Where the policy lives from now on; the run's if not given."""
+    compile: Literal["auto", "on", "off"] | None = None
+    """Whether to compile from now on; as the run does if not given."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
     workers: int = 0
@@ -137,15 +149,13 @@ def _prepare_start(options: Options, console: Console) -> Job:
     if options.vary:
         _warn_of_what_varies(family)
     device = resolve_device(options.device)
-    nothing = options.compile == "auto" and not get_method(options.algo).compiles
-    mode = "off" if nothing else options.compile
     config = RunConfig(
         algo=options.algo,
         preset=options.preset,
         seed=options.seed,
         engine=options.engine,
         device=device,
-        compiled=resolve_compile(mode, device, options.algorithm.iterations),
+        compiled=_compiles(options.compile, options.algo, device, options.algorithm),
         eval_every=options.eval_every,
         checkpoint_every=options.checkpoint_every,
         family=family.to_json(),
@@ -155,6 +165,12 @@ def _prepare_start(options: Options, console: Console) -> Job:
     training = Training(config, options.threads, options.workers)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console)
+
+
+def _compiles(mode: str, algo: str, device: str, algorithm: Any) -> bool:
+    """Whether a run of these options compiles; `auto` never does where there is nothing to."""
+    nothing = mode == "auto" and not get_method(algo).compiles
+    return resolve_compile("off" if nothing else mode, device, algorithm.iterations)
 
 
 def _warn_of_what_varies(family: envs.TaskFamily) -> None:
@@ -174,6 +190,10 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     for skipped in saved.skipped:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
     config = replace(config, algorithm=more_iterations(config.algorithm, options.iterations, saved))
+    device = resolve_device(options.device or config.device)
+    as_before = "on" if config.compiled and device == "cpu" else "off"
+    compiled = _compiles(options.compile or as_before, config.algo, device, config.algorithm)
+    config = replace(config, device=device, compiled=compiled)
     results = read_results(folder)
     training = Training(config, options.threads, options.workers)
     training.load(saved, results)

@@ -241,15 +241,38 @@ def test_a_mistake_ends_with_code_2_and_one_message(
     assert not (tmp_path / "run").exists()
 
 
-def test_only_iterations_threads_and_workers_may_be_given_with_resume(
+def test_only_what_the_machine_decides_may_be_given_with_resume(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Everything else comes from the run folder."""
     assert resume(tmp_path, "--tasks", "3", "--seed=1") == 2
     assert (
-        "--iterations, --threads and --workers may be given with --resume, got --tasks, --seed"
-        in (capsys.readouterr().err)
+        "only --iterations, --device, --compile, --threads and --workers may be given with "
+        "--resume, got --tasks, --seed" in (capsys.readouterr().err)
     )
+
+
+def test_a_run_is_resumed_on_another_machine(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without its GPU or its compiler; config.json records what changes."""
+    monkeypatch.setattr(training, "EVAL_TASKS", 2)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    folder = tmp_path / "run"
+    train(folder, "--iterations", "1")
+    file = folder / "config.json"
+    config = json.loads(file.read_text())
+    for total, change, option, message in (
+        ("2", {"device": "cuda"}, ["--device", "cpu"], "finds no CUDA device"),
+        ("3", {"compiled": True}, ["--compile", "off"], "use --compile off"),
+    ):
+        file.write_text(json.dumps({**config, **change}))
+        assert resume(folder, "--iterations", total) == 2
+        assert message in capsys.readouterr().err
+        assert resume(folder, "--iterations", total, *option) == 0
+        recorded = json.loads(file.read_text())
+        assert (recorded["device"], recorded["compiled"]) == ("cpu", False)
 
 
 def test_folders_that_do_not_fit_are_refused(
