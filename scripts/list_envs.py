@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import gymnasium
@@ -58,7 +59,8 @@ def _families(console: Console) -> Iterator[envs.TaskFamily]:
     for name in envs.family_names():
         try:
             family = envs.make_family(name)
-            envs.guarded(lambda f=family: f.observation_space, f"making an environment of {name}")
+            making = f"making an environment of {name}"
+            envs.guarded(partial(getattr, family, "observation_space"), making)
         except ValueError as error:
             console.print(str(error), markup=False, highlight=False)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -51,10 +52,8 @@ class Training:
         self.workers = workers
         self.parts = build(config, threads=threads, device=config.device, workers=workers)
         self.family, self.algorithm, self.method = self.parts
-        split, count = self.family.split("train"), config.algorithm.tasks
-        envs.guarded(
-            lambda: split.sample(count, config.seed), f"drawing tasks of {self.family.name}"
-        )
+        draw = partial(self.family.split("train").sample, config.algorithm.tasks, config.seed)
+        envs.guarded(draw, f"drawing tasks of {self.family.name}")  # before anything is written
         make = engine_maker(self.family, config.engine, threads, workers, config.device)
         self.env = self.method.make_env(config.algorithm, make)
         state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))

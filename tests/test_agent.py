@@ -139,6 +139,8 @@ def test_an_environment_as_its_author_made_it_is_adapted_to(
         shown.step(action)
         actions.append(action)
     np.testing.assert_array_equal(*actions)
+    with pytest.raises(ValueError, match=r"predict on observations of adapted.env\(env\)"):
+        adapted[1].predict(raw.reset(seed=0)[0])
 
 
 def test_what_is_no_single_environment_is_refused(agent: Agent) -> None:

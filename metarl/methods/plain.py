@@ -30,7 +30,10 @@ class OnPlain:
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
         """As the agent adapted to the plain environment."""
-        return self._adapted.predict(observation, state, episode_start, deterministic)
+        try:
+            return self._adapted.predict(observation, state, episode_start, deterministic)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{error}; predict on observations of adapted.env(env)") from None
 
     def env(self, env: Env) -> Env:
         """The plain environment, with the observations that `predict` needs."""
