@@ -139,7 +139,10 @@ def rollout(
             break
     final_obs = torch.where(running.unsqueeze(-1), inputs.obs, final_obs)
     episodes = buffer.episodes(final_obs)
+    last = episodes.terminated | episodes.truncated
+    final = torch.isfinite(final_obs).all(-1, keepdim=True)
     finite = torch.isfinite(episodes.reward) & torch.isfinite(episodes.obs).all(-1)
+    finite = finite & (final | ~last)
     require_finite(finite | ~episodes.mask, tasks)
     env.require_room()
     return episodes, state
