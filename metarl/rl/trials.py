@@ -146,6 +146,22 @@ def forward_returns(reward: Tensor, mask: Tensor, discount: float) -> Tensor:
     return torch.stack(rows)
 
 
+def steps_left(horizon: int, discount: float, *, endless: bool) -> Tensor:
+    """Σ γ^k over the steps that are left, this one included, `[horizon]`: the return of ones.
+
+    Args:
+        horizon: S.
+        discount: γ.
+        endless: trials are valued as if they went on for ever; needs γ < 1.
+    """
+    left = torch.arange(horizon, 0, -1, dtype=torch.float64)
+    if endless:
+        left = torch.full_like(left, torch.inf)
+    elif discount == 1:
+        return left.float()
+    return ((1 - discount**left) / (1 - discount)).float()
+
+
 class _Rows:
     """Columns of rows, one row per step."""
 
@@ -176,5 +192,6 @@ __all__ = [
     "collect_trials",
     "forward_returns",
     "returns_by_episode",
+    "steps_left",
     "trial_advantages",
 ]
