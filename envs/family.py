@@ -36,6 +36,8 @@ class Definition(Protocol):
     action_space: gymnasium.Space[Any]
     default_task: Task
     """What a plain `reset()` takes."""
+    ends_early: bool
+    """Whether an episode may end before the horizon."""
     engine: str
     """Which engine steps it: "threads" (MuJoCo), "arrays", or "vector" for a definition that has
     no array functions, but `make(family)`, which makes one Gymnasium environment."""

@@ -243,7 +243,7 @@ class MamlLearner:
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of actions, `shape` + the noise of one."""
-        return self.policy.noise(rng, shape)
+        return self.policy.noise(rng, shape, self._algorithm.device)
 
     @torch.no_grad()
     def act(self, state: Adapting, inputs: StepInput, noise: Tensor) -> tuple[Action, Adapting]:

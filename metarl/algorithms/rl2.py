@@ -220,7 +220,7 @@ class Rl2Learner:
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of actions, `shape` + the noise of one."""
-        return self._algorithm.policy.noise(rng, shape)
+        return self._algorithm.policy.noise(rng, shape, self._algorithm.device)
 
     def fresh(self, num_trials: int) -> Memory:
         """An empty memory for every trial."""

@@ -10,7 +10,6 @@ import numpy as np
 from torch import Tensor
 
 from envs import TaskFamily
-from envs.engines.device import DeviceEngine, OnHost
 from envs.trial import History, TrialEngine, TrialEnv, action_size, trial_space
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
@@ -133,9 +132,7 @@ def _views(family: TaskFamily) -> gymnasium.spaces.Box:
 
 
 def _trials(config: Rl2Config, env: BatchedEnv, episodes: int) -> TrialEngine:
-    """Trials that the policy can remember; they are put together on the host."""
-    if isinstance(env, DeviceEngine):
-        env = OnHost(env)
+    """Trials that the policy can remember."""
     trials = TrialEngine(env, episodes)
     if config.policy == "transformer":
         # the value after a trial's end is that of one more step

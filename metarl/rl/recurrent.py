@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.rl.cells import Cell, Memory, orthogonal
+from metarl.rl.noise import CPU, normal, uniform
 from metarl.rl.policy import Activation, Dist
 
 _OUTPUT_GAIN = 0.01  # the first distributions are close to uniform, or to zero mean
@@ -132,12 +133,13 @@ class RecurrentPolicy:
         dist, value, after = self.unroll(params, views.unsqueeze(0), memory)
         return Output({k: p.squeeze(0) for k, p in dist.items()}, value.squeeze(0), after)
 
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    def noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
+    ) -> Tensor:
         """What `sample` needs: uniform `[*shape]`, or standard normal `[*shape, A]`."""
         if self.discrete:
-            return torch.from_numpy(rng.random(shape, dtype=np.float32))
-        size = (*shape, self.view.action)
-        return torch.from_numpy(rng.standard_normal(size, dtype=np.float32))
+            return uniform(rng, shape, device)
+        return normal(rng, (*shape, self.view.action), device)
 
     def _init_memory(self, branch: str, generator: torch.Generator) -> Params:
         params: Params = {}

@@ -80,32 +80,38 @@ def collect_trials(
     action_noise = agent.noise(rng, (env.horizon, trials)).to(device)
     memory = agent.fresh(trials)
     rows = _Rows()
-    views = _flat(env.reset(tasks, env_noise.reset)).to(device)
-    running = np.ones(trials, dtype=bool)
-    final_value = torch.zeros(trials, device=device)
+    start = env.reset(tasks, env_noise.reset)
+    scale = scaling.on_device if isinstance(start, Tensor) else scaling
+    views = _flat(start, device)
+    running = torch.ones(trials, dtype=torch.bool, device=device)
+    last = memory, views  # of every trial when it ended
     with torch.no_grad():
         for t in range(env.horizon):
             dist, value, memory = agent.output(memory, views)
             action = sample(dist, action_noise[t])
             following, reward, terminated, truncated, metrics = env.step(
-                scaling(action).reshape(*shape, *action.shape[1:]), env_noise.step[t]
+                scale(action).reshape(*shape, *action.shape[1:]), env_noise.step[t]
             )
-            rows.put(views=views, action=action, value=value, mask=torch.from_numpy(running.copy()))
-            rows.put(reward=_flat(reward).float(), episode=_flat(metrics[EPISODE]))
+            rows.put(views=views, action=action, value=value, mask=running)
+            rows.put(reward=_flat(reward, device).float(), episode=_flat(metrics[EPISODE], device))
             rows.put(**{f"dist/{name}": p for name, p in dist.items()})
-            views = _flat(following).to(device)
-            over = np.asarray(terminated | truncated).reshape(-1)
-            if bootstrap and (running & over).any():
-                ended = torch.from_numpy(running & over).to(device)
-                # only of those that ended here; nobody's memory moves
-                last = agent.output(memory, views).value
-                final_value = torch.where(ended, last, final_value)
+            views = _flat(following, device)
+            over = _flat(terminated | truncated, device)
+            ended = running & over
+            # asking a GPU would wait for it
+            waits = device.type != "cpu"
+            if bootstrap and (waits or bool(ended.any())):
+                last = _where(ended, (memory, views), last)
             running = running & ~over
-            if not running.any():
+            if not waits and not bool(running.any()):
                 break
-    lived = rows.trials(final_value, device)
+        final_value = torch.zeros(trials, device=device)
+        if bootstrap:
+            final_value = agent.output(*last).value
+    lived = rows.trials(final_value)
     finite = torch.isfinite(lived.reward) & torch.isfinite(lived.views).all(-1)
     require_finite((finite | ~lived.mask).view(-1, *shape).permute(1, 2, 0), tasks)
+    env.require_room()
     return lived
 
 
@@ -172,17 +178,29 @@ class _Rows:
         for name, value in values.items():
             self._columns.setdefault(name, []).append(value)
 
-    def trials(self, final_value: Tensor, device: torch.device) -> Trials:
-        found = {name: torch.stack(rows).to(device) for name, rows in self._columns.items()}
+    def trials(self, final_value: Tensor) -> Trials:
+        found = {name: torch.stack(rows) for name, rows in self._columns.items()}
         dist = {k.removeprefix("dist/"): v for k, v in found.items() if k.startswith("dist/")}
         plain = {k: v for k, v in found.items() if not k.startswith("dist/")}
         return Trials(**plain, dist=dist, final_value=final_value)
 
 
-def _flat(array: np.ndarray) -> Tensor:
-    """`[T, E, …]` to `[N, …]`."""
-    rows = np.ascontiguousarray(array)
-    return torch.from_numpy(rows.reshape(-1, *rows.shape[2:]))
+def _flat(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """`[T, E, …]` to `[N, …]` on the device."""
+    rows = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+    return rows.to(device).flatten(0, 1)
+
+
+def _where(
+    chosen: Tensor, new: tuple[Memory, Tensor], old: tuple[Memory, Tensor]
+) -> tuple[Memory, Tensor]:
+    """Memory and view, `new` where `chosen` `[N]` holds."""
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(chosen.view(-1, *[1] * (a.dim() - 1)), a, b)
+
+    memory = tuple(pick(a, b) for a, b in zip(new[0], old[0], strict=True))
+    return memory, pick(new[1], old[1])
 
 
 __all__ = [
