@@ -191,7 +191,10 @@ class MamlTrpo:
         theta = objective.vector()
         loss, gradient = objective.start()
         solution = conjugate_gradient(
-            lambda v: objective.fisher(v) + c.cg_damping * v, -gradient, iterations=c.cg_iterations
+            lambda v: objective.fisher(v) + c.cg_damping * v,
+            -gradient,
+            iterations=c.cg_iterations,
+            stops=self.device.type == "cpu",
         )
         # sᵀFs = 2 max_kl: the longest step s ∝ F⁻¹(−g) on the boundary of the trust region
         curvature = torch.dot(solution.x, solution.product)
@@ -211,7 +214,7 @@ class MamlTrpo:
             "outer/surrogate_gain": loss - search.trial.surrogate,
             "outer/backtracks": float(search.backtracks),
             "outer/accepted": float(search.accepted),
-            "outer/cg_residual": solution.residual,
+            "outer/cg_residual": float(solution.residual),
             "outer/non_finite": float(not finite),
         }
         return (objective.state(search.vector) if search.accepted else state), metrics

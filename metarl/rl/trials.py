@@ -81,7 +81,7 @@ def collect_trials(
     memory = agent.fresh(trials)
     rows = _Rows()
     start = env.reset(tasks, env_noise.reset)
-    scale = scaling.on_device if isinstance(start, Tensor) else scaling
+    scale = scaling.like(start)
     views = _flat(start, device)
     running = torch.ones(trials, dtype=torch.bool, device=device)
     last = memory, views  # of every trial when it ended
