@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
-import numpy as np
 import torch
 
 import envs
@@ -18,8 +17,8 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
-from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Evaluation, references
+from metarl.rl.data import BatchedEnv, Tasks
+from metarl.rl.evaluate import Evaluation, Outcome, references
 
 try:
     from envs import TaskFamily, family_from_json, make_engine
@@ -270,7 +269,8 @@ class Agent:
         threads: int = 1,
         workers: int = 0,
     ) -> Evaluation:
-        """The mean return with stochastic actions, as the agent learns each task.
+        """The mean return, and the rate of success where the environment tells it, with
+        stochastic actions, as the agent learns each task.
 
         Args:
             split: tasks like those of training, held out, or from outside the training range.
@@ -291,14 +291,18 @@ class Agent:
         options = EvalOptions(
             self.family.split(split).sample(tasks, seed), tasks, updates, episodes, seed
         )
-        returns = self.returns(options, threads=threads, workers=workers)
-        compared = references(self.family.reference_returns(options.tasks))
-        return Evaluation(self.method.points(returns), compared)
+        return self.summary(self.outcome(options, threads=threads, workers=workers), options.tasks)
 
-    def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
-        """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""
+    def outcome(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> Outcome:
+        """What `evaluate` averages: returns and success on every task, `[points, T]` each."""
         make = engine_maker(self.family, self.engine, threads, workers, self.algorithm.device.type)
-        return self.method.returns(self.algorithm, self.state, make, options)
+        return self.method.outcome(self.algorithm, self.state, make, options)
+
+    def summary(self, outcome: Outcome, tasks: Tasks) -> Evaluation:
+        """Means and intervals over the tasks of an outcome, beside what is known of them."""
+        compared = references(self.family.reference_returns(tasks))
+        returns, success = (self.method.points(values) for values in outcome)
+        return Evaluation(returns, compared, success)
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse what is not one environment of the family."""

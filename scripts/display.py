@@ -39,9 +39,15 @@ def fail(message: object) -> int:
 
 def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
     """The mean returns by updates or by episodes, above what they are to be compared with."""
-    table = Table(evaluation.curve[0]._fields[0], "mean return", "95 % interval", title=title)
-    for name, mean, ci95 in evaluation.curve:
-        table.add_row(str(name), *_interval(mean, ci95))
+    columns = ["mean return", "95 % interval"]
+    rows = [[str(name), *_interval(mean, ci95)] for name, mean, ci95 in evaluation.curve]
+    for row, (_, rate, ci95) in zip(rows, evaluation.success, strict=False):
+        row += [f"{rate:.1%}", f"± {ci95:.1%}"]
+    if evaluation.success:
+        columns += ["success", "95 % interval"]
+    table = Table(evaluation.curve[0]._fields[0], *columns, title=title)
+    for row in rows:
+        table.add_row(*row)
     if evaluation.references:
         table.add_section()
     for name, mean, ci95 in evaluation.references:

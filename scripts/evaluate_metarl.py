@@ -24,7 +24,7 @@ from envs.oracles import oracle_scores
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
-from metarl.rl.evaluate import EpisodePoint, Evaluation, interval, references
+from metarl.rl.evaluate import EpisodePoint, interval
 from metarl.rl.rollout import NonFiniteError
 
 
@@ -72,11 +72,9 @@ def evaluate(options: Options) -> dict[str, Any]:
     sequence(options.seed)  # refuses an impossible one
     drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
     chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
-    returns = agent.returns(chosen, threads=options.threads, workers=options.workers)
-    curve = agent.method.points(returns)
-    compared = references(agent.family.reference_returns(drawn))
-    evaluation = Evaluation(curve, compared)
-    if options.oracles and not isinstance(curve[0], EpisodePoint):
+    outcome = agent.outcome(chosen, threads=options.threads, workers=options.workers)
+    evaluation = agent.summary(outcome, drawn)
+    if options.oracles and not isinstance(evaluation.curve[0], EpisodePoint):
         raise ValueError("--oracles compares whole trials: it needs a run of rl2")
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
@@ -96,8 +94,8 @@ def evaluate(options: Options) -> dict[str, Any]:
     }
     if options.oracles:
         noise = rng(options.seed, Phase.ORACLE)
-        scores = oracle_scores(agent.family, drawn, len(curve), noise)
-        totals = {"agent": returns.sum(0), **scores}
+        scores = oracle_scores(agent.family, drawn, len(outcome.returns), noise)
+        totals = {"agent": outcome.returns.sum(0), **scores}
         players = {name: interval(total) for name, total in totals.items()}
         show_players(console, players, f"{agent.family.name}: total reward of a trial")
         table["players"] = {

@@ -30,7 +30,7 @@ from metarl.core.trust_region import Trial, conjugate_gradient, line_search
 from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
 from metarl.rl.data import BatchedEnv, Episodes, PolicyBatch, StepInput, Tasks
-from metarl.rl.evaluate import episode_returns
+from metarl.rl.evaluate import SUCCESS, episode_returns, episode_success
 from metarl.rl.losses import INNER_LOSSES, mean_kl, surrogate
 from metarl.rl.policy import Policy, make_policy, sample
 from metarl.rl.rollout import Action, ActionScaling, rollout
@@ -144,6 +144,7 @@ class MamlTrpo:
         adapted = learner.start(env.num_tasks)
         sampling, steps = 0.0, 0.0
         returns: list[float] = []
+        success: list[float] = []
         explained: list[float] = []
         statistics = state.normalizer
         norms: list[float] = []
@@ -155,6 +156,8 @@ class MamlTrpo:
             sampling += time.perf_counter() - phase
             batch, explained_variance = self.batch(state, episodes)
             returns.append(float(episode_returns(episodes).mean()))
+            if SUCCESS in episodes.metrics:
+                success.append(float(episode_success(episodes).float().mean()))
             explained.append(float(explained_variance.mean()))
             steps += float(episodes.mask.sum())
             if statistics:
@@ -179,6 +182,8 @@ class MamlTrpo:
             "time/update": elapsed - sampling,
             "time/env_steps_per_second": steps / elapsed,
         }
+        if success:
+            metrics |= {"success/before": success[0], "success/after": success[-1]}
         if "log_std" in state.theta:
             metrics["policy/std"] = float(state.theta["log_std"].exp().mean())
         return state, metrics

@@ -24,6 +24,7 @@ from metarl.rl import normalizer
 from metarl.rl.baseline import explained_variance
 from metarl.rl.cells import Cell, Memory, make_cell
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
+from metarl.rl.evaluate import SUCCESS
 from metarl.rl.policy import log_prob, sample
 from metarl.rl.ppo import PpoBatch, without_padding
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
@@ -36,6 +37,7 @@ from metarl.rl.trials import (
     forward_returns,
     returns_by_episode,
     steps_left,
+    success_by_episode,
     trial_advantages,
 )
 
@@ -145,6 +147,9 @@ class Rl2:
             "time/update": elapsed - (sampled - started),
             "time/env_steps_per_second": steps / elapsed,
         }
+        if SUCCESS in trials.metrics:
+            for k, row in enumerate(success_by_episode(trials, self.config.episodes)):
+                metrics[f"success/episode_{k + 1}"] = float(row.float().mean())
         if "log_std" in state.params:
             metrics["policy/std"] = float(state.params["log_std"].exp().mean())
         return state, metrics

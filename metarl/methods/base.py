@@ -13,7 +13,7 @@ from torch import Tensor
 from envs import TaskFamily
 from metarl.presets import Overrides
 from metarl.rl.data import BatchedEnv, Tasks
-from metarl.rl.evaluate import Point
+from metarl.rl.evaluate import Outcome, Point
 from metarl.rl.rollout import ActionScaling
 
 
@@ -125,10 +125,10 @@ class Method(Protocol):
     ) -> Predictor:
         """What has learnt the task of `env`."""
 
-    def returns(
+    def outcome(
         self, algorithm: Any, state: Any, make: MakeEngine, options: EvalOptions
-    ) -> np.ndarray:
-        """The returns on every task as it learns them, `[points, T]`."""
+    ) -> Outcome:
+        """Returns and success on every task as it learns them, `[points, T]` each."""
 
-    def points(self, returns: np.ndarray) -> list[Point]:
-        """Mean and interval of every row of `returns`."""
+    def points(self, values: np.ndarray) -> list[Point]:
+        """Mean and interval of every row of returns or of success."""

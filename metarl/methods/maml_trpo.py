@@ -18,7 +18,7 @@ from metarl.methods.base import EvalOptions, MakeEngine
 from metarl.presets import MAML_TRPO, Overrides
 from metarl.rl.adapted import Adapted
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Point, adaptation_curve, summarize
+from metarl.rl.evaluate import Outcome, Point, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
@@ -92,10 +92,10 @@ class MamlTrpoMethod:
             scaling=scaling,
         )
 
-    def returns(
+    def outcome(
         self, algorithm: MamlTrpo, state: MetaState, make: MakeEngine, options: EvalOptions
-    ) -> np.ndarray:
-        """The return after 0 … 3 updates (by default) of 20 episodes each (by default)."""
+    ) -> Outcome:
+        """Return and success after 0 … 3 updates (by default) of 20 episodes each (by default)."""
         updates = EVAL_UPDATES if options.updates is None else options.updates
         episodes = EPISODES if options.episodes is None else options.episodes
         if updates < 0:
@@ -114,6 +114,6 @@ class MamlTrpoMethod:
         finally:
             env.close()
 
-    def points(self, returns: np.ndarray) -> list[Point]:
+    def points(self, values: np.ndarray) -> list[Point]:
         """Mean and interval after every update."""
-        return [*summarize(returns)]
+        return [*summarize(values)]

@@ -19,7 +19,7 @@ from metarl.methods.base import EvalOptions, MakeEngine
 from metarl.presets import RL2, Overrides
 from metarl.rl.adapted_memory import AdaptedMemory
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Point, summarize_episodes, trial_returns
+from metarl.rl.evaluate import Outcome, Point, summarize_episodes, trial_outcome
 from metarl.rl.one_env import OneEnv
 from metarl.rl.rollout import rollout
 from metarl.rl.transformer import require_context
@@ -95,10 +95,10 @@ class Rl2Method:
             wrap=lambda one: TrialEnv(one, 1, before=before),
         )
 
-    def returns(
+    def outcome(
         self, algorithm: Rl2, state: Rl2State, make: MakeEngine, options: EvalOptions
-    ) -> np.ndarray:
-        """The return in every episode of trials of K, by default as many as in training."""
+    ) -> Outcome:
+        """Return and success in every episode of trials of K, by default as many as in training."""
         _refuse_updates(options.updates)
         episodes = algorithm.config.episodes if options.episodes is None else options.episodes
         learner = algorithm.learner(state)
@@ -119,12 +119,12 @@ class Rl2Method:
                 )
             finally:
                 env.close()
-            parts.append(trial_returns(trials, episodes))
-        return np.concatenate(parts, 1)
+            parts.append(trial_outcome(trials, episodes))
+        return Outcome(*(np.concatenate(each, 1) for each in zip(*parts, strict=True)))
 
-    def points(self, returns: np.ndarray) -> list[Point]:
+    def points(self, values: np.ndarray) -> list[Point]:
         """Mean and interval of every episode."""
-        return [*summarize_episodes(returns)]
+        return [*summarize_episodes(values)]
 
 
 def _views(family: TaskFamily) -> gymnasium.spaces.Box:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metarl.rl.cells import Memory
 from metarl.rl.data import BatchedEnv, Tasks
+from metarl.rl.evaluate import SUCCESS
 from metarl.rl.policy import Dist, sample
 from metarl.rl.recurrent import Output
 from metarl.rl.returns import gae
@@ -35,6 +36,7 @@ class Trials(NamedTuple):
     mask: Tensor  # [S, N] bool; real steps come first
     episode: Tensor  # [S, N] int64, from 0
     final_value: Tensor  # [N], what the value after the last step is taken to be
+    metrics: dict[str, Tensor]  # `success` [S, N], of environments that tell it
 
 
 class TrialAgent(Protocol):
@@ -94,7 +96,9 @@ def collect_trials(
             )
             rows.put(views=views, action=action, value=value, mask=running)
             rows.put(reward=_flat(reward, device).float(), episode=_flat(metrics[EPISODE], device))
-            rows.put(**{f"dist/{name}": p for name, p in dist.items()})
+            rows.put("dist/", **dist)
+            shown = {k: _flat(v, device) for k, v in metrics.items() if k == SUCCESS}
+            rows.put("metrics/", **shown)
             views = _flat(following, device)
             over = _flat(terminated | truncated, device)
             ended = running & over
@@ -142,6 +146,17 @@ def returns_by_episode(reward: Tensor, mask: Tensor, episode: Tensor, episodes: 
     return total.scatter_add_(0, episode.clamp(max=episodes - 1), real)
 
 
+def success_by_episode(trials: Trials, episodes: int) -> Tensor:
+    """Which of the K episodes of every trial succeeded, `[K, N]` bool: any step of them did.
+
+    Args:
+        trials: with the metric `success`.
+        episodes: K.
+    """
+    solved = (trials.metrics[SUCCESS] > 0).to(trials.reward.dtype)
+    return returns_by_episode(solved, trials.mask, trials.episode, episodes) > 0
+
+
 def forward_returns(reward: Tensor, mask: Tensor, discount: float) -> Tensor:
     """R_t = γ R_{t−1} + r_t, `[S, N]`: what rewards are scaled by, as in VecNormalize."""
     total = torch.zeros_like(reward[0])
@@ -174,15 +189,17 @@ class _Rows:
     def __init__(self) -> None:
         self._columns: dict[str, list[Tensor]] = {}
 
-    def put(self, **values: Tensor) -> None:
+    def put(self, prefix: str = "", /, **values: Tensor) -> None:
         for name, value in values.items():
-            self._columns.setdefault(name, []).append(value)
+            self._columns.setdefault(prefix + name, []).append(value)
 
     def trials(self, final_value: Tensor) -> Trials:
-        found = {name: torch.stack(rows) for name, rows in self._columns.items()}
-        dist = {k.removeprefix("dist/"): v for k, v in found.items() if k.startswith("dist/")}
-        plain = {k: v for k, v in found.items() if not k.startswith("dist/")}
-        return Trials(**plain, dist=dist, final_value=final_value)
+        groups: dict[str, dict[str, Tensor]] = {"": {}, "dist": {}, "metrics": {}}
+        for name, rows in self._columns.items():
+            group, _, field = name.rpartition("/")
+            groups[group][field] = torch.stack(rows)
+        plain, dist, metrics = groups.values()
+        return Trials(**plain, dist=dist, metrics=metrics, final_value=final_value)
 
 
 def _flat(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
@@ -211,5 +228,6 @@ __all__ = [
     "forward_returns",
     "returns_by_episode",
     "steps_left",
+    "success_by_episode",
     "trial_advantages",
 ]
