@@ -67,6 +67,8 @@ class TaskFamily:
     references: References | None = None
     env: Source | None = None
     apply: Apply = "auto"  # how a task reaches `env`
+    test_parameters: Mapping[str, Distribution] = field(default_factory=dict)
+    # ^ what test tasks are drawn from, where that is not `parameters`
     timeout: float = 120.0  # seconds that one call of one environment may take in a worker process
     source: str = ""  # "module:attribute" or "file.py:attribute", where it was loaded from
 
@@ -120,7 +122,7 @@ class TaskFamily:
         return family if horizon is None else replace(family, horizon=horizon)
 
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:
-        """`n` independent tasks."""
+        """`n` independent tasks, like those of training."""
         if not self.parameters:
             tasks: Tasks = self.definition.sample_tasks(n, rng)
             return tasks
@@ -128,14 +130,16 @@ class TaskFamily:
 
     @property
     def finite(self) -> bool:
-        """Whether there are finitely many tasks, so that train and test tasks coincide."""
+        """Whether train and test draw from the same finitely many tasks."""
         kinds = self.parameters.values()
-        return bool(kinds) and all(isinstance(dist, Choice) for dist in kinds)
+        same = bool(kinds) and not self.test_parameters
+        return same and all(isinstance(dist, Choice) for dist in kinds)
 
     def split(self, name: SplitName) -> TaskSplit:
         """Tasks for training, for testing, or from outside the training range.
 
-        The streams of train and test are disjoint, but the tasks of a finite family are the same.
+        The streams of train and test are disjoint, but the tasks of a finite family are the same,
+        unless it has `test_parameters`.
 
         Raises:
             ValueError: an unknown split.
@@ -159,11 +163,13 @@ class TaskFamily:
 
     def to_json(self) -> dict[str, Any]:
         """What a run records of its family."""
+        held_out = _described(self.test_parameters)
         return {
             "name": self.name,
             "preset": self.preset,
             "horizon": self.horizon,
-            "parameters": {name: dist.to_json() for name, dist in self.parameters.items()},
+            "parameters": _described(self.parameters),
+            **({"test_parameters": held_out} if held_out else {}),
             **self._origin(),
         }
 
@@ -193,6 +199,8 @@ class TaskSplit:
             raise ValueError(f"at least one task must be sampled, got {n}")
         stream = ("train", "test", "ood").index(self.name)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *path)))
+        if self.name == "test" and self.family.test_parameters:
+            return {k: dist.sample(n, rng) for k, dist in self.family.test_parameters.items()}
         if self.name != "ood":
             return self.family.sample(n, rng)
         if not self.family.parameters:
@@ -201,6 +209,11 @@ class TaskSplit:
                 "of distribution"
             )
         return {k: dist.sample_ood(n, rng) for k, dist in self.family.parameters.items()}
+
+
+def _described(parameters: Mapping[str, Distribution]) -> dict[str, Any]:
+    """The JSON form of distributions by name."""
+    return {name: dist.to_json() for name, dist in parameters.items()}
 
 
 def task_at(tasks: Mapping[str, np.ndarray], i: int) -> Task:
