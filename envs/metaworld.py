@@ -30,6 +30,8 @@ INSTALL = (
 )
 HORIZON = 500
 """Steps after which Meta-World's environments must be reset."""
+OFFICIAL_ENVS = 20
+"""Environments that Meta-World's own evaluation steps together."""
 GOALS = 50
 """Goals of an environment in each split."""
 
@@ -40,14 +42,14 @@ def metaworld_family(name: str) -> TaskFamily:
     Raises:
         ValueError: Meta-World is not installed, or it has no such benchmark or environment.
     """
-    known = _package(name).env_dict
+    known = package(name).env_dict
     benchmark = name.removeprefix(PREFIX)
     kind, _, environment = benchmark.partition("-")
     goals, held_out = Choice(tuple(range(GOALS))), Choice(tuple(range(GOALS, 2 * GOALS)))
     if kind == "ml1" and environment in known.ALL_V3_ENVIRONMENTS:
         return TaskFamily(
             name=name,
-            definition=MetaWorld((environment,)),
+            definition=MetaWorld(environment, (environment,), 1),
             parameters={"goal": goals},
             test_parameters={"goal": held_out},
             meaning=_MEANING,
@@ -61,7 +63,7 @@ def metaworld_family(name: str) -> TaskFamily:
     count = len(train) + len(test)
     return TaskFamily(
         name=name,
-        definition=MetaWorld(train + test),
+        definition=MetaWorld(benchmark.upper(), train + test, len(test)),
         parameters={"environment": Choice(tuple(range(len(train)))), "goal": goals},
         test_parameters={
             "environment": Choice(tuple(range(len(train), count))),
@@ -82,8 +84,12 @@ _MEANING = {
 class MetaWorld:
     """One of the benchmarks; it has no array functions, so the vector engine steps it."""
 
+    official: str
+    """Meta-World's name of the benchmark, such as ML10; for ML1 that of its environment."""
     environments: tuple[str, ...]
     """Meta-World's names, such as reach-v3: those of training, then those of testing."""
+    tests: int
+    """How many environments are for testing."""
 
     engine: ClassVar[str] = "vector"
     observation_space: ClassVar[gymnasium.spaces.Box] = gymnasium.spaces.Box(
@@ -175,6 +181,39 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
             self._env.close()
 
 
+def official_envs(
+    family: TaskFamily, goals: int, *, seed: int, shows_history: bool
+) -> tuple[gymnasium.vector.VectorEnv[Any, Any, Any], int]:
+    """The environments of Meta-World's own evaluation, 20 at most, and its number of rounds.
+
+    Args:
+        family: one of Meta-World's; episodes have its horizon.
+        goals: of every test environment; in every round an environment takes the next one.
+        seed: of the goals.
+        shows_history: whether observations are followed by the previous action, reward and done.
+
+    Raises:
+        ValueError: another family, or an impossible number of goals.
+    """
+    definition = family.definition
+    if not isinstance(definition, MetaWorld):
+        raise ValueError(f"{family.name} is none of Meta-World's families")
+    if not 1 <= goals <= GOALS:
+        raise ValueError(f"Meta-World has 1 to {GOALS} goals per environment, got {goals}")
+    most = OFFICIAL_ENVS // definition.tests
+    each = max(count for count in range(1, most + 1) if goals % count == 0)
+    history = {"recurrent_info_in_obs": True, "normalize_reward_in_recurrent_info": False}
+    envs = package(family.name).make_ml_envs_test(
+        definition.official,
+        seed=seed,
+        meta_batch_size=each * definition.tests,
+        total_tasks_per_cls=goals,
+        max_episode_steps=family.horizon,
+        **(history if shows_history else {}),
+    )
+    return envs, goals // each
+
+
 def _number(name: str, value: float, count: int) -> int:
     """Of an environment or a goal."""
     if not (float(value).is_integer() and 0 <= value < count):
@@ -182,10 +221,15 @@ def _number(name: str, value: float, count: int) -> int:
     return int(value)
 
 
-def _package(name: str) -> Any:
-    """Meta-World, which is heavy and optional."""
+def package(name: str) -> Any:
+    """Meta-World, which is heavy and optional.
+
+    Raises:
+        ValueError: the family `name` needs it, and it is not installed; says what to do.
+    """
     try:
         import metaworld
+        import metaworld.evaluation
     except ImportError as error:
         raise ValueError(f"{name} needs Meta-World ({error}): {INSTALL}") from None
     return metaworld
@@ -194,7 +238,7 @@ def _package(name: str) -> Any:
 @cache
 def _goals(name: str) -> list[Any]:
     """The tasks of an environment: 50 of training, then 50 of testing; takes some seconds."""
-    benchmark = _package(name).ML1(name, seed=0)
+    benchmark = package(name).ML1(name, seed=0)
     return [*benchmark.train_tasks, *benchmark.test_tasks]
 
 
@@ -232,5 +276,5 @@ class _Sharing:
 
 def _make(name: str) -> Any:
     """One of Meta-World's environments, without its task."""
-    made = _package(name).env_dict.ALL_V3_ENVIRONMENTS[name]
+    made = package(name).env_dict.ALL_V3_ENVIRONMENTS[name]
     return type(made.__name__, (_Sharing, made), {})()

@@ -31,6 +31,7 @@ except ImportError as error:
 
 from metarl.methods import METHODS, get_method
 from metarl.methods.base import Algorithm, EvalOptions, MakeEngine, Method, Predictor, State
+from metarl.methods.metaworld import MetaWorldAgent
 
 
 @dataclass(frozen=True)
@@ -303,6 +304,22 @@ class Agent:
         compared = references(self.family.reference_returns(tasks))
         returns, success = (self.method.points(values) for values in outcome)
         return Evaluation(returns, compared, success)
+
+    def metaworld(self, *, seed: int = 0, deterministic: bool = False) -> MetaWorldAgent:
+        """The agent as `metaworld.evaluation.metalearning_evaluation` wants it.
+
+        Args:
+            seed: of stochastic actions.
+            deterministic: evaluate with the distribution's mode instead of samples; adaptation
+                samples always.
+
+        Raises:
+            ValueError: it was trained with --bootstrap-at-horizon, which needs observations that
+                the protocol does not show.
+        """
+        return self.method.metaworld(
+            self.algorithm, self.state, self.family, seed=seed, deterministic=deterministic
+        )
 
     def _check(self, env: gymnasium.Env[Any, Any]) -> None:
         """Refuse what is not one environment of the family."""

@@ -16,6 +16,7 @@ from rich.table import Table
 
 from metarl.fewshot.analyse import LayerChange
 from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
+from metarl.methods.metaworld import Score
 from metarl.rl.evaluate import Evaluation
 
 Report = Callable[[int, str], None]
@@ -99,6 +100,17 @@ def show_players(console: Console, players: dict[str, tuple[float, float]], titl
     for name, (mean, ci95) in players.items():
         table.add_row(name, f"{mean:.3f}", f"± {ci95:.3f}")
     console.print(table)
+
+
+def show_score(console: Console, score: Score, title: str) -> None:
+    """The rate of success in every environment of Meta-World's protocol, and the mean."""
+    table = Table("environment", "success", title=title)
+    for name, rate in score.environments.items():
+        table.add_row(name, f"{rate:.1%}")
+    table.add_section()
+    table.add_row("mean", f"{score.success:.1%}")
+    console.print(table)
+    say(console, f"mean return of episodes that end with success: {score.mean_return:.1f}")
 
 
 @contextmanager

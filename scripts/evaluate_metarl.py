@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_evaluation, show_players
+from display import cores, fail, make_console, show_evaluation, show_players, show_score
 
 try:
-    from metarl.agent import load_agent
+    from metarl.agent import Agent, load_agent
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -24,6 +24,7 @@ from envs.oracles import oracle_scores
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
+from metarl.methods.metaworld import official_evaluation
 from metarl.rl.evaluate import EpisodePoint, interval
 from metarl.rl.rollout import NonFiniteError
 
@@ -53,6 +54,9 @@ class Options:
     """Worker processes of the vector engine, 0 is none; they never change a result."""
     oracles: bool = False
     """RL²: also play the same instances with all that is known to do well on the family."""
+    metaworld: bool = False
+    """Meta-World's own protocol: --tasks goals of every test environment, --updates of --episodes
+    each (1 of 10 if not given), and the success in three episodes afterwards."""
     json: Path | None = None
     """Also write the table to this file."""
 
@@ -70,6 +74,8 @@ def evaluate(options: Options) -> dict[str, Any]:
         raise ValueError(f"--json {options.json}: its folder does not exist")
     agent = load_agent(options.run_dir, threads=options.threads)
     sequence(options.seed)  # refuses an impossible one
+    if options.metaworld:
+        return _evaluate_officially(agent, options)
     drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
     chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
     outcome = agent.outcome(chosen, threads=options.threads, workers=options.workers)
@@ -102,6 +108,36 @@ def evaluate(options: Options) -> dict[str, Any]:
             name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
         }
     return table
+
+
+def _evaluate_officially(agent: Agent, options: Options) -> dict[str, Any]:
+    """Print what Meta-World's protocol gives; returns it as JSON."""
+    steps = 1 if options.updates is None else options.updates
+    episodes = 10 if options.episodes is None else options.episodes
+    score = official_evaluation(
+        agent.metaworld(seed=options.seed),
+        agent.family,
+        goals=options.tasks,
+        adaptation_steps=steps,
+        adaptation_episodes=episodes,
+        seed=options.seed,
+    )
+    title = (
+        f"{agent.family.name}, iteration {agent.iteration}: Meta-World's evaluation, "
+        f"{options.tasks} goals, {steps} × {episodes} episodes of {agent.family.horizon} steps"
+    )
+    show_score(make_console(), score, title)
+    return {
+        "run": str(options.run_dir),
+        "env": agent.family.name,
+        "iteration": agent.iteration,
+        "goals": options.tasks,
+        "updates": steps,
+        "episodes": episodes,
+        "horizon": agent.family.horizon,
+        "seed": options.seed,
+        **score._asdict(),
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

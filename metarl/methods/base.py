@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from envs import TaskFamily
+from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import Overrides
 from metarl.rl.data import BatchedEnv, Tasks
 from metarl.rl.evaluate import Outcome, Point
@@ -124,6 +125,17 @@ class Method(Protocol):
         seed: int,
     ) -> Predictor:
         """What has learnt the task of `env`."""
+
+    def metaworld(
+        self,
+        algorithm: Any,
+        state: Any,
+        family: TaskFamily,
+        *,
+        seed: int,
+        deterministic: bool,
+    ) -> MetaWorldAgent:
+        """What speaks the protocol of `metaworld.evaluation`."""
 
     def outcome(
         self, algorithm: Any, state: Any, make: MakeEngine, options: EvalOptions

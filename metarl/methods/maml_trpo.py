@@ -15,6 +15,7 @@ from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
 from metarl.experiment.seeding import Phase, rng
 from metarl.methods.base import EvalOptions, MakeEngine
+from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import MAML_TRPO, Overrides
 from metarl.rl.adapted import Adapted
 from metarl.rl.data import BatchedEnv
@@ -90,6 +91,31 @@ class MamlTrpoMethod:
             observation_space=family.observation_space,
             action_space=family.action_space,
             scaling=scaling,
+        )
+
+    def metaworld(
+        self,
+        algorithm: MamlTrpo,
+        state: MetaState,
+        family: TaskFamily,
+        *,
+        seed: int,
+        deterministic: bool,
+    ) -> MetaWorldAgent:
+        """Adapts by gradient steps."""
+        if algorithm.config.bootstrap_at_horizon:
+            raise ValueError(
+                "Meta-World's evaluation does not show the observation at the horizon, which "
+                "--bootstrap-at-horizon needs"
+            )
+        return MetaWorldAgent(
+            algorithm.learner(state),
+            family,
+            rng(seed, Phase.ACT),
+            scaling=algorithm.scaling,
+            device=algorithm.device,
+            remembers=False,
+            deterministic=deterministic,
         )
 
     def outcome(

@@ -16,6 +16,7 @@ from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State
 from metarl.experiment.seeding import Phase, rng
 from metarl.methods.base import EvalOptions, MakeEngine
+from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import RL2, Overrides
 from metarl.rl.adapted_memory import AdaptedMemory
 from metarl.rl.data import BatchedEnv
@@ -93,6 +94,26 @@ class Rl2Method:
             action_space=family.action_space,
             scaling=algorithm.scaling,
             wrap=lambda one: TrialEnv(one, 1, before=before),
+        )
+
+    def metaworld(
+        self,
+        algorithm: Rl2,
+        state: Rl2State,
+        family: TaskFamily,
+        *,
+        seed: int,
+        deterministic: bool,
+    ) -> MetaWorldAgent:
+        """Adapts in its memory."""
+        return MetaWorldAgent(
+            algorithm.learner(state),
+            family,
+            rng(seed, Phase.ACT),
+            scaling=algorithm.scaling,
+            device=algorithm.device,
+            remembers=True,
+            deterministic=deterministic,
         )
 
     def outcome(
