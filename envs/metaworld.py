@@ -18,7 +18,7 @@ import mujoco
 import numpy as np
 
 from envs.custom import check_task
-from envs.distributions import Choice
+from envs.distributions import Choice, Distribution
 from envs.family import Task, TaskFamily, unknown
 
 PREFIX = "metaworld-"
@@ -43,35 +43,29 @@ def metaworld_family(name: str) -> TaskFamily:
         ValueError: Meta-World is not installed, or it has no such benchmark or environment.
     """
     known = package(name).env_dict
-    benchmark = name.removeprefix(PREFIX)
-    kind, _, environment = benchmark.partition("-")
-    goals, held_out = Choice(tuple(range(GOALS))), Choice(tuple(range(GOALS, 2 * GOALS)))
-    if kind == "ml1" and environment in known.ALL_V3_ENVIRONMENTS:
-        return TaskFamily(
-            name=name,
-            definition=MetaWorld(environment, (environment,), 1),
-            parameters={"goal": goals},
-            test_parameters={"goal": held_out},
-            meaning=_MEANING,
-            horizon=HORIZON,
-        )
     splits = {"ml10": known.ML10_V3, "ml45": known.ML45_V3}
+    splits |= {f"ml1-{env}": {"train": [env], "test": [env]} for env in known.ALL_V3_ENVIRONMENTS}
+    benchmark = name.removeprefix(PREFIX)
     if benchmark not in splits:
-        names = [*splits, *(f"ml1-{each}" for each in known.ALL_V3_ENVIRONMENTS)]
-        raise ValueError(unknown("env", name, [PREFIX + each for each in names]))
+        raise ValueError(unknown("env", name, [PREFIX + each for each in splits]))
     train, test = (tuple(splits[benchmark][split]) for split in ("train", "test"))
-    count = len(train) + len(test)
+    alone = train == test
+    environments = train if alone else train + test
+    count = len(environments)
     return TaskFamily(
         name=name,
-        definition=MetaWorld(benchmark.upper(), train + test, len(test)),
-        parameters={"environment": Choice(tuple(range(len(train)))), "goal": goals},
-        test_parameters={
-            "environment": Choice(tuple(range(len(train), count))),
-            "goal": held_out,
-        },
+        definition=MetaWorld(train[0] if alone else benchmark.upper(), environments, len(test)),
+        parameters=_tasks(range(len(train)), range(GOALS)),
+        test_parameters=_tasks(range(count - len(test), count), range(GOALS, 2 * GOALS)),
         meaning=_MEANING,
         horizon=HORIZON,
     )
+
+
+def _tasks(environments: range, goals: range) -> dict[str, Distribution]:
+    """Any goal of any environment; the environment is not named where there is but one."""
+    goal: dict[str, Distribution] = {"goal": Choice(tuple(goals))}
+    return {"environment": Choice(tuple(environments)), **goal} if len(environments) > 1 else goal
 
 
 _MEANING = {
