@@ -16,8 +16,7 @@ from rich.table import Table
 
 from metarl.fewshot.analyse import LayerChange
 from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
-from metarl.methods.metaworld import Score
-from metarl.rl.evaluate import Evaluation
+from metarl.rl.evaluate import Evaluation, Score
 
 Report = Callable[[int, str], None]
 

@@ -9,7 +9,7 @@ reward in sight, and then counts the episodes that succeed.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from envs.metaworld import official_envs, package
 from envs.trial import History, action_size, encode_action, join
 from metarl.rl.adapted import fit_action
 from metarl.rl.data import Episodes, StepInput
+from metarl.rl.evaluate import Score
 from metarl.rl.policy import mode
 from metarl.rl.rollout import ActionScaling, Learner
 
@@ -230,14 +231,6 @@ def _choose(mask: np.ndarray, one: History, other: History) -> History:
     action = np.where(mask[:, None], one.action, other.action)
     rest = (np.where(mask, a, b) for a, b in zip(one[1:], other[1:], strict=True))
     return History(action, *rest)
-
-
-class Score(NamedTuple):
-    """What Meta-World's protocol gives; rates are from 0 to 1."""
-
-    success: float  # rate of success, the mean over the test environments
-    mean_return: float  # of episodes that end with success
-    environments: dict[str, float]  # rate of success by name
 
 
 def official_evaluation(

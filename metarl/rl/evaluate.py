@@ -94,6 +94,14 @@ class Outcome(NamedTuple):
     success: np.ndarray  # [points, T]; [0, T] where the environment does not tell
 
 
+class Score(NamedTuple):
+    """What Meta-World's protocol gives; rates are from 0 to 1."""
+
+    success: float  # rate of success, the mean over the test environments
+    mean_return: float  # of episodes that end with success
+    environments: dict[str, float]  # rate of success by name
+
+
 def episode_returns(episodes: Episodes) -> torch.Tensor:
     """Undiscounted return of every episode, `[T, E]`."""
     return torch.where(episodes.mask, episodes.reward, 0.0).sum(-1)
