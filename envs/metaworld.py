@@ -30,8 +30,6 @@ INSTALL = (
 )
 HORIZON = 500
 """Steps after which Meta-World's environments must be reset."""
-OFFICIAL_ENVS = 20
-"""Environments that Meta-World's own evaluation steps together."""
 GOALS = 50
 """Goals of an environment in each split."""
 
@@ -176,13 +174,14 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 def official_envs(
-    family: TaskFamily, goals: int, *, seed: int, shows_history: bool
+    family: TaskFamily, goals: int, parallel: int, *, seed: int, shows_history: bool
 ) -> tuple[gymnasium.vector.VectorEnv[Any, Any, Any], int]:
-    """The environments of Meta-World's own evaluation, 20 at most, and its number of rounds.
+    """The environments of Meta-World's own evaluation, and its number of rounds.
 
     Args:
         family: one of Meta-World's; episodes have its horizon.
-        goals: of every test environment; in every round an environment takes the next one.
+        goals: of every test environment.
+        parallel: of these at once; every round takes the next ones.
         seed: of the goals.
         shows_history: whether observations are followed by the previous action, reward and done.
 
@@ -194,18 +193,18 @@ def official_envs(
         raise ValueError(f"{family.name} is none of Meta-World's families")
     if not 1 <= goals <= GOALS:
         raise ValueError(f"Meta-World has 1 to {GOALS} goals per environment, got {goals}")
-    most = OFFICIAL_ENVS // definition.tests
-    each = max(count for count in range(1, most + 1) if goals % count == 0)
+    if parallel < 1 or goals % parallel:
+        raise ValueError(f"{goals} goals cannot be taken {parallel} at once")
     history = {"recurrent_info_in_obs": True, "normalize_reward_in_recurrent_info": False}
     envs = package(family.name).make_ml_envs_test(
         definition.official,
         seed=seed,
-        meta_batch_size=each * definition.tests,
+        meta_batch_size=parallel * definition.tests,
         total_tasks_per_cls=goals,
         max_episode_steps=family.horizon,
         **(history if shows_history else {}),
     )
-    return envs, goals // each
+    return envs, goals // parallel
 
 
 def _number(name: str, value: float, count: int) -> int:

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 import envs
+from metarl import load_agent
+from metarl.methods.metaworld import official_evaluation
 from scripts import evaluate_metarl, list_envs, train_metarl
 
 needs_metaworld = pytest.mark.skipif(
@@ -163,5 +165,8 @@ def test_a_trained_agent_meets_the_official_protocol(
     tiny = ["--tasks", "2", "--episodes", "2", "--json", str(file)]
     assert evaluate_metarl.main([str(run), "--metaworld", *tiny]) == 0
     assert '"reach-v3": 0.0' in file.read_text()
+    agent = load_agent(run)
+    with pytest.raises(ValueError, match="2 goals cannot be taken 3 at once"):
+        official_evaluation(agent.metaworld(), agent.family, goals=2, parallel=3)
     for wrong in (["--tasks", "51"], ["--updates", "0"], ["--episodes", "0"]):
         assert evaluate_metarl.main([str(run), "--metaworld", *wrong]) == 2
