@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
+import array_api_compat.numpy as np_xp
 import numpy as np
 import torch
 from torch import Tensor
 
 from envs import TaskFamily
 from envs.metaworld import official_envs, package
-from envs.trial import History, action_size, encode_action, join
+from envs.trial import ActionCode, History, action_size, join
 from metarl.rl.adapted import fit_action
 from metarl.rl.data import Episodes, StepInput
 from metarl.rl.evaluate import Score
@@ -101,7 +102,7 @@ class MetaWorldAgent:
             self._steps.append(timestep)
             return
         done = np.logical_or(timestep.terminated, timestep.truncated)
-        action = encode_action(self._family.action_space, timestep.action)
+        action = ActionCode(self._family.action_space)(timestep.action)
         self._history = History(action, timestep.reward, done)
 
     def adapt(self) -> None:
@@ -173,14 +174,15 @@ class MetaWorldAgent:
         if not self.remembers:
             return seen
         plain, action, reward, done = np.split(seen, [obs, obs + size, obs + size + 1], 1)
-        shown = History(encode_action(space, action), reward[:, 0], done[:, 0])
+        shown = History(ActionCode(space)(action), reward[:, 0], done[:, 0])
         known = self._told & (np.asarray(self._history.done) == 0)
         if not np.allclose(shown.reward[known], self._history.reward[known], rtol=1e-3, atol=1e-3):
             raise ValueError(
                 "the observations show another reward than the environment gives: make the "
                 "environments with normalize_reward_in_recurrent_info=False"
             )
-        return join(plain, _choose(self._told, self._history, shown))
+        view: np.ndarray = join(np_xp, plain, _choose(self._told, self._history, shown))
+        return view
 
 
 def gather(steps: list[Timestep], device: torch.device) -> Episodes:
