@@ -78,6 +78,7 @@ class Rl2:
             config.separate_critic,
             config.initial_std,
             config.min_std,
+            config.transitions,
         )
         self.scaling = ActionScaling.of(action_space, config.action_scale)
         self.ppo = TrialPpo(config, self.policy, self.device, Workers(threads))

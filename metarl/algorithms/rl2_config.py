@@ -37,6 +37,8 @@ class Rl2Config:
     """Widths of the hidden layers between the memory and the outputs of actor and critic."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation of embeddings and hidden layers."""
+    transitions: bool = False
+    """Show each step the observation before as well, which makes a whole transition of it."""
     separate_critic: bool = False
     """Give the critic a memory of its own."""
     initial_std: float = 1.0

@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "embeddings": (4, 4, 4),
         "head": (8,),
     },
-    "transformer": {"policy": "transformer", "heads": 2, "context": 8},
+    "transformer": {"policy": "transformer", "heads": 2, "context": 8, "transitions": True},
     "separate critic, squared loss": {"separate_critic": True, "value_loss": "squared"},
     "normalised, annealed": {
         "normalize_observations": True,
