@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
 from metarl.agent import resolve_compile, resolve_device
 from metarl.algorithms.cnp import Cnp, CnpConfig
@@ -232,7 +233,7 @@ class AdaptedModel:
         """See `FewShotAgent.adapt`."""
         self.learner = learner
         self.theta = theta
-        self.adapted = adapted
+        self.adapted = pytree.tree_map(torch.clone, adapted)  # a view would be saved as a whole
 
     @torch.no_grad()
     def predict(self, x: Any) -> Tensor:
@@ -241,11 +242,12 @@ class AdaptedModel:
         return self.learner.predict(self.theta, self.adapted, x)
 
     def export(self, x: Any) -> torch.export.ExportedProgram:
-        """A program of its own, for any number of inputs like `x` `[N ≥ 2, …]`.
+        """A program of its own, for any number of inputs like those of `x` `[N, …]`.
 
         `torch.export.save(program, "model.pt2")` writes it.
         """
-        x = torch.as_tensor(x, dtype=torch.float32)
+        x = torch.as_tensor(x, dtype=torch.float32, device=next(iter(self.theta.values())).device)
+        x = torch.cat([x, x])  # a single example would be taken for the only number there is
         module = _Module(self)
         batch = torch.export.Dim("examples", min=1)
         return torch.export.export(module, (x,), dynamic_shapes=({0: batch},))
