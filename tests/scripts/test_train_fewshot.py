@@ -101,7 +101,7 @@ def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFi
         (["--norm", "instance"], "norm"),
         (["--algo", "protonet"], "ProtoNet classifies"),
         (["--how", "loop", "--compile", "on"], "--compile on serves vmapped"),
-        (["--train-ways", "9"], "--train-ways cannot differ"),
+        (["--ways", "9"], "--ways means nothing for --data sinusoid"),
         (["--support-shift", "1"], "--support-shift moves images, and sinusoid has none"),
         (["--algo", "reptile", "--dropout", "0.5"], "Reptile has no dropout"),
         (["--dropout", "1"], "--dropout must be at least 0 and below 1, got 1"),
