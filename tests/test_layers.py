@@ -16,12 +16,13 @@ ALL = {"metarl.core", "metarl.rl", "metarl.fewshot", "metarl.algorithms", "metar
 ROOTS = {
     "metarl.agent",
     "metarl.few_shot",
+    "metarl.few_shot_agent",
     "metarl.few_shot_presets",
     "metarl.methods",
     "metarl.presets",
 }
 MAY_IMPORT: dict[str, set[str]] = {
-    "metarl": {"metarl.agent", "metarl.few_shot"},
+    "metarl": {"metarl.agent", "metarl.few_shot_agent"},
     "metarl.core": set(),
     "metarl.rl": {"metarl.core"},
     "metarl.fewshot": {"metarl.core"},
@@ -29,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl.experiment": set(),
     "metarl.agent": ALL | ROOTS | {"envs"},
     "metarl.few_shot": ALL | ROOTS | {"envs"},
+    "metarl.few_shot_agent": ALL | ROOTS | {"envs"},
     "metarl.few_shot_presets": ALL | ROOTS | {"envs"},
     "metarl.methods": ALL | ROOTS | {"envs"},
     "metarl.presets": ALL | ROOTS | {"envs"},
