@@ -253,7 +253,8 @@ def load_adapted(path: str | Path, *, device: str = "cpu") -> AdaptedModel:
     groups: dict[str, Params] = {"theta": {}, "adapted": {}}
     for name in sorted(tensors):
         group, _, own = name.partition("/")
-        groups[group][own] = tensors[name].to(trainer.device)
+        # copies, aligned as torch aligns its own memory, so that results are the same bits
+        groups[group][own] = tensors[name].clone().to(trainer.device)
     theta, leaves = groups["theta"], groups["adapted"]
     _, tree = pytree.tree_flatten(_some_adapted(learner, theta, config.form))
     adapted = pytree.tree_unflatten([leaves[str(i)] for i in range(len(leaves))], tree)

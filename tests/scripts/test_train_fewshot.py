@@ -135,14 +135,17 @@ def test_a_resumed_run_keeps_its_configuration(
 
 
 @pytest.mark.parametrize("algo", ALGORITHMS)
-def test_every_adapted_model_is_exported(algo: str, tmp_path: Path) -> None:
-    """For any number of examples, whatever the number that it was shown."""
+def test_every_adapted_model_is_saved_and_exported(algo: str, tmp_path: Path) -> None:
+    """The program takes any number of examples, whatever the number that it was shown."""
     data = data_for(algo, tmp_path / "mine")
     assert train(tmp_path / "run", "--algo", algo, *data) == 0
     agent = metarl.load_few_shot(tmp_path / "run")
-    x = torch.rand(7, *agent.source.x_shape, generator=torch.Generator().manual_seed(0))
+    x = torch.rand(7, *agent.config.form.x_shape, generator=torch.Generator().manual_seed(0))
     y = torch.tensor([0, 1]) if data else x[:2]
     adapted = agent.adapt((x[:2], y))
+    adapted.save(tmp_path / "adapted.safetensors")
+    loaded = metarl.load_adapted(tmp_path / "adapted.safetensors")
+    assert torch.equal(loaded.predict(x), adapted.predict(x))
     torch.export.save(adapted.export(x[:1]), tmp_path / "model.pt2")
     program = torch.export.load(tmp_path / "model.pt2").module()
     for n in (1, 2, 7):
