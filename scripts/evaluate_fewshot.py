@@ -68,7 +68,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
     sequence(options.seed)  # refuses an impossible one
-    agent = load_few_shot(options.run_dir, threads=options.threads)
+    agent = load_few_shot(options.run_dir, threads=options.threads, device="auto")
     if options.baselines and agent.source.kind != "regression":
         raise ValueError("--baselines are of regression; this run classifies")
     evaluation = agent.evaluate(

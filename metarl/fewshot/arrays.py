@@ -23,7 +23,7 @@ def npz_source(path: Path, ways: Ways, seed: int, rotations: bool) -> ClassSourc
     """
     arrays = _read(path)
     x, y = arrays["x"], arrays["y"]
-    if y.ndim != 1 or x.ndim < 1 or len(x) != len(y):
+    if y.ndim != 1 or x.ndim < 1 or len(x) != len(y) or not x.size:
         raise ValueError(f"{path}: y must be [M] for x [M, …], got {y.shape} and {x.shape}")
     if y.dtype.kind not in "iuUS":
         raise ValueError(
@@ -64,7 +64,7 @@ def _images(path: Path, x: np.ndarray) -> np.ndarray:
             f"height, width, channels] with at most 4 channels, got {x.shape}"
         )
     if x.dtype != np.uint8:
-        if len(x) and (x.min() < 0 or x.max() > 1):
+        if x.min() < 0 or x.max() > 1:
             raise ValueError(
                 f"{path}: images must be uint8 or between 0 and 1, got {x.dtype} from {x.min():g} "
                 f"to {x.max():g}; rows of numbers are [M, D]"

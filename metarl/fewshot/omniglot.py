@@ -73,6 +73,8 @@ def _parts(
     if split == "random":
         held = {"validation": 100, "test": 423}
         train = background + evaluation - sum(held.values())
+        if train < 1:
+            raise ValueError(f"the archives hold {background + evaluation} characters, not 1,623")
         return split_classes(background + evaluation, seed, {"train": train, **held})
     tenth = background // 10
     own = {"train": background - tenth, "validation": tenth, "test": 0}

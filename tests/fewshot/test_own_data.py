@@ -131,6 +131,7 @@ def test_arrays_are_a_source(tmp_path: Path) -> None:
         ({"x": np.zeros((4, 2)), "y": np.zeros(3, int)}, r"y must be \[M\]"),
         ({"x": np.zeros((4, 2)), "y": np.zeros(4)}, "y must be classes"),
         ({"x": np.array([[0.0], [np.nan]]), "y": np.array([0, 1])}, "not finite in row 1"),
+        ({"x": np.zeros((0, 3)), "y": np.zeros(0, int)}, r"y must be \[M\]"),
         ({"x": np.zeros(4), "y": np.zeros(4, int)}, r"x must be rows of numbers \[M, D\]"),
         ({"x": np.zeros((4, 3, 9, 9)), "y": np.zeros(4, int)}, "with at most 4 channels"),
         ({"x": np.full((4, 9, 9), 255.0), "y": np.zeros(4, int)}, "uint8 or between 0 and 1"),

@@ -101,6 +101,8 @@ def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFi
         (["--norm", "instance"], "norm"),
         (["--algo", "protonet"], "ProtoNet classifies"),
         (["--how", "loop", "--compile", "on"], "--compile on serves vmapped"),
+        (["--algo", "anil", "--target", "y"], "--target means nothing for --data sinusoid"),
+        (["--image-size", "0"], "--image-size must be at least 1, got 0"),
         (["--ways", "9"], "--ways means nothing for --data sinusoid"),
         (["--support-shift", "1"], "--support-shift moves images, and sinusoid has none"),
         (["--algo", "reptile", "--dropout", "0.5"], "Reptile has no dropout"),
