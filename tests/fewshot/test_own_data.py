@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from metarl.fewshot import Conv4
 from metarl.fewshot.classes import ClassSource
 from metarl.fewshot.data import Source
 from metarl.fewshot.sources import DataConfig, make_source
@@ -158,6 +159,13 @@ def test_files_that_are_no_npz_are_refused(tmp_path: Path) -> None:
     (tmp_path / "one.npy").rename(file)
     with pytest.raises(ValueError, match=r"bad.npz cannot be read as .npz: it holds one array"):
         own(f"npz:{file}")
+
+
+def test_images_that_pooling_leaves_nothing_of_are_refused() -> None:
+    """Strides round up, max-pooling down."""
+    assert Conv4((1, 9, 9), 5, pooling="stride").width == 64
+    with pytest.raises(ValueError, match="leaves nothing of 9 × 15 pixels: use --pooling stride"):
+        Conv4((1, 9, 15), 5, pooling="max")
 
 
 def write_table(path: Path, rows: int = 60) -> Path:
