@@ -28,7 +28,8 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json, nearest, to_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.few_shot_presets import overrides
-from metarl.fewshot.data import Form, Source
+from metarl.fewshot.data import Source
+from metarl.fewshot.form import Form
 from metarl.fewshot.learner import FewShotLearner
 from metarl.fewshot.networks import Conv4, Mlp, Network
 from metarl.fewshot.sources import DataConfig, make_source

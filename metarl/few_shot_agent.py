@@ -29,8 +29,9 @@ from metarl.few_shot import (
     read_run_config,
     restore,
 )
-from metarl.fewshot.data import Examples, Form, Part, Source
+from metarl.fewshot.data import Examples, Part, Source
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
+from metarl.fewshot.form import Form
 from metarl.fewshot.learner import Adapted, FewShotLearner
 
 EVAL_TASKS = 600

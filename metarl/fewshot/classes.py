@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.fewshot.data import PARTS, Examples, Kind, OnDevice, Part, Split, digest
+from metarl.fewshot.data import PARTS, Examples, Kind, Part, Split
+from metarl.fewshot.storage import OnDevice, digest
 from metarl.fewshot.units import Standard, Units
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}

@@ -6,11 +6,8 @@ batch of them at once, from the generator that it is given.
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,46 +74,6 @@ class Source(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Form:
-    """What a learner must know of its data; enough to use what it has learned without them."""
-
-    name: str
-    kind: Kind
-    x_shape: tuple[int, ...]
-    outputs: int
-    units: Units = field(default_factory=Units)
-
-    @classmethod
-    def of(cls, source: Source) -> Form:
-        """Of a source's tasks."""
-        return cls(source.name, source.kind, source.x_shape, source.outputs, source.units)
-
-
 def take(split: Split, task: int | Tensor) -> Split:
     """One task without the task axis, or some tasks."""
     return Split(*(Examples(half.x[task], half.y[task]) for half in split))
-
-
-class OnDevice:
-    """Tensors that move to a device when they are first asked for there, and stay."""
-
-    def __init__(self, *tensors: Tensor) -> None:
-        """Args: tensors: of one device."""
-        self._at = {tensors[0].device: tensors}
-        self._first = tensors
-
-    def __call__(self, device: torch.device) -> tuple[Tensor, ...]:
-        """The tensors there."""
-        if device not in self._at:
-            self._at[device] = tuple(t.to(device) for t in self._first)
-        return self._at[device]
-
-
-def digest(*arrays: np.ndarray) -> str:
-    """The sha256 sum of numbers, their types and their shapes."""
-    found = hashlib.sha256()
-    for array in arrays:
-        found.update(f"{array.dtype.str} {array.shape} ".encode())
-        found.update(np.ascontiguousarray(array).data)
-    return found.hexdigest()

@@ -13,8 +13,8 @@ from typing import Literal
 import numpy as np
 
 from metarl.fewshot.classes import ClassSource, Stock, Ways, split_classes
-from metarl.fewshot.data import digest
 from metarl.fewshot.images import read
+from metarl.fewshot.storage import digest
 
 ARCHIVES = {
     "images_background.zip": "68d2efa1b9178cc56df9314c21c6e718",

@@ -21,7 +21,8 @@ from metarl.fewshot.classes import (
     random_classes,
     split_classes,
 )
-from metarl.fewshot.data import PARTS, Examples, Kind, OnDevice, Part, Split, digest
+from metarl.fewshot.data import PARTS, Examples, Kind, Part, Split
+from metarl.fewshot.storage import OnDevice, digest
 from metarl.fewshot.units import Standard, Units
 
 

@@ -10,8 +10,9 @@ import torch
 
 from metarl.fewshot import Mixture, Sinusoid, omniglot
 from metarl.fewshot.classes import ClassSource, Stock, Ways, split_classes
-from metarl.fewshot.data import PARTS, OnDevice, Source
+from metarl.fewshot.data import PARTS, Source
 from metarl.fewshot.sources import DATA_VARIABLE, DataConfig, absolute, make_source
+from metarl.fewshot.storage import OnDevice
 
 ROOT = Path(__file__).parents[2]
 
