@@ -15,6 +15,7 @@ class BernoulliBandit:
     """Arm a pays 1 with probability means[a], else 0. There is nothing to see: a constant 0."""
 
     engine = "arrays"
+    ends_early = False
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
 
     def __init__(self, arms: int) -> None:
@@ -26,7 +27,7 @@ class BernoulliBandit:
         """`[*shape, 0]`: an episode always starts the same way."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
         """`[*shape, 1]`: the coin of a pull, U(0, 1)."""
         return rng.random((*shape, 1))
 

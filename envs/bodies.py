@@ -38,6 +38,7 @@ class Body:
     hidden = 1  # positions of the root that are not observed
     derived: tuple[str, ...] = ()
     position_noise = 0.1
+    ends_early = False
 
     @cached_property
     def model(self) -> Any:
@@ -115,6 +116,7 @@ class Ant(Body):
     """27 observations, or 29 with the position of the torso; falls below .2 m or above 1 m."""
 
     file = "ant.xml"
+    ends_early = True
     frame_skip = 5
     hidden = 2
 
@@ -159,6 +161,7 @@ class Swimmer(Body):
 class _Biped(Body):
     """Small reset noise, and velocities clipped to ±10 in the observation."""
 
+    ends_early = True
     frame_skip = 4
 
     def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
@@ -205,6 +208,7 @@ class Humanoid(Body):
     """
 
     file = "humanoid.xml"
+    ends_early = True
     frame_skip = 5
     hidden = 2
     derived = ("cinert", "cvel", "qfrc_actuator", "subtree_com")

@@ -79,6 +79,8 @@ def _all_inside(family: TaskFamily, name: str, given: Any) -> bool:
             f"{owner} has the shape {shape}, got {values.shape[1:]}: {values[0].tolist()}"
         )
     outside = ~declared.contains(values)
+    if name in family.test_parameters:
+        outside &= ~family.test_parameters[name].contains(values)
     if isinstance(declared, PROBABILITIES):
         _refuse(outside, values, f"{owner} must be probabilities, as {declared} draws them")
     if declared.bounds[0] > 0:  # a length, a mass

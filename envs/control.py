@@ -22,8 +22,9 @@ class Control:
     """What all of them share: the arrays engine, and steps without noise."""
 
     engine = "arrays"
+    ends_early = True
 
-    def draw_step_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
         """`[*shape, 0]`: physics is exact."""
         return np.zeros((*shape, 0))
 
@@ -39,6 +40,7 @@ class Pendulum(Control):
 
     observation_space = symmetric(1.0, 1.0, 8.0)
     action_space = gymnasium.spaces.Box(-2.0, 2.0, (1,), np.float32)
+    ends_early = False
     default_task: Task = {"gravity": 10.0, "mass": 1.0, "length": 1.0}  # noqa: RUF012
     dt = 0.05
     frames_per_second = 30

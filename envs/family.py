@@ -37,6 +37,8 @@ class Definition(Protocol):
     action_space: gymnasium.Space[Any]
     default_task: Task
     """What a plain `reset()` takes."""
+    ends_early: bool
+    """Whether an episode may end before the horizon."""
     engine: str
     """Which engine steps it: "threads" (MuJoCo), "arrays", or "vector" for a definition that has
     no array functions, but `make(family)`, which makes one Gymnasium environment."""
@@ -66,6 +68,8 @@ class TaskFamily:
     references: References | None = None
     env: Source | None = None
     apply: Apply = "auto"  # how a task reaches `env`
+    test_parameters: Mapping[str, Distribution] = field(default_factory=dict)
+    # ^ what test tasks are drawn from, where that is not `parameters`
     timeout: float = 120.0  # seconds that one call of one environment may take in a worker process
     source: str = ""  # "module:attribute" or "file.py:attribute", where it was loaded from
 
@@ -119,7 +123,7 @@ class TaskFamily:
         return family if horizon is None else replace(family, horizon=horizon)
 
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:
-        """`n` independent tasks."""
+        """`n` independent tasks, like those of training."""
         if not self.parameters:
             tasks: Tasks = self.definition.sample_tasks(n, rng)
             return tasks
@@ -133,14 +137,16 @@ class TaskFamily:
 
     @property
     def finite(self) -> bool:
-        """Whether there are finitely many tasks, so that train and test tasks coincide."""
+        """Whether train and test draw from the same finitely many tasks."""
         kinds = self.parameters.values()
-        return bool(kinds) and all(isinstance(dist, Choice) for dist in kinds)
+        same = bool(kinds) and not self.test_parameters
+        return same and all(isinstance(dist, Choice) for dist in kinds)
 
     def split(self, name: SplitName) -> TaskSplit:
         """Tasks for training, for testing, or from outside the training range.
 
-        The streams of train and test are disjoint, but the tasks of a finite family are the same.
+        The streams of train and test are disjoint, but the tasks of a finite family are the same,
+        unless it has `test_parameters`.
 
         Raises:
             ValueError: an unknown split.
@@ -164,11 +170,13 @@ class TaskFamily:
 
     def to_json(self) -> dict[str, Any]:
         """What a run records of its family."""
+        held_out = _described(self.test_parameters)
         return {
             "name": self.name,
             "preset": self.preset,
             "horizon": self.horizon,
-            "parameters": {name: dist.to_json() for name, dist in self.parameters.items()},
+            "parameters": _described(self.parameters),
+            **({"test_parameters": held_out} if held_out else {}),
             **self._origin(),
         }
 
@@ -198,6 +206,8 @@ class TaskSplit:
             raise ValueError(f"at least one task must be sampled, got {n}")
         stream = ("train", "test", "ood").index(self.name)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, *path)))
+        if self.name == "test" and self.family.test_parameters:
+            return {k: dist.sample(n, rng) for k, dist in self.family.test_parameters.items()}
         if self.name != "ood":
             return self.family.sample(n, rng)
         if not self.family.parameters:
@@ -215,6 +225,11 @@ class TaskSplit:
         if len(refused) == len(drawn):
             raise refused[0]
         return drawn
+
+
+def _described(parameters: Mapping[str, Distribution]) -> dict[str, Any]:
+    """The JSON form of distributions by name."""
+    return {name: dist.to_json() for name, dist in parameters.items()}
 
 
 def task_at(tasks: Mapping[str, np.ndarray], i: int) -> Task:

@@ -23,6 +23,7 @@ class GridNavigation:
     """
 
     engine = "arrays"
+    ends_early = False
     frames_per_second = 4
     observation_space = gymnasium.spaces.Box(0.0, CELLS - 1.0, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(5)
@@ -32,7 +33,7 @@ class GridNavigation:
         """`[*shape, 0]`: every episode starts in the corner."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
         """`[*shape, 0]`: moves succeed."""
         return np.zeros((*shape, 0))
 

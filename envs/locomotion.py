@@ -38,6 +38,7 @@ class Locomotion:
         self.draw_reset_noise = body.draw_reset_noise
         self.observe = body.observe
         self.terminated = body.fallen
+        self.ends_early = body.ends_early
 
     @property
     def model(self) -> Any:

@@ -17,6 +17,7 @@ class Point:
     """A point that starts at the origin and moves by its action, up to .1 in each axis."""
 
     engine = "arrays"
+    ends_early = True
     frames_per_second = 10
     reach = 1.5  # of the picture, on each side of the origin
     radius = 0.01
@@ -27,7 +28,7 @@ class Point:
         """`[*shape, 0]`: the start is fixed."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
         """`[*shape, 0]`: moves are exact."""
         return np.zeros((*shape, 0))
 
@@ -69,6 +70,7 @@ class SparsePointNavigation(Point):
     The goal lies on the half circle of radius 1 above the start; the episode goes on there.
     """
 
+    ends_early = False
     default_task: Task = {"goal": [0.0, 1.0]}  # noqa: RUF012
     radius = 0.2
 

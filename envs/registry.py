@@ -12,6 +12,7 @@ from envs.family import TaskFamily, unknown
 from envs.grid import GRID_NAVI
 from envs.guard import guarded
 from envs.locomotion import LOCOMOTION
+from envs.metaworld import PREFIX, metaworld_family
 from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
 from envs.physics import PHYSICS
 from envs.tabular import TABULAR_MDP
@@ -33,7 +34,9 @@ def register_family(family: TaskFamily) -> None:
 
 
 def family_names() -> list[str]:
-    """The names of all families, sorted: built in, registered and of installed packages."""
+    """The names of all families, sorted: built in, registered and of installed packages; those of
+    Meta-World (`envs.metaworld.NAMES`) are known without being listed.
+    """
     return sorted({*_FAMILIES, *_installed()})
 
 
@@ -45,9 +48,12 @@ def make_family(name: str, preset: str | None = None, horizon: int | None = None
     """The family `name`, as `preset` defines it.
 
     Raises:
-        ValueError: an unknown name or preset (with the nearest ones), a bad horizon, or an
-            installed package whose entry point is no family.
+        ValueError: an unknown name or preset (with the nearest ones), a bad horizon, a family of
+            Meta-World's where that is not installed, or an installed package whose entry point is
+            no family.
     """
+    if name.startswith(PREFIX):
+        return metaworld_family(name).with_options(preset, horizon)
     if name not in family_names():
         raise ValueError(unknown("env", name, family_names()) + "; --list-envs shows them all")
     family = _FAMILIES[name] if name in _FAMILIES else _loaded(_installed()[name])

@@ -21,6 +21,7 @@ class TabularMdp:
     """
 
     engine = "arrays"
+    ends_early = False
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (STATES,), np.float32)
     action_space = gymnasium.spaces.Discrete(ACTIONS)
 
@@ -32,9 +33,9 @@ class TabularMdp:
         """`[*shape, 0]`: every episode starts in state 0."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
         """`[*shape, 2]`: where a step leads, U(0, 1), and its reward's N(0, 1)."""
-        return np.stack([rng.random(shape), rng.standard_normal(shape)], -1)
+        return xp.stack([rng.random(shape), rng.standard_normal(shape)], axis=-1)
 
     def start(self, xp: Any, task: Any, noise: Any) -> Any:
         """State 0, one-hot and as a number, and the row of the task's tables: `[…, S + 2]`.

@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import array_api_compat.numpy as _xp
 import gymnasium
 import numpy as np
 
@@ -25,16 +26,16 @@ from envs.family import Task
 class TrialNoise(NamedTuple):
     """All the randomness of one trial of every environment."""
 
-    reset: np.ndarray  # [K, T, E, …]
-    step: np.ndarray  # [K · H, T, E, …]
+    reset: Any  # [K, T, E, …]
+    step: Any  # [K · H, T, E, …]
 
 
 class History(NamedTuple):
     """What an agent is shown of the step before."""
 
-    action: np.ndarray  # […, A], see `encode_action`
-    reward: np.ndarray  # […]
-    done: np.ndarray  # […]
+    action: Any  # […, A], see `ActionCode`
+    reward: Any  # […]
+    done: Any  # […]
 
 
 def action_size(space: gymnasium.Space[Any]) -> int:
@@ -50,22 +51,42 @@ def action_size(space: gymnasium.Space[Any]) -> int:
     raise ValueError(f"a trial needs actions in a flat Box or a Discrete from 0, got {space}")
 
 
-def encode_action(space: gymnasium.Space[Any], action: Any) -> np.ndarray:
-    """An action as the agent sees it in the next step, `[…, A]` float32.
+class ActionCode:
+    """Actions as the agent sees them in the next step, `[…, A]` float32.
 
     Discrete actions are one-hot. The others are clipped to the space, as environments do, and its
     bounds mapped to ±1 where both are finite.
     """
-    if not isinstance(space, gymnasium.spaces.Box):
-        one_hot = np.eye(action_size(space), dtype=np.float32)
-        encoded: np.ndarray = one_hot[np.asarray(action, dtype=np.int64)]
-        return encoded
-    low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-    clipped = np.clip(np.asarray(action, dtype=np.float64), low, high)
-    bounded = np.isfinite(low) & np.isfinite(high)
-    low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
-    scaled: np.ndarray = ((clipped - (low + high) / 2) / ((high - low) / 2)).astype(np.float32)
-    return scaled
+
+    def __init__(self, space: gymnasium.Space[Any], xp: Any = _xp, device: Any = "cpu") -> None:
+        """Args:
+        space: of the actions.
+        xp: the array namespace of the actions.
+        device: where they live.
+
+        Raises:
+            ValueError: a space that is neither a flat `Box` nor a `Discrete` from 0.
+        """
+        self._xp = xp
+        self._size = action_size(space)
+        self._bounds: tuple[Any, ...] | None = None
+        if isinstance(space, gymnasium.spaces.Box):
+            low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+            bounded = np.isfinite(low) & np.isfinite(high)
+            unit = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+            rows = low, high, (unit[0] + unit[1]) / 2, (unit[1] - unit[0]) / 2
+            self._bounds = tuple(xp.asarray(row, device=device) for row in rows)
+        else:
+            self._numbers = xp.arange(self._size, device=device)
+
+    def __call__(self, action: Any) -> Any:
+        """Of actions `[…, A]`, or `[…]` discrete ones."""
+        xp = self._xp
+        if self._bounds is None:
+            return xp.astype(action[..., None] == self._numbers, xp.float32)
+        low, high, center, half = self._bounds
+        clipped = xp.clip(xp.astype(action, xp.float64), low, high)
+        return xp.astype((clipped - center) / half, xp.float32)
 
 
 def trial_space(
@@ -85,18 +106,20 @@ def trial_space(
     return gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
 
 
-def join(obs: np.ndarray, history: History) -> np.ndarray:
+def join(xp: Any, obs: Any, history: History) -> Any:
     """The agent's view `[…, O + A + 2]` float32 of observations `[…, O]`."""
-    reward = np.asarray(history.reward, dtype=np.float32)[..., None]
-    done = np.asarray(history.done, dtype=np.float32)[..., None]
-    return np.concatenate([obs, history.action, reward, done], -1, dtype=np.float32)
+    reward, done = history.reward[..., None], history.done[..., None]
+    parts = (obs, history.action, reward, done)
+    return xp.concat([xp.astype(part, xp.float32) for part in parts], axis=-1)
 
 
 class TrialEngine:
     """T × E trials of K episodes each, on any engine that steps T × E environments.
 
-    Speaks the engine's own protocol, with trials for episodes. Episodes that end at different
-    steps are restarted one by one, so that trials may have different lengths, K · H at most.
+    Speaks the engine's own protocol, with trials for episodes, in the engine's own arrays: on a
+    GPU nothing is copied to the host, and nothing waits for the device. Episodes that end at
+    different steps are restarted one by one, so that trials may have different lengths, K · H at
+    most.
     """
 
     def __init__(self, env: Any, episodes: int) -> None:
@@ -117,23 +140,28 @@ class TrialEngine:
         self.horizon = int(env.horizon) * episodes
         self.observation_space = trial_space(env.observation_space, env.action_space)
         self.action_space: gymnasium.Space[Any] = env.action_space
+        self._xp = xp = getattr(env, "xp", _xp)
+        device = getattr(env, "device", "cpu")
+        self._host = str(device) == "cpu"
+        self._encode = ActionCode(env.action_space, xp, device)
         shape = (self.num_tasks, self.num_episodes)
-        self._episode = np.zeros(shape, dtype=np.int64)  # K where the trial is over
-        self._last = History(
-            np.zeros((*shape, action_size(env.action_space)), np.float32),
-            np.zeros(shape),
-            np.zeros(shape),
-        )
+        self._rows = xp.arange(shape[0], device=device)[:, None], xp.arange(shape[1], device=device)
+        # the episode that each trial is in, K where it is over
+        self._episode = xp.zeros(shape, dtype=xp.int64, device=device)
+        nothing = xp.zeros(shape, device=device)
+        action = xp.zeros((*shape, action_size(env.action_space)), device=device)
+        self._last = History(action, nothing, nothing)
+        self._steps = 0  # since all trials were started
 
     def draw_noise(self, rng: np.random.Generator) -> TrialNoise:
         """What K episodes need, one after the other."""
         parts = [self._env.draw_noise(rng) for _ in range(self.episodes)]
         return TrialNoise(
-            np.stack([part.reset for part in parts]),
-            np.concatenate([part.step for part in parts]),
+            self._xp.stack([part.reset for part in parts]),
+            self._xp.concat([part.step for part in parts]),
         )
 
-    def reset(self, tasks: Any, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
+    def reset(self, tasks: Any, noise: Any, mask: Any = None) -> Any:
         """Start trials where `mask` holds (everywhere by default); `[T, E, O + A + 2]`.
 
         Args:
@@ -141,17 +169,15 @@ class TrialEngine:
             noise: `[K, T, E, …]`, for the starts of all K episodes.
             mask: `[T, E]` bool.
         """
-        chosen = np.ones(self._episode.shape, bool) if mask is None else np.asarray(mask)
+        xp = self._xp
         self._tasks, self._noise = tasks, noise
-        self._episode[chosen] = 0
+        self._steps = 0
+        kept = xp.zeros_like(self._episode) if mask is None else xp.astype(~mask, xp.int64)
+        self._episode = self._episode * kept
         obs = self._env.reset(tasks, noise[0], mask)
         action, reward, done = self._last
-        self._last = History(
-            np.where(chosen[..., None], np.float32(0), action),
-            np.where(chosen, 0.0, reward),
-            np.where(chosen, 0.0, done),
-        )
-        return join(obs, self._last)
+        self._last = History(action * kept[..., None], reward * kept, done * kept)
+        return join(xp, obs, self._last)
 
     def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step of every trial.
@@ -163,24 +189,30 @@ class TrialEngine:
             belongs to (K after the trial's end). What is returned after a trial's end means
             nothing.
         """
+        xp = self._xp
         obs, reward, terminated, truncated, metrics = self._env.step(action, noise)
-        ended = np.asarray(terminated) | np.asarray(truncated)
-        episode = self._episode.copy()
-        self._episode = np.minimum(episode + ended, self.episodes)
+        self._steps += 1
+        ended = terminated | truncated
+        episode = self._episode
+        self._episode = xp.clip(episode + xp.astype(ended, xp.int64), max=self.episodes)
         over = self._episode == self.episodes
         again = ended & ~over
-        if again.any():
-            obs = np.where(again[..., None], self._restart(again), obs)
-        self._last = History(encode_action(self.action_space, action), reward, ended)
+        if self._may_hold(again):
+            obs = xp.where(again[..., None], self._restart(again), obs)
+        self._last = History(self._encode(action), reward, xp.astype(ended, xp.float32))
         metrics = {**metrics, "episode": episode}
-        return join(obs, self._last), reward, over, np.zeros_like(over), metrics
+        return join(xp, obs, self._last), reward, over, over & ~over, metrics
 
-    def _restart(self, mask: np.ndarray) -> np.ndarray:
+    def _may_hold(self, again: Any) -> bool:
+        """Whether an episode may have to be restarted; asking a GPU would wait for it."""
+        if self._host:
+            return bool(again.any())
+        return bool(self._env.ends_early) or self._steps % self._env.horizon == 0
+
+    def _restart(self, mask: Any) -> Any:
         """Start the next episode where `mask` holds; observations `[T, E, O]`."""
-        rows = np.minimum(self._episode, self.episodes - 1)
-        task, parallel = np.indices(rows.shape)
-        obs: np.ndarray = self._env.reset(self._tasks, self._noise[rows, task, parallel], mask)
-        return obs
+        rows = self._xp.clip(self._episode, max=self.episodes - 1)
+        return self._env.reset(self._tasks, self._noise[rows, *self._rows], mask)
 
     def require_room(self) -> None:
         """As the engine."""
@@ -222,6 +254,7 @@ class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         self._episode = 0
         self._draw_task = draw_task
         self._rng = _task_rng(None)
+        self._encode = ActionCode(env.action_space)
         size = action_size(env.action_space)
         zero = History(np.zeros(size, np.float32), np.zeros(()), np.zeros(()))
         self._before = zero if before is None else before
@@ -236,7 +269,8 @@ class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
             options = {**(options or {}), "task": self._draw_task(self._rng)}
         obs, info = self.env.reset(seed=seed, options=options)
         self._episode = 0
-        return join(obs, self._before), info
+        view: np.ndarray = join(_xp, obs, self._before)
+        return view, info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; `info["trial_episode"]` counts the episodes of the trial from 0."""
@@ -247,10 +281,8 @@ class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         over = self._episode >= self._episodes
         if ended and not over:
             obs, _ = self.env.reset()
-        history = History(
-            encode_action(self.action_space, action), np.asarray(reward), np.asarray(ended)
-        )
-        return join(obs, history), float(reward), over, False, info
+        history = History(self._encode(np.asarray(action)), np.asarray(reward), np.asarray(ended))
+        return join(_xp, obs, history), float(reward), over, False, info
 
 
 def _task_rng(seed: int | None) -> np.random.Generator:

@@ -14,15 +14,24 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metarl.agent import Agent, load_agent
-    from metarl.few_shot import FewShotAgent, load_few_shot
+    from metarl.few_shot_agent import AdaptedModel, FewShotAgent, load_adapted, load_few_shot
 
 _HOME = {
+    "AdaptedModel": "metarl.few_shot_agent",
     "Agent": "metarl.agent",
-    "FewShotAgent": "metarl.few_shot",
+    "FewShotAgent": "metarl.few_shot_agent",
+    "load_adapted": "metarl.few_shot_agent",
     "load_agent": "metarl.agent",
-    "load_few_shot": "metarl.few_shot",
+    "load_few_shot": "metarl.few_shot_agent",
 }
-__all__ = ["Agent", "FewShotAgent", "load_agent", "load_few_shot"]
+__all__ = [
+    "AdaptedModel",
+    "Agent",
+    "FewShotAgent",
+    "load_adapted",
+    "load_agent",
+    "load_few_shot",
+]
 __version__ = "0.1.0"
 
 

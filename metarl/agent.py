@@ -18,8 +18,8 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
-from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Evaluation, references
+from metarl.rl.data import BatchedEnv, Tasks
+from metarl.rl.evaluate import Evaluation, Outcome, references
 
 try:
     from envs import TaskFamily, family_from_json, make_engine
@@ -33,6 +33,7 @@ except ImportError as error:
 from metarl.methods import METHODS, get_method
 from metarl.methods.base import Algorithm, EvalOptions, MakeEngine, Method, Predictor, State
 from metarl.methods.batches import in_batches
+from metarl.methods.metaworld import MetaWorldAgent
 from metarl.methods.plain import OnPlain, fitting
 
 
@@ -278,7 +279,8 @@ class Agent:
         threads: int = 1,
         workers: int = 0,
     ) -> Evaluation:
-        """The mean return with stochastic actions, as the agent learns each task.
+        """The mean return, and the rate of success where the environment tells it, with
+        stochastic actions, as the agent learns each task.
 
         Args:
             split: tasks like those of training, held out, or from outside the training range.
@@ -299,23 +301,44 @@ class Agent:
         options = EvalOptions(
             self.family.split(split).sample(tasks, seed), tasks, updates, episodes, seed
         )
-        returns = self.returns(options, threads=threads, workers=workers)
-        compared = references(self.family.reference_returns(options.tasks))
-        return Evaluation(self.method.points(returns), compared)
+        return self.summary(self.outcome(options, threads=threads, workers=workers), options.tasks)
 
-    def returns(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> np.ndarray:
-        """What `evaluate` averages: the returns on every one of given tasks, `[points, T]`."""
+    def outcome(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> Outcome:
+        """What `evaluate` averages: returns and success on every task, `[points, T]` each."""
         make = engine_maker(self.family, self.engine, threads, workers, self.algorithm.device.type)
 
-        def batch(algorithm: Any, make: MakeEngine, part: EvalOptions) -> np.ndarray:
-            return self.method.returns(algorithm, self.state, make, part)
+        def batch(algorithm: Any, make: MakeEngine, part: EvalOptions) -> Outcome:
+            return self.method.outcome(algorithm, self.state, make, part)
 
         if "vector" not in (self.engine, self.family.definition.engine):
             return batch(self.algorithm, make, options)
         # somebody's environments may be large: no more of their tasks at once than in training
         size = min(self.algorithm.config.tasks, options.num_tasks)
         parts = in_batches(batch, self.algorithm, make, options, size)
-        return np.concatenate(list(parts), 1)[:, : options.num_tasks]
+        joined = (np.concatenate(each, 1) for each in zip(*parts, strict=True))
+        return Outcome(*(values[:, : options.num_tasks] for values in joined))
+
+    def summary(self, outcome: Outcome, tasks: Tasks) -> Evaluation:
+        """Means and intervals over the tasks of an outcome, beside what is known of them."""
+        compared = references(self.family.reference_returns(tasks))
+        returns, success = (self.method.points(values) for values in outcome)
+        return Evaluation(returns, compared, success)
+
+    def metaworld(self, *, seed: int = 0, deterministic: bool = False) -> MetaWorldAgent:
+        """The agent as `metaworld.evaluation.metalearning_evaluation` wants it.
+
+        Args:
+            seed: of stochastic actions.
+            deterministic: evaluate with the distribution's mode instead of samples; adaptation
+                samples always.
+
+        Raises:
+            ValueError: it was trained with --bootstrap-at-horizon, which needs observations that
+                the protocol does not show.
+        """
+        return self.method.metaworld(
+            self.algorithm, self.state, self.family, seed=seed, deterministic=deterministic
+        )
 
 
 __all__ = [

@@ -1,14 +1,14 @@
-"""Few-shot learning, put together: data, network, algorithm and what a run has learned."""
+"""Few-shot learning, put together: data, network, algorithm and what a run consists of."""
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from torch import Tensor
 
 from metarl.agent import resolve_compile, resolve_device
 from metarl.algorithms.cnp import Cnp, CnpConfig
@@ -25,17 +25,14 @@ from metarl.algorithms.reptile import Reptile, ReptileConfig
 from metarl.algorithms.snail import Snail, SnailConfig
 from metarl.core.mapping import Mapping, Workers
 from metarl.experiment import checkpoint
-from metarl.experiment.config import from_json, nearest
+from metarl.experiment.config import from_json, nearest, to_json
 from metarl.experiment.run import CONFIG, read_config
-from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot_presets import overrides
-from metarl.fewshot.data import Examples, Part, Source
-from metarl.fewshot.evaluate import Evaluation, Request, evaluate
-from metarl.fewshot.learner import Adapted, FewShotLearner
+from metarl.fewshot.data import Source
+from metarl.fewshot.form import Form
+from metarl.fewshot.learner import FewShotLearner
 from metarl.fewshot.networks import Conv4, Mlp, Network
 from metarl.fewshot.sources import DataConfig, make_source
-
-EVAL_TASKS = 600
 
 
 class Algorithm(NamedTuple):
@@ -104,6 +101,10 @@ class FewShotRunConfig:
     eval_every: int
     checkpoint_every: int
     data: DataConfig
+    form: Form
+    """What tasks look like, so that a run can be used without its data."""
+    protocol: dict[str, Any] = field(default_factory=dict)
+    """What the data said of themselves when the run began."""
     algorithm: Any = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -114,33 +115,34 @@ class FewShotRunConfig:
                 raise ValueError(f"--{option} must be at least {least}, got {getattr(self, name)}")
 
 
-class Parts(NamedTuple):
-    """What a configuration describes."""
+def describe(source: Source) -> dict[str, Any]:
+    """What a run's configuration says of its data."""
+    return {"form": Form.of(source), "protocol": json.loads(json.dumps(source.describe()))}
 
-    source: Source
+
+class Parts(NamedTuple):
+    """What a configuration describes, but for its data."""
+
     learner: FewShotLearner
     trainer: FewShot
 
 
-def build(config: FewShotRunConfig, *, threads: int, source: Source | None = None) -> Parts:
-    """Data, learner and trainer of a run.
+def build(config: FewShotRunConfig, *, threads: int) -> Parts:
+    """Learner and trainer of a run.
 
     Args:
         config: of the run.
         threads: worker threads, at least 1; they never change a result.
-        source: of `config.data`, if it is at hand.
 
     Raises:
         ValueError: something of it is impossible.
     """
     if threads < 1:
         raise ValueError(f"--threads must be at least 1, got {threads}")
-    source = source or make_source(config.data)
-    c = config.algorithm
-    source.require(max(c.shots, c.eval_shots), max(c.queries, c.eval_queries))
-    learner = get_algorithm(config.algo).learner(c, source.kind, make_network(c, source))
-    if c.support_shift and len(source.x_shape) != 3:
-        raise ValueError(f"--support-shift moves images, and {source.name} has none")
+    c, form = config.algorithm, config.form
+    learner = get_algorithm(config.algo).learner(c, form.kind, make_network(c, form))
+    if c.support_shift and len(form.x_shape) != 3:
+        raise ValueError(f"--support-shift moves images, and {form.name} has none")
     if config.data.train_ways and not learner.any_ways:
         raise ValueError(f"{config.algo} has an output per class: --train-ways cannot differ")
     trainer = FewShot(
@@ -151,15 +153,38 @@ def build(config: FewShotRunConfig, *, threads: int, source: Source | None = Non
         workers=Workers(threads),
         device=resolve_device(config.device),
     )
-    return Parts(source, learner, trainer)
+    return Parts(learner, trainer)
 
 
-def make_network(config: FewShotConfig, source: Source) -> Network:
+def open_source(config: FewShotRunConfig) -> Source:
+    """The data of a run, as they were when it began.
+
+    Raises:
+        ValueError: they are not there, or have changed (says in what).
+    """
+    source = make_source(config.data)
+    now = describe(source)["protocol"]
+    # numbers with fractions are computed from the data, whose hash says all
+    changed = [
+        f"{name} was {was}, is {now.get(name)}"
+        for name, was in config.protocol.items()
+        if now.get(name) != was and not isinstance(was, float)
+    ]
+    if changed:
+        raise ValueError(
+            f"{config.data.data} has changed since this run began: {'; '.join(changed)}. What it "
+            "was trained on could be among its tests now: bring the old data back, or train a new "
+            "run. To adapt to new data, metarl.load_few_shot needs none of the old"
+        )
+    return source
+
+
+def make_network(config: FewShotConfig, data: Form | Source) -> Network:
     """Four convolutions for images, a multi-layer perceptron for all else."""
-    if len(source.x_shape) == 3:
-        return Conv4(source.x_shape, source.outputs, config.filters, config.pooling, config.norm)
-    inputs = int(torch.Size(source.x_shape).numel())
-    return Mlp(inputs, source.outputs, config.hidden, config.activation, config.norm)
+    if len(data.x_shape) == 3:
+        return Conv4(data.x_shape, data.outputs, config.filters, config.pooling, config.norm)
+    inputs = int(torch.Size(data.x_shape).numel())
+    return Mlp(inputs, data.outputs, config.hidden, config.activation, config.norm)
 
 
 def resolve_how(
@@ -181,7 +206,7 @@ def resolve_how(
         ValueError: compiling was asked for and is not possible.
     """
     wanted = resolve_compile(compile, config.device, config.algorithm.iterations)
-    learner = build(replace(config, how="loop"), threads=threads, source=source).learner
+    learner = build(replace(config, how="loop"), threads=threads).learner
     possible: list[Mapping] = ["vmap", "threads"] if learner.vmaps else ["threads"]
     candidates: list[Mapping] = possible if how == "auto" else [how]  # type: ignore[list-item]
     images = len(source.x_shape) == 3
@@ -199,7 +224,7 @@ def resolve_how(
 
 def _seconds(source: Source, config: FewShotRunConfig, threads: int) -> float:
     """Of one gradient, the second time."""
-    _, _, trainer = build(config, threads=threads, source=source)
+    trainer = build(config, threads=threads).trainer
     c = config.algorithm
     generator = torch.Generator(trainer.device).manual_seed(0)
     batch = source.sample(c.tasks, c.shots, c.queries, "train", generator)
@@ -218,136 +243,36 @@ def read_run_config(folder: Path) -> FewShotRunConfig:
     """
     data = read_config(folder)
     try:
-        config = from_json(FewShotRunConfig, data)
-        options = from_json(get_algorithm(config.algo).config, config.algorithm)
-        return replace(config, algorithm=options)
+        if "form" not in data and "data" in data:  # of a run that began before it was kept
+            data["form"] = to_json(Form.of(make_source(from_json(DataConfig, data["data"]))))
+        return config_of(data)
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
 
 
-class AdaptedModel:
-    """What a few-shot agent has made of one task."""
-
-    def __init__(self, learner: FewShotLearner, theta: dict[str, Tensor], adapted: Adapted) -> None:
-        """See `FewShotAgent.adapt`."""
-        self.learner = learner
-        self.theta = theta
-        self.adapted = adapted
-
-    @torch.no_grad()
-    def predict(self, x: Any) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`: predictions, or logits of the classes."""
-        x = torch.as_tensor(x, dtype=torch.float32, device=next(iter(self.theta.values())).device)
-        return self.learner.predict(self.theta, self.adapted, x)
-
-    def export(self, x: Any) -> torch.export.ExportedProgram:
-        """A program of its own, for any number of inputs like `x` `[N ≥ 2, …]`.
-
-        `torch.export.save(program, "model.pt2")` writes it.
-        """
-        x = torch.as_tensor(x, dtype=torch.float32)
-        module = _Module(self)
-        batch = torch.export.Dim("examples", min=1)
-        return torch.export.export(module, (x,), dynamic_shapes=({0: batch},))
-
-
-class _Module(torch.nn.Module):
-    """`predict` in the form that torch.export takes."""
-
-    def __init__(self, model: AdaptedModel) -> None:
-        super().__init__()
-        self._model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._model.learner.predict(self._model.theta, self._model.adapted, x)
-
-
-class FewShotAgent:
-    """What a run has learned: adapts to a new task from its support set."""
-
-    def __init__(self, parts: Parts, config: FewShotRunConfig, state: FewShotState) -> None:
-        """See `load_few_shot`."""
-        self.source, self.learner, self.trainer = parts
-        self.config = config
-        self.state = state
-
-    def adapt(self, support: Any, steps: int | None = None) -> AdaptedModel:
-        """Learn a task.
-
-        Args:
-            support: `(x, y)`, arrays or tensors: inputs `[N, …]` like the source's, and targets
-                `[N, C]` or classes `[N]`.
-            steps: of adaptation, for a learner that takes steps; as in training if None.
-
-        Raises:
-            ValueError: shapes that do not fit, or a class that there is not.
-        """
-        x = torch.as_tensor(support[0], dtype=torch.float32, device=self.trainer.device)
-        y = torch.as_tensor(support[1], device=self.trainer.device)
-        source = self.source
-        if tuple(x.shape[1:]) != tuple(source.x_shape) or len(x) != len(y) or not len(x):
-            raise ValueError(
-                f"inputs must be [N, {', '.join(map(str, source.x_shape))}] with N targets, "
-                f"got {list(x.shape)} and {list(y.shape)}"
-            )
-        if source.kind == "classification":
-            y = y.long()
-            if y.dim() != 1 or int(y.min()) < 0 or int(y.max()) >= source.outputs:
-                raise ValueError(f"classes must be [N] from 0 to {source.outputs - 1}")
-        else:
-            y = y.float().reshape(len(x), -1)
-            if y.shape[1] != source.outputs:
-                raise ValueError(f"targets must be [N, {source.outputs}], got {list(y.shape)}")
-        theta = self.state.theta
-        with torch.no_grad():
-            adapted = self.learner.adapt(theta, Examples(x, y), steps)
-        return AdaptedModel(self.learner, theta, adapted)
-
-    def evaluate(
-        self,
-        *,
-        part: Part = "test",
-        tasks: int = EVAL_TASKS,
-        shots: int | None = None,
-        queries: int | None = None,
-        seed: int = 0,
-    ) -> Evaluation:
-        """See `metarl.fewshot.evaluate.evaluate`; shots and queries are the run's if None."""
-        c, source = self.config.algorithm, self.source
-        shots = shots or c.eval_shots or c.shots
-        request = Request(part, tasks, shots, queries or c.eval_queries or c.queries, seed)
-        generator = torch.Generator(self.trainer.device)
-        return evaluate(
-            self.learner,
-            self.state.theta,
-            source,
-            request,
-            steps=getattr(c, "eval_steps", ()),
-            generator=generator.manual_seed(torch_seed(seed, Phase.EVAL_ROLLOUT)),
-            # convolutions are fastest one task at a time, all else at once
-            how="vmap" if self.learner.vmaps and len(source.x_shape) != 3 else "loop",
-        )
-
-
-def load_few_shot(run_dir: str | Path, *, threads: int = 1) -> FewShotAgent:
-    """The agent of a run folder, from its newest checkpoint that verifies.
+def config_of(data: dict[str, Any]) -> FewShotRunConfig:
+    """The inverse of `to_json`.
 
     Raises:
-        ValueError: not a few-shot run, or a checkpoint of another model.
+        ValueError: it does not fit.
     """
-    folder = Path(run_dir)
-    saved = checkpoint.load_latest(folder)
-    config = replace(read_run_config(folder), compiled=False)
-    parts = build(config, threads=threads)
-    return FewShotAgent(parts, config, restore(parts, saved))
+    config = from_json(FewShotRunConfig, data)
+    options = from_json(get_algorithm(config.algo).config, config.algorithm)
+    return replace(config, algorithm=options)
 
 
-def restore(parts: Parts, saved: checkpoint.Checkpoint) -> FewShotState:
+def restore(config: FewShotRunConfig, parts: Parts, saved: checkpoint.Checkpoint) -> FewShotState:
     """The state of a checkpoint.
 
     Raises:
-        ValueError: it holds another model than the configuration describes.
+        ValueError: it holds another model than the configuration describes, or one of other data.
     """
+    trained_on = saved.state.get("protocol", config.protocol)
+    if trained_on != config.protocol:
+        raise ValueError(
+            f"{saved.path} was trained on other data than the run describes: {trained_on} instead "
+            f"of {config.protocol}"
+        )
     fresh = parts.trainer.init(0).tensors()
     if {k: t.shape for k, t in fresh.items()} != {k: t.shape for k, t in saved.tensors.items()}:
         raise ValueError(f"{saved.path} does not hold the parameters that the run describes")

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from envs.metaworld import PREFIX
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.config import nearest
@@ -199,6 +200,10 @@ RL2: dict[str, dict[str, Overrides]] = {
 """RL²: the same."""
 
 
+METAWORLD: Overrides = {"tasks": 20, "episodes": 10, "normalize_observations": True}
+"""Either algorithm's default for Meta-World's families: about the sizes of its own evaluation."""
+
+
 def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: str) -> Overrides:
     """What `preset` changes for `env`.
 
@@ -213,7 +218,8 @@ def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: st
         raise ValueError(
             f"preset {preset!r} has no {env}; presets that have: {', '.join(known) or 'default'}"
         )
-    return table[preset].get(env, {})
+    others = METAWORLD if env.startswith(PREFIX) else {}
+    return table[preset].get(env, others)
 
 
 def maml_trpo_preset(preset: str, env: str) -> MamlTrpoConfig:

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from metarl.fewshot.analyse import LayerChange
 from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
-from metarl.rl.evaluate import Evaluation
+from metarl.rl.evaluate import Evaluation, Score
 
 Report = Callable[[int, str], None]
 
@@ -39,9 +39,15 @@ def fail(message: object) -> int:
 
 def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
     """The mean returns by updates or by episodes, above what they are to be compared with."""
-    table = Table(evaluation.curve[0]._fields[0], "mean return", "95 % interval", title=title)
-    for name, mean, ci95 in evaluation.curve:
-        table.add_row(str(name), *_interval(mean, ci95))
+    columns = ["mean return", "95 % interval"]
+    rows = [[str(name), *_interval(mean, ci95)] for name, mean, ci95 in evaluation.curve]
+    for row, (_, rate, ci95) in zip(rows, evaluation.success, strict=False):
+        row += [f"{rate:.1%}", f"± {ci95:.1%}"]
+    if evaluation.success:
+        columns += ["success", "95 % interval"]
+    table = Table(evaluation.curve[0]._fields[0], *columns, title=title)
+    for row in rows:
+        table.add_row(*row)
     if evaluation.references:
         table.add_section()
     for name, mean, ci95 in evaluation.references:
@@ -93,6 +99,17 @@ def show_players(console: Console, players: dict[str, tuple[float, float]], titl
     for name, (mean, ci95) in players.items():
         table.add_row(name, f"{mean:.3f}", f"± {ci95:.3f}")
     console.print(table)
+
+
+def show_score(console: Console, score: Score, title: str) -> None:
+    """The rate of success in every environment of Meta-World's protocol, and the mean."""
+    table = Table("environment", "success", title=title)
+    for name, rate in score.environments.items():
+        table.add_row(name, f"{rate:.1%}")
+    table.add_section()
+    table.add_row("mean", f"{score.success:.1%}")
+    console.print(table)
+    say(console, f"mean return of episodes that end with success: {score.mean_return:.1f}")
 
 
 @contextmanager

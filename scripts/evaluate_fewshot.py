@@ -19,7 +19,8 @@ from sklearn.metrics import classification_report
 
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, sequence, torch_seed
-from metarl.few_shot import EVAL_TASKS, FewShotAgent, load_few_shot, make_network
+from metarl.few_shot import make_network
+from metarl.few_shot_agent import EVAL_TASKS, FewShotAgent, load_few_shot
 from metarl.fewshot.analyse import LayerChange, analyse
 from metarl.fewshot.baselines import baseline_errors
 from metarl.fewshot.classes import ClassSource
@@ -67,7 +68,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
     sequence(options.seed)  # refuses an impossible one
-    agent = load_few_shot(options.run_dir, threads=options.threads)
+    agent = load_few_shot(options.run_dir, threads=options.threads, device="auto")
     if options.baselines and agent.source.kind != "regression":
         raise ValueError("--baselines are of regression; this run classifies")
     evaluation = agent.evaluate(

@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_evaluation, show_players
+from display import cores, fail, make_console, show_evaluation, show_players, show_score
 
 try:
-    from metarl.agent import load_agent
+    from metarl.agent import Agent, load_agent
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -24,7 +24,8 @@ from envs.oracles import oracle_scores
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
-from metarl.rl.evaluate import EpisodePoint, Evaluation, interval, references
+from metarl.methods.metaworld import official_evaluation
+from metarl.rl.evaluate import EpisodePoint, interval
 from metarl.rl.rollout import NonFiniteError
 
 
@@ -53,6 +54,9 @@ class Options:
     """Worker processes of the vector engine, 0 is none; they never change a result."""
     oracles: bool = False
     """RL²: also play the same instances with all that is known to do well on the family."""
+    metaworld: bool = False
+    """Meta-World's own protocol: --tasks goals of every test environment, --updates of --episodes
+    each (1 of 10 if not given), and the success in three episodes afterwards."""
     json: Path | None = None
     """Also write the table to this file."""
 
@@ -70,13 +74,13 @@ def evaluate(options: Options) -> dict[str, Any]:
         raise ValueError(f"--json {options.json}: its folder does not exist")
     agent = load_agent(options.run_dir, threads=options.threads, workers=options.workers)
     sequence(options.seed)  # refuses an impossible one
+    if options.metaworld:
+        return _evaluate_officially(agent, options)
     drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
     chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
-    returns = agent.returns(chosen, threads=options.threads, workers=options.workers)
-    curve = agent.method.points(returns)
-    compared = references(agent.family.reference_returns(drawn))
-    evaluation = Evaluation(curve, compared)
-    if options.oracles and not isinstance(curve[0], EpisodePoint):
+    outcome = agent.outcome(chosen, threads=options.threads, workers=options.workers)
+    evaluation = agent.summary(outcome, drawn)
+    if options.oracles and not isinstance(evaluation.curve[0], EpisodePoint):
         raise ValueError("--oracles compares whole trials: it needs a run of rl2")
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
@@ -96,14 +100,44 @@ def evaluate(options: Options) -> dict[str, Any]:
     }
     if options.oracles:
         noise = rng(options.seed, Phase.ORACLE)
-        scores = oracle_scores(agent.family, drawn, len(curve), noise)
-        totals = {"agent": returns.sum(0), **scores}
+        scores = oracle_scores(agent.family, drawn, len(outcome.returns), noise)
+        totals = {"agent": outcome.returns.sum(0), **scores}
         players = {name: interval(total) for name, total in totals.items()}
         show_players(console, players, f"{agent.family.name}: total reward of a trial")
         table["players"] = {
             name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
         }
     return table
+
+
+def _evaluate_officially(agent: Agent, options: Options) -> dict[str, Any]:
+    """Print what Meta-World's protocol gives; returns it as JSON."""
+    steps = 1 if options.updates is None else options.updates
+    episodes = 10 if options.episodes is None else options.episodes
+    score = official_evaluation(
+        agent.metaworld(seed=options.seed),
+        agent.family,
+        goals=options.tasks,
+        adaptation_steps=steps,
+        adaptation_episodes=episodes,
+        seed=options.seed,
+    )
+    title = (
+        f"{agent.family.name}, iteration {agent.iteration}: Meta-World's evaluation, "
+        f"{options.tasks} goals, {steps} × {episodes} episodes of {agent.family.horizon} steps"
+    )
+    show_score(make_console(), score, title)
+    return {
+        "run": str(options.run_dir),
+        "env": agent.family.name,
+        "iteration": agent.iteration,
+        "goals": options.tasks,
+        "updates": steps,
+        "episodes": episodes,
+        "horizon": agent.family.horizon,
+        "seed": options.seed,
+        **score._asdict(),
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

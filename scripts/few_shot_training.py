@@ -16,7 +16,8 @@ from metarl.algorithms.few_shot import FewShotState
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, torch_seed
-from metarl.few_shot import EVAL_TASKS, FewShotAgent, FewShotRunConfig, build, make_network, restore
+from metarl.few_shot import FewShotRunConfig, build, make_network, restore
+from metarl.few_shot_agent import EVAL_TASKS, FewShotAgent
 from metarl.fewshot.augment import with_shifted_support
 from metarl.fewshot.data import Source
 from metarl.fewshot.evaluate import Evaluation
@@ -40,17 +41,16 @@ class FewShotTraining:
     eval_tasks = EVAL_TASKS
     failures: tuple[type[Exception], ...] = ()
 
-    def __init__(
-        self, config: FewShotRunConfig, threads: int, source: Source | None = None
-    ) -> None:
-        """Build what `config` describes, its data too if `source` is None; nothing is written.
+    def __init__(self, config: FewShotRunConfig, threads: int, source: Source) -> None:
+        """Build what `config` describes, on its data; nothing is written.
 
         Raises:
             ValueError: something of it is impossible.
         """
         torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
         self.config = config
-        self.parts = build(config, threads=threads, source=source)
+        self.source = source
+        self.parts = build(config, threads=threads)
         state = self.parts.trainer.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, state, 0, 0.0)
         self.evaluation: Evaluation | None = None
@@ -69,7 +69,7 @@ class FewShotTraining:
 
     def load(self, saved: checkpoint.Checkpoint, results: dict[str, Any]) -> None:
         """Go on from a checkpoint; see `Training.load`."""
-        state = restore(self.parts, saved)
+        state = restore(self.config, self.parts, saved)
         counted = saved.state
         self.position = Position(
             saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
@@ -82,14 +82,17 @@ class FewShotTraining:
     def save(self, folder: Path) -> None:
         """Write a checkpoint of the iterations that are complete."""
         p = self.position
-        state = {"non_finite_updates": p.non_finite, "seconds": p.seconds}
+        state = {
+            "non_finite_updates": p.non_finite, "seconds": p.seconds,
+            "protocol": self.config.protocol,
+        }  # fmt: skip
         checkpoint.save(folder, p.iteration, p.state.tensors(), state, keep=3)
 
     def step(self) -> Metrics:
         """Iterations up to the next multiple of `CHUNK`; the means of their metrics."""
         started = time.perf_counter()
         i, state, non_finite, seconds = self.position
-        c, trainer, source = self.config.algorithm, self.parts.trainer, self.parts.source
+        c, trainer, source = self.config.algorithm, self.parts.trainer, self.source
         generator, network = torch.Generator(trainer.device), make_network(c, source)
         stop = min((i // CHUNK + 1) * CHUNK, self.total)
         rows = []
@@ -112,7 +115,7 @@ class FewShotTraining:
 
     def agent(self) -> FewShotAgent:
         """What has been learned so far."""
-        return FewShotAgent(self.parts, self.config, self.position.state)
+        return FewShotAgent(self.parts, self.config, self.position.state, self.source)
 
     def evaluate(self) -> None:
         """On held-out tasks; always the same ones."""
@@ -149,7 +152,7 @@ class FewShotTraining:
         }
         return {
             "algo": self.config.algo,
-            "data": self.parts.source.name,
+            "data": self.source.name,
             "preset": self.config.preset,
             "seed": self.config.seed,
             "iterations": self.position.iteration,

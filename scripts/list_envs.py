@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 import envs
+from envs.metaworld import NAMES
 
 Presets = Mapping[str, Container[str]]  # preset -> the families that it has hyper-parameters for
 
@@ -46,8 +47,8 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
     console.print(
         "H is the horizon in steps; box n is n real numbers, one of n a choice. --preset chooses a "
         "preset; tasks only are those without hyper-parameters here. Families with finitely many "
-        f"tasks meet their training tasks again at test: {finite}. Definitions and sources: "
-        "docs/families.md",
+        f"tasks meet their training tasks again at test: {finite}. With the extra metaworld there "
+        f"are also {NAMES}. Definitions and sources: docs/families.md",
         markup=False,
         highlight=False,
     )

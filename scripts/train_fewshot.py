@@ -25,12 +25,14 @@ from metarl.experiment.files import write_json
 from metarl.experiment.run import CONFIG, Run, default_folder, read_results
 from metarl.few_shot import (
     FewShotRunConfig,
+    describe,
     get_algorithm,
+    open_source,
     preset_config,
     read_run_config,
     resolve_how,
 )
-from metarl.fewshot.sources import DataConfig, make_source
+from metarl.fewshot.sources import DataConfig, absolute, make_source
 
 ALGO, DATA, PRESET = "maml", "sinusoid", "default"
 RESUMABLE = ("--resume", "--iterations", "--threads", "--help")
@@ -107,6 +109,9 @@ def prepare(arguments: list[str], console: Console) -> Job:
 
 def _prepare_start(options: Options[Any], console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
+    data = absolute(options.source)
+    source, c = make_source(data), options.algorithm
+    source.require(max(c.shots, c.eval_shots), max(c.queries, c.eval_queries))
     config = FewShotRunConfig(
         algo=options.algo,
         preset=options.preset,
@@ -116,10 +121,10 @@ def _prepare_start(options: Options[Any], console: Console) -> Job:
         compiled=False,
         eval_every=options.eval_every,
         checkpoint_every=options.checkpoint_every,
-        data=options.source,
-        algorithm=options.algorithm,
+        data=data,
+        algorithm=c,
+        **describe(source),
     )
-    source = make_source(config.data)
     config = resolve_how(config, source, options.how, options.compile, threads=options.threads)
     folder = options.run_dir or default_folder(options.algo, source.name, options.seed)
     training = FewShotTraining(config, options.threads, source)
@@ -137,7 +142,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     algorithm = more_iterations(config.algorithm, options.iterations, saved)
     config = FewShotRunConfig(**{**vars(config), "algorithm": algorithm})
     results = read_results(folder)
-    training = FewShotTraining(config, options.threads)
+    training = FewShotTraining(config, options.threads, open_source(config))
     training.load(saved, results)
     if saved.iteration >= training.total and results.get("finished"):
         more = f"{resume_command('train_fewshot.py', folder)} --iterations {2 * saved.iteration}"
@@ -154,7 +159,7 @@ def _train(training: FewShotTraining, run: Run, console: Console) -> int:
     how = "vmapped and compiled" if config.compiled else config.how
     say(
         console,
-        f"{config.algo} on {training.parts.source.name}, preset {config.preset}, seed "
+        f"{config.algo} on {config.form.name}, preset {config.preset}, seed "
         f"{config.seed}: iterations {training.iteration} to {training.total}, {c.tasks} tasks × "
         f"({c.shots} shots + {c.queries} queries); {config.device}, tasks: {how}; {run.folder}",
     )

@@ -129,9 +129,11 @@ class Training:
         self.evaluated_at = done
 
     def scalars(self, prefix: str) -> Metrics:
-        """The latest curve as `<prefix>/return_after_<updates>` or `…/return_episode_<k>`."""
-        curve = self.evaluation.curve if self.evaluation else []
-        return {f"{prefix}/{point.name}": point.mean for point in curve}
+        """The latest curve as `<prefix>/return_after_<updates>` or `…/return_episode_<k>`, and
+        `…/success_…`.
+        """
+        found = self.evaluation.scalars() if self.evaluation else {}
+        return {f"{prefix}/{name}": value for name, value in found.items()}
 
     def show(self, console: Console, title: str) -> None:
         """Print the latest evaluation."""
@@ -161,9 +163,10 @@ class Training:
 
     def line(self, m: Metrics) -> str:
         """An iteration in words."""
-        returns = [m[k] for k in ("return/before", "return/after") if k in m]
-        returns += [m[k] for k in m if k.startswith("return/episode_")]
+        returns = [m[k] for k in m if k.startswith("return/") and k != "return/gain"]
         shown = " → ".join(f"{r:.2f}" if abs(r) < 10 else f"{r:.1f}" for r in returns)
+        success = " → ".join(f"{m[k]:.0%}" for k in m if k.startswith("success/"))
+        shown += f"  success {success}" if success else ""
         kl = m["outer/kl"] if "outer/kl" in m else m["ppo/approx_kl"]
         return f"return {shown}  KL {kl:.4f}  {m['time/env_steps_per_second']:,.0f} steps/s"
 

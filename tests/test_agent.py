@@ -200,8 +200,8 @@ def test_an_evaluation_does_not_depend_on_its_batches(
         return envs.make_engine(family, *shape, **rest)
 
     monkeypatch.setattr(agent_module, "make_engine", make)
-    whole = agent.method.returns(
+    whole = agent.method.outcome(
         agent.algorithm, agent.state, agent_module.engine_maker(agent.family, "auto", 1), options
     )
-    np.testing.assert_allclose(agent.returns(options), whole, rtol=1e-5)
+    np.testing.assert_allclose(agent.outcome(options).returns, whole.returns, rtol=1e-5)
     assert [shape[0] for shape in shapes] == [5, 2]

@@ -60,6 +60,15 @@ def test_a_preset_knows_the_tasks_of_its_envs(preset: str) -> None:
         assert envs.make_family(env, preset).preset == preset
 
 
+def test_meta_worlds_families_share_their_sizes() -> None:
+    """Those of its own evaluation, with either algorithm, whether or not it is installed."""
+    for env in ("metaworld-ml10", "metaworld-ml1-reach-v3"):
+        for config in (maml_trpo_preset("default", env), rl2_preset("default", env)):
+            assert (config.tasks, config.episodes) == (20, 10)
+    with pytest.raises(ValueError, match="has no metaworld-ml10; presets that have: default"):
+        maml_trpo_preset("finn2017", "metaworld-ml10")
+
+
 def test_unknown_presets_are_refused() -> None:
     """With the nearest one, or with the presets that know the environment."""
     with pytest.raises(ValueError, match=r"did you mean 'finn2017'.*--list-envs"):

@@ -153,9 +153,9 @@ class Choice(Described):
         """Always refused: a finite set of tasks has no outside.
 
         Raises:
-            ValueError: says that the splits of a finite family coincide.
+            ValueError: says so.
         """
-        self.refuse("is finite, its splits coincide")
+        self.refuse("is finite")
 
     def contains(self, values: np.ndarray) -> np.ndarray:
         """`[n]` bool."""

@@ -27,7 +27,7 @@ class ArraysEngine(Engine):
     def draw_noise(self, rng: np.random.Generator) -> Noise:
         """As the family defines it, first for resets, then for all steps."""
         reset = self._definition.draw_reset_noise(rng, self.shape)
-        return Noise(reset, self._definition.draw_step_noise(rng, (self.horizon, *self.shape)))
+        return Noise(reset, self._definition.draw_step_noise(np, rng, (self.horizon, *self.shape)))
 
     def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""

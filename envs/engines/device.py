@@ -23,6 +23,12 @@ class DeviceEngine(Engine):
 
     xp = xp
 
+    @property
+    def ends_early(self) -> bool:
+        """Whether an episode may end before the horizon."""
+        early: bool = self.family.definition.ends_early
+        return early
+
     def __init__(
         self, family: TaskFamily, num_tasks: int, num_episodes: int, device: str | torch.device
     ) -> None:
@@ -92,7 +98,10 @@ class TorchArraysEngine(DeviceEngine):
         self._state: Any = None
 
     def _step_noise(self, rng: np.random.Generator) -> Tensor:
-        return self.tensor(self._definition.draw_step_noise(rng, (self.horizon, *self.shape)))
+        draw, shape = self._definition.draw_step_noise, (self.horizon, *self.shape)
+        if self.device.type == "cpu":
+            return self.tensor(draw(np, rng, shape))
+        return self.tensor(draw(xp, TensorSource(rng, self.device), shape))
 
     def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Tensor:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
@@ -116,25 +125,21 @@ class TorchArraysEngine(DeviceEngine):
         return obs
 
 
-class OnHost:
-    """A device engine that speaks numpy: every step is copied to the host and waits for it."""
+class TensorSource:
+    """Draws tensors where they are used, from a seed that a generator gives."""
 
-    def __init__(self, engine: DeviceEngine) -> None:
-        """Args: engine: what steps."""
-        self._engine = engine
+    def __init__(self, rng: np.random.Generator, device: torch.device) -> None:
+        """Args:
+        rng: gives the seed.
+        device: where the tensors are to be.
+        """
+        self._generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
+        self._device = device
 
-    def __getattr__(self, name: str) -> Any:
-        """All else is the engine's own."""
-        return getattr(self._engine, name)
+    def random(self, shape: tuple[int, ...]) -> Tensor:
+        """U[0, 1)."""
+        return torch.rand(shape, generator=self._generator, device=self._device)
 
-    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> np.ndarray:
-        """As the engine's."""
-        obs: np.ndarray = self._engine.reset(tasks, noise, mask).cpu().numpy()
-        return obs
-
-    def step(self, action: Any, noise: Any) -> StepOutput:
-        """As the engine's."""
-        found: Any = self._engine.step(action, noise)
-        obs, reward, terminated, truncated = (field.cpu().numpy() for field in found[:4])
-        metrics = {name: values.cpu().numpy() for name, values in found.metrics.items()}
-        return StepOutput(obs, reward, terminated, truncated, metrics)
+    def standard_normal(self, shape: tuple[int, ...]) -> Tensor:
+        """N(0, 1)."""
+        return torch.randn(shape, generator=self._generator, device=self._device)

@@ -98,7 +98,7 @@ class Cnp(OnNetwork[CnpConfig]):
 
     def _decoded(self, theta: Params, code: Tensor, x: Tensor) -> Tensor:
         x = self._embedded(theta, x)
-        given = torch.cat([code.expand(len(x), -1), x], -1)
+        given = torch.cat([code.expand(x.shape[0], -1), x], -1)
         return self._decoder(part_of(theta, "decoder"), given)
 
     def _embedded(self, theta: Params, x: Tensor) -> Tensor:

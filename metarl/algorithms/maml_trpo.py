@@ -30,7 +30,7 @@ from metarl.core.trust_region import Trial, conjugate_gradient, line_search
 from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
 from metarl.rl.data import BatchedEnv, Episodes, PolicyBatch, StepInput, Tasks
-from metarl.rl.evaluate import episode_returns
+from metarl.rl.evaluate import SUCCESS, episode_returns, episode_success
 from metarl.rl.losses import INNER_LOSSES, mean_kl, surrogate
 from metarl.rl.policy import Policy, make_policy, sample
 from metarl.rl.rollout import Action, ActionScaling, rollout
@@ -144,6 +144,7 @@ class MamlTrpo:
         adapted = learner.start(env.num_tasks)
         sampling, steps = 0.0, 0.0
         returns: list[float] = []
+        success: list[float] = []
         explained: list[float] = []
         statistics = state.normalizer
         norms: list[float] = []
@@ -155,6 +156,8 @@ class MamlTrpo:
             sampling += time.perf_counter() - phase
             batch, explained_variance = self.batch(state, episodes)
             returns.append(float(episode_returns(episodes).mean()))
+            if SUCCESS in episodes.metrics:
+                success.append(float(episode_success(episodes).float().mean()))
             explained.append(float(explained_variance.mean()))
             steps += float(episodes.mask.sum())
             if statistics:
@@ -179,6 +182,8 @@ class MamlTrpo:
             "time/update": elapsed - sampling,
             "time/env_steps_per_second": steps / elapsed,
         }
+        if success:
+            metrics |= {"success/before": success[0], "success/after": success[-1]}
         if "log_std" in state.theta:
             metrics["policy/std"] = float(state.theta["log_std"].exp().mean())
         return state, metrics
@@ -191,7 +196,10 @@ class MamlTrpo:
         theta = objective.vector()
         loss, gradient = objective.start()
         solution = conjugate_gradient(
-            lambda v: objective.fisher(v) + c.cg_damping * v, -gradient, iterations=c.cg_iterations
+            lambda v: objective.fisher(v) + c.cg_damping * v,
+            -gradient,
+            iterations=c.cg_iterations,
+            stops=self.device.type == "cpu",
         )
         # sᵀFs = 2 max_kl: the longest step s ∝ F⁻¹(−g) on the boundary of the trust region
         curvature = torch.dot(solution.x, solution.product)
@@ -211,7 +219,7 @@ class MamlTrpo:
             "outer/surrogate_gain": loss - search.trial.surrogate,
             "outer/backtracks": float(search.backtracks),
             "outer/accepted": float(search.accepted),
-            "outer/cg_residual": solution.residual,
+            "outer/cg_residual": float(solution.residual),
             "outer/non_finite": float(not finite),
         }
         return (objective.state(search.vector) if search.accepted else state), metrics
@@ -243,7 +251,7 @@ class MamlLearner:
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of actions, `shape` + the noise of one."""
-        return self.policy.noise(rng, shape)
+        return self.policy.noise(rng, shape, self._algorithm.device)
 
     @torch.no_grad()
     def act(self, state: Adapting, inputs: StepInput, noise: Tensor) -> tuple[Action, Adapting]:

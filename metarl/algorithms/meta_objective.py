@@ -12,7 +12,7 @@ from metarl.core.adapt import LossFn, adapt_values
 from metarl.core.fisher import Adaptation, KeptGradient, Meta, fisher_product
 from metarl.core.linear import LinearMap
 from metarl.core.mapping import Workers, stack_tasks, unstack_tasks
-from metarl.core.params import Params, broadcast, flatten, leaves, unflatten, unstack
+from metarl.core.params import Params, broadcast, flatten, leaves, map_params, unflatten, unstack
 from metarl.core.trust_region import Trial
 
 
@@ -205,12 +205,17 @@ class MetaObjective:
         return torch.cat([theta, flatten(self._state.rates)]) if self._learn_rates else theta
 
     def state(self, vector: Tensor) -> MetaState:
-        """The inverse of `vector`."""
+        """The inverse of `vector`.
+
+        Copies, aligned as torch aligns its own memory: on some processors a product's last bits
+        depend on that, and a resumed run is to compute the same as an uninterrupted one.
+        """
         theta, rates, normalizer = self._state
-        if not self._learn_rates:
-            return MetaState(unflatten(vector, theta), rates, normalizer)
-        first, second = vector.chunk(2)
-        return MetaState(unflatten(first, theta), unflatten(second, rates), normalizer)
+        first, second = vector.chunk(2) if self._learn_rates else (vector, None)
+        theta = map_params(torch.clone, unflatten(first, theta))
+        if second is not None:
+            rates = map_params(torch.clone, unflatten(second, rates))
+        return MetaState(theta, rates, normalizer)
 
     def start(self) -> tuple[float, Tensor]:
         """The surrogate at θ_old and its gradient `[P]`."""

@@ -24,6 +24,7 @@ from metarl.rl import normalizer
 from metarl.rl.baseline import explained_variance
 from metarl.rl.cells import Cell, Memory, make_cell
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
+from metarl.rl.evaluate import SUCCESS
 from metarl.rl.policy import log_prob, sample
 from metarl.rl.ppo import PpoBatch, without_padding
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
@@ -35,6 +36,8 @@ from metarl.rl.trials import (
     collect_trials,
     forward_returns,
     returns_by_episode,
+    steps_left,
+    success_by_episode,
     trial_advantages,
 )
 
@@ -75,6 +78,7 @@ class Rl2:
             config.separate_critic,
             config.initial_std,
             config.min_std,
+            config.transitions,
         )
         self.scaling = ActionScaling.of(action_space, config.action_scale)
         self.ppo = TrialPpo(config, self.policy, self.device, Workers(threads))
@@ -129,7 +133,7 @@ class Rl2:
             bootstrap=self.config.bootstrap_at_end,
         )
         sampled = time.perf_counter()
-        batch, state, explained = self.batch(trials, state)
+        batch, state, explained = self.batch(trials, state, env.horizon)
         state, ppo = self.ppo.update(state, batch, rng_for(1))
         elapsed = time.perf_counter() - started
         steps = float(trials.mask.sum())
@@ -144,13 +148,28 @@ class Rl2:
             "time/update": elapsed - (sampled - started),
             "time/env_steps_per_second": steps / elapsed,
         }
+        if SUCCESS in trials.metrics:
+            for k, row in enumerate(success_by_episode(trials, self.config.episodes)):
+                metrics[f"success/episode_{k + 1}"] = float(row.float().mean())
         if "log_std" in state.params:
             metrics["policy/std"] = float(state.params["log_std"].exp().mean())
         return state, metrics
 
-    def batch(self, trials: Trials, state: Rl2State) -> tuple[PpoBatch, Rl2State, float]:
-        """Advantages and targets, the new statistics, and the critic's explained variance."""
+    def batch(
+        self, trials: Trials, state: Rl2State, horizon: int
+    ) -> tuple[PpoBatch, Rl2State, float]:
+        """Advantages and targets, the new statistics, and the critic's explained variance.
+
+        Args:
+            trials: of `horizon` steps at most, with the critic's outputs as values.
+            state: whose statistics go on.
+            horizon: K · H.
+        """
         c, mask = self.config, trials.mask
+        unit = self._value_unit(horizon)[: len(mask)]
+        trials = trials._replace(
+            value=trials.value * unit, final_value=trials.final_value * unit[-1]
+        )
         reward, rewards, observed = trials.reward, state.rewards, state.normalizer
         if rewards:
             returns = forward_returns(reward, mask, c.discount)
@@ -165,13 +184,21 @@ class Rl2:
             action=trials.action,
             log_prob=log_prob(trials.dist, trials.action),
             advantage=_standardized(advantage, mask),
-            target=target,
+            target=target / unit,
             mask=mask,
         )
         if observed:
             observed = normalizer.updated(observed, trials.views[..., : self.policy.view.obs], mask)
         state = state._replace(rewards=rewards, normalizer=observed)
         return without_padding(batch), state, float(explained)
+
+    def _value_unit(self, horizon: int) -> Tensor:
+        """What the critic's outputs are multiples of at each step, `[horizon, 1]`."""
+        c = self.config
+        if not c.value_per_step:
+            return torch.ones(horizon, 1, device=self.device)
+        left = steps_left(horizon, c.discount, endless=c.bootstrap_at_end)
+        return left.to(self.device).unsqueeze(-1)
 
     def shown(self, state: Rl2State, views: Tensor) -> Tensor:
         """Views `[…, D]` as the policy sees them: with normalised observations, or as they are."""
@@ -199,7 +226,7 @@ class Rl2Learner:
 
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of actions, `shape` + the noise of one."""
-        return self._algorithm.policy.noise(rng, shape)
+        return self._algorithm.policy.noise(rng, shape, self._algorithm.device)
 
     def fresh(self, num_trials: int) -> Memory:
         """An empty memory for every trial."""

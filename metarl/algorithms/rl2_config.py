@@ -37,6 +37,8 @@ class Rl2Config:
     """Widths of the hidden layers between the memory and the outputs of actor and critic."""
     activation: Literal["tanh", "relu"] = "tanh"
     """Activation of embeddings and hidden layers."""
+    transitions: bool = False
+    """Show each step the observation before as well, which makes a whole transition of it."""
     separate_critic: bool = False
     """Give the critic a memory of its own."""
     initial_std: float = 1.0
@@ -71,6 +73,8 @@ class Rl2Config:
     """Weight of the policy's entropy."""
     entropy_schedule: Literal["constant", "linear"] = "constant"
     """Linear: from `entropy_weight` down to zero over all iterations."""
+    value_per_step: bool = False
+    """Let the critic predict the mean reward per step that is left, not the sum of rewards."""
     value_weight: float = 0.5
     """Weight of the value's loss."""
     value_loss: Literal["huber", "squared"] = "huber"
@@ -101,6 +105,12 @@ class Rl2Config:
             self._require(name, math.isfinite(value) and value >= 0, "zero or positive, and finite")
         for name in ("discount", "gae_lambda"):
             self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
+        endless = self.value_per_step and self.bootstrap_at_end
+        self._require(
+            "discount",
+            self.discount < 1 or not endless,
+            "below 1 with --value-per-step and --bootstrap-at-end, whose trials never end",
+        )
         self._require("head", all(width >= 1 for width in self.head), "widths of at least 1")
         self._require(
             "embeddings",

@@ -86,8 +86,8 @@ class Snail(OnNetwork[SnailConfig]):
         """Outputs `[N, C]`: every query is the end of a sequence of its own."""
         x = self._embedded(theta, x)
         asks = torch.ones_like(x[:, :1])
-        query = torch.cat([x, x.new_zeros(len(x), self.network.outputs), asks], -1)
-        sequence = torch.cat([adapted.expand(len(x), *adapted.shape), query.unsqueeze(1)], 1)
+        query = torch.cat([x, x.new_zeros(x.shape[0], self.network.outputs), asks], -1)
+        sequence = torch.cat([adapted.expand(x.shape[0], *adapted.shape), query.unsqueeze(1)], 1)
         for b in range(self.config.blocks):
             sequence = self._attention(theta, f"block{b}.attention", sequence)
             for d in self._dilations:

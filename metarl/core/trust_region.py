@@ -14,11 +14,16 @@ class Solution(NamedTuple):
 
     x: Tensor  # [P]
     product: Tensor  # [P], A x
-    residual: float  # ‖b − A x‖ / ‖b‖, as conjugate gradient tracks it
+    residual: Tensor  # ‖b − A x‖ / ‖b‖, as conjugate gradient tracks it; a scalar
 
 
 def conjugate_gradient(
-    product: Callable[[Tensor], Tensor], b: Tensor, *, iterations: int, tolerance: float = 1e-10
+    product: Callable[[Tensor], Tensor],
+    b: Tensor,
+    *,
+    iterations: int,
+    tolerance: float = 1e-10,
+    stops: bool = True,
 ) -> Solution:
     """Solve A x = b for a symmetric positive definite A given by its products.
 
@@ -26,26 +31,27 @@ def conjugate_gradient(
         product: v ↦ A v, `[P] -> [P]`.
         b: right-hand side `[P]`.
         iterations: at most this many products.
-        tolerance: stop when ‖r‖² < `tolerance` · ‖b‖².
+        tolerance: x is final once ‖r‖² < `tolerance` · ‖b‖².
+        stops: make no more products then; asking a GPU would wait for it.
     """
     x = torch.zeros_like(b)
     r = b.clone()
     p = b.clone()
     rr = torch.dot(r, r)
-    bb = float(rr)
-    if bb == 0.0:
-        return Solution(x, torch.zeros_like(b), 0.0)
+    bb = rr
+    active = bb > 0
     for _ in range(iterations):
-        ap = product(p)
-        step = rr / torch.dot(p, ap)
-        x = x + step * p
-        r = r - step * ap
-        rr_new = torch.dot(r, r)
-        p = r + (rr_new / rr) * p
-        rr = rr_new
-        if not float(rr) > tolerance * bb:
+        if stops and not bool(active):
             break
-    return Solution(x, b - r, (float(rr) / bb) ** 0.5)
+        ap = product(p)
+        step = torch.where(active, rr / torch.dot(p, ap), 0.0)
+        x = torch.where(active, x + step * p, x)
+        r = torch.where(active, r - step * ap, r)
+        rr_new = torch.dot(r, r)
+        p = torch.where(active, r + (rr_new / rr) * p, p)
+        rr = rr_new
+        active = active & (rr > tolerance * bb)
+    return Solution(x, b - r, torch.where(bb > 0, rr / bb, 0.0).sqrt())
 
 
 class Trial(NamedTuple):

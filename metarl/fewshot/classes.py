@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from metarl.fewshot.data import PARTS, Examples, Kind, Part, Split
+from metarl.fewshot.storage import OnDevice, digest
+from metarl.fewshot.units import Standard, Units
 
 SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
@@ -64,10 +67,16 @@ class ClassSource:
     ways: Ways
     rotations: bool = False
     protocol: dict[str, Any] = field(default_factory=dict)
+    units: Units = field(default_factory=Units)
     kind: Kind = "classification"
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a part has too few classes."""
+        """Raises ValueError where a part has too few classes, or what cannot be turned is to be."""
+        shape = self.x_shape
+        if self.rotations and (len(shape) != 3 or shape[1] != shape[2]):
+            raise ValueError(
+                f"--rotations on turns square images, but {self.name} has inputs of {list(shape)}"
+            )
         turns = 4 if self.rotations else 1
         for part in PARTS:
             ways, classes = self.ways.of(part), len(self.parts[part]) * turns
@@ -126,15 +135,15 @@ class ClassSource:
         """What `sample` gives, and which classes of the stock the labels are, `[T, ways]`."""
         device = generator.device
         turns, ways = 4 if self.rotations else 1, self.ways.of(part)
-        pool = torch.from_numpy(self.parts[part]).to(device)
+        x, first, counts, *pools = self._held(device)
+        pool = pools[PARTS.index(part)]
         chosen = _distinct((tasks,), len(pool) * turns, ways, generator)  # [T, W]
         classes, turn = pool[chosen // turns], chosen % turns
-        counts = self.stock.count.to(device)[classes]
         number = shots + queries
-        index = self.stock.first.to(device)[classes].unsqueeze(-1) + distinct_up_to(
-            counts, number, generator
+        index = first[classes].unsqueeze(-1) + distinct_up_to(
+            counts[classes], number, generator
         )  # [T, W, n]
-        x = self.stock.x.to(device)[index]
+        x = x[index]
         if x.dtype == torch.uint8:
             x = x.float() / 255
         if self.rotations:
@@ -146,6 +155,57 @@ class ClassSource:
             Examples(x[:, :, shots:].flatten(1, 2), y[:, :, shots:].flatten(1, 2)),
         )
         return split, classes
+
+    @cached_property
+    def _held(self) -> OnDevice:
+        """Examples, where each class begins, how many it has, and the classes of every part."""
+        pools = (torch.from_numpy(self.parts[part]) for part in PARTS)
+        return OnDevice(self.stock.x, self.stock.first, self.stock.count, *pools)
+
+
+def random_classes(
+    name: str,
+    x: np.ndarray,
+    labels: np.ndarray,
+    names: list[str],
+    ways: Ways,
+    seed: int,
+    *,
+    rotations: bool = False,
+    **protocol: Any,
+) -> ClassSource:
+    """A source whose classes are held out at random.
+
+    Args:
+        name: of the source.
+        x: examples `[M, …]`: images, or numbers `[M, D]`, which are standardised with mean and
+            deviation of the classes of training.
+        labels: of the examples, `[M]`, from 0.
+        names: of the classes.
+        ways: classes of a task.
+        seed: of what is held out.
+        rotations: whether images that are turned are other classes.
+        protocol: what else there is to say.
+
+    Raises:
+        ValueError: too few classes (says how many are needed).
+    """
+    turns = 4 if rotations else 1
+    held, train = (-(-ways.of(part) // turns) for part in ("test", "train"))  # rounded up
+    if len(names) < train + 2 * held:
+        raise ValueError(
+            f"{name} has {len(names)} classes, but tasks of {ways.held_out} ways need "
+            f"{train + 2 * held}: {train} to train on, and {held} others each for validation and "
+            "test; lower --ways or add classes"
+        )
+    parts = split_classes(len(names), seed, least=held)
+    protocol |= {"split": "random classes", "split_seed": seed, "data_sha256": digest(x, labels)}
+    units = Units()
+    if x.ndim == 2:
+        units = Units(x=Standard.of(x[np.isin(labels, parts["train"])]))
+        x = units.x.inwards(torch.from_numpy(x)).numpy()
+    stock = Stock.of(x, labels, names)
+    return ClassSource(name, stock, parts, ways, rotations, protocol, units)
 
 
 def _distinct(

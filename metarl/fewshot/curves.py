@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from metarl.fewshot.data import Examples, Kind, Part, Split
+from metarl.fewshot.units import Units
 
 
 class Curves:
@@ -18,6 +19,7 @@ class Curves:
     kind: Kind = "regression"
     x_shape: tuple[int, ...] = (1,)
     outputs = 1
+    units = Units()
 
     def describe(self) -> dict[str, Any]:
         """The protocol, as JSON."""

@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from metarl.fewshot.units import Units
+
 Kind = Literal["regression", "classification"]
 Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
@@ -49,8 +51,15 @@ class Source(Protocol):
     def outputs(self) -> int:
         """C: numbers per target, or ways."""
 
+    @property
+    def units(self) -> Units:
+        """What a user's own inputs and targets are measured in."""
+
     def describe(self) -> dict[str, Any]:
-        """The protocol, as JSON: whatever a number that is measured on it depends on."""
+        """The protocol, as JSON: whatever a number that is measured on it depends on.
+
+        Of stored data it has hashes, so that a change of them is noticed.
+        """
 
     def require(self, shots: int, queries: int) -> None:
         """Raises ValueError where the stock cannot give as many examples."""

@@ -122,6 +122,15 @@ class Conv4:
     pooling: Literal["stride", "max"] = "stride"
     norm: Norm = "batch"
 
+    def __post_init__(self) -> None:
+        """Raises ValueError for images of which nothing would be left."""
+        if self.width < 1:
+            raise ValueError(
+                f"--pooling max halves images four times, which leaves nothing of "
+                f"{self.x_shape[1]} × {self.x_shape[2]} pixels: use --pooling stride, or images "
+                "of at least 16 × 16"
+            )
+
     @property
     def width(self) -> int:
         """Of the features."""

@@ -1,19 +1,29 @@
-"""Arrays and tables as tasks: classes of rows, or a regression task per value of a column."""
+"""Tables as tasks: classes of rows, or a regression task per value of a column."""
 
 from __future__ import annotations
 
 import csv
 import hashlib
 import json
+from collections import Counter
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from metarl.fewshot.classes import ClassSource, Stock, Ways, distinct_up_to, split_classes
+from metarl.fewshot.classes import (
+    ClassSource,
+    Ways,
+    distinct_up_to,
+    random_classes,
+    split_classes,
+)
 from metarl.fewshot.data import PARTS, Examples, Kind, Part, Split
+from metarl.fewshot.storage import OnDevice, digest
+from metarl.fewshot.units import Standard, Units
 
 
 @dataclass(frozen=True)
@@ -30,7 +40,7 @@ class RowSource:
     count: torch.Tensor  # [tasks] int64
     names: tuple[str, ...]  # of the tasks
     parts: dict[str, np.ndarray]  # part -> tasks
-    target_scale: float  # of one unit of y, in the table's units
+    units: Units  # of the table
     protocol: dict[str, Any] = field(default_factory=dict)
     kind: Kind = "regression"
 
@@ -51,7 +61,7 @@ class RowSource:
             "data": self.name,
             "tasks": {part: len(self.parts[part]) for part in PARTS},
             "tasks_sha256": hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
-            "target_scale": self.target_scale,
+            "target_scale": self.units.y.deviation[0],
             **self.protocol,
         }
 
@@ -69,19 +79,97 @@ class RowSource:
     ) -> Split:
         """Rows of random tasks of a part; see `Source.sample`."""
         device = generator.device
-        pool = torch.from_numpy(self.parts[part]).to(device)
+        x, y, first, count, *pools = self._held(device)
+        pool = pools[PARTS.index(part)]
         chosen = pool[torch.randint(len(pool), (tasks,), generator=generator, device=device)]
-        rows = distinct_up_to(self.count.to(device)[chosen], shots + queries, generator)
-        rows = rows + self.first.to(device)[chosen].unsqueeze(-1)
-        x, y = self.x.to(device)[rows], self.y.to(device)[rows]
+        rows = distinct_up_to(count[chosen], shots + queries, generator)
+        rows = rows + first[chosen].unsqueeze(-1)
+        x, y = x[rows], y[rows]
         support = Examples(x[:, :shots], y[:, :shots])
         return Split(support, Examples(x[:, shots:], y[:, shots:]))
+
+    @cached_property
+    def _held(self) -> OnDevice:
+        """Rows, where each task begins, how many it has, and the tasks of every part."""
+        pools = (torch.from_numpy(self.parts[part]) for part in PARTS)
+        return OnDevice(self.x, self.y, self.first, self.count, *pools)
+
+
+class Table(NamedTuple):
+    """A CSV file with a header."""
+
+    path: Path
+    header: list[str]
+    rows: list[tuple[int, list[str]]]  # the line in the file, and as many values as the header
+
+    @classmethod
+    def read(cls, path: Path) -> Table:
+        """Read a file; blank lines are passed over.
+
+        Raises:
+            ValueError: an unreadable file, no rows, a row of another length, or two columns of one
+                name.
+        """
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                reader = csv.reader(file)
+                lines = [(reader.line_num, row) for row in reader if row]
+        except (OSError, ValueError, csv.Error) as error:
+            raise ValueError(f"{path} cannot be read as a table with a header: {error}") from None
+        if len(lines) < 2:
+            raise ValueError(f"{path} has no {'rows' if lines else 'header: it is empty'}")
+        (_, header), *rows = lines
+        twice = [column for column, times in Counter(header).items() if times > 1]
+        if twice:
+            raise ValueError(f"{path} has the column {twice[0]!r} twice: rename one")
+        for line, row in rows:
+            if len(row) != len(header):
+                raise ValueError(
+                    f"{path}: line {line} has {len(row)} values, the header {len(header)}"
+                )
+        return cls(path, header, rows)
+
+    def numbers(self, column: str) -> list[float]:
+        """Of every row.
+
+        Raises:
+            ValueError: one is not a finite number (line and column).
+        """
+        return [self._number(line, column, text) for line, text in self._cells(column)]
+
+    def labels(self, column: str) -> list[str]:
+        """Of every row.
+
+        Raises:
+            ValueError: one is missing (line and column).
+        """
+        cells = self._cells(column)
+        for line, text in cells:
+            if text.strip().lower() in ("", "nan"):
+                raise ValueError(f"{self.path}: line {line}, column {column!r}: no value: {text!r}")
+        return [text for _, text in cells]
+
+    def _cells(self, column: str) -> list[tuple[int, str]]:
+        """Lines and values."""
+        place = self.header.index(column)
+        return [(line, row[place]) for line, row in self.rows]
+
+    def _number(self, line: int, column: str, text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = float("nan")
+        if not np.isfinite(value):
+            raise ValueError(
+                f"{self.path}: line {line}, column {column!r}: not a finite number: {text!r}"
+            )
+        return value
 
 
 def row_source(
     name: str, x: np.ndarray, y: np.ndarray, task: list[str], seed: int, **protocol: Any
 ) -> RowSource:
-    """Tasks of the rows of `x` `[M, D]` and `y` `[M]` that have one value of `task` `[M]`.
+    """Tasks of the rows of `x` `[M, D]` and `y` `[M, C]` that have one value of `task` `[M]`.
 
     Raises:
         ValueError: fewer than three tasks.
@@ -89,64 +177,30 @@ def row_source(
     names = sorted(set(task), key=lambda value: (len(value), value))
     if len(names) < 3:
         raise ValueError(f"{name} has {len(names)} tasks; train, validation and test need three")
-    labels = np.array([names.index(value) for value in task])
+    number = {value: i for i, value in enumerate(names)}
+    labels = np.array([number[value] for value in task])
     order = np.argsort(labels, kind="stable")
     x, y, labels = x[order], y[order], labels[order]
     parts = split_classes(len(names), seed)
     seen = np.isin(labels, parts["train"])
-    spread = x[seen].std(0)
-    x = (x - x[seen].mean(0)) / np.where(spread > 0, spread, 1.0)
-    scale = float(y[seen].std()) or 1.0
+    units = Units(Standard.of(x[seen]), Standard.of(y[seen]))
     count = np.bincount(labels, minlength=len(names)).astype(np.int64)
     return RowSource(
         name,
-        torch.from_numpy(x.astype(np.float32)),
-        torch.from_numpy(((y - y[seen].mean()) / scale).astype(np.float32)).unsqueeze(-1),
+        units.x.inwards(torch.from_numpy(x)),
+        units.y.inwards(torch.from_numpy(y)),
         torch.from_numpy(np.concatenate([[0], np.cumsum(count)[:-1]])),
         torch.from_numpy(count),
         tuple(names),
         parts,
-        scale,
-        {"split": "random tasks", "split_seed": seed, **protocol},
+        units,
+        {
+            "split": "random tasks",
+            "split_seed": seed,
+            "data_sha256": digest(x, y, labels),
+            **protocol,
+        },
     )
-
-
-def npz_source(path: Path, ways: Ways, seed: int) -> ClassSource:
-    """Classification of the arrays x `[M, …]` and y `[M]` (integers or strings) of a .npz file.
-
-    Images are `[M, height, width]` or `[M, height, width, channels]` of uint8.
-
-    Raises:
-        ValueError: an unreadable file, a missing array, NaN (its row), or labels that are numbers
-            with fractions.
-    """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in ("x", "y") if name in file}
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as .npz: {error}") from None
-    if missing := {"x", "y"} - set(arrays):
-        raise ValueError(f"{path} has no array {' and no array '.join(sorted(missing))}")
-    x, y = arrays["x"], arrays["y"]
-    if y.ndim != 1 or len(x) != len(y):
-        raise ValueError(f"{path}: y must be [M] for x [M, …], got {y.shape} and {x.shape}")
-    if y.dtype.kind not in "iuUS":
-        raise ValueError(
-            f"{path}: y must be classes (integers or strings), got {y.dtype}; regression needs a "
-            "table with tasks: --data csv:FILE --target COLUMN --task COLUMN"
-        )
-    if x.dtype == np.uint8 and x.ndim in (3, 4):
-        x = x[:, None] if x.ndim == 3 else np.moveaxis(x, -1, 1)
-    else:
-        x = x.astype(np.float32)
-        bad = ~np.isfinite(x.reshape(len(x), -1)).all(1)
-        if bad.any():
-            raise ValueError(f"{path}: x is not finite in row {int(bad.argmax())}")
-    values, labels = np.unique(y, return_inverse=True)
-    names = [str(value) for value in values]
-    parts = split_classes(len(names), seed, least=ways.held_out)
-    protocol = {"split": "random classes", "split_seed": seed}
-    return ClassSource(path.stem, Stock.of(x, labels, names), parts, ways, protocol=protocol)
 
 
 def csv_source(
@@ -159,30 +213,48 @@ def csv_source(
 
     Raises:
         ValueError: an unreadable file, an unknown column (says which there are), or a value that
-            is not a finite number (row and column).
+            is missing or not a finite number (line and column).
     """
-    header, rows = _read_csv(path)
+    table = Table.read(path)
     for column in (target, *([task] if task else []), *drop):
-        if column not in header:
-            raise ValueError(f"{path} has no column {column!r}; it has {', '.join(header)}")
-    inputs = [c for c in header if c not in (target, task, *drop)]
+        if column not in table.header:
+            raise ValueError(f"{path} has no column {column!r}; it has {', '.join(table.header)}")
+    if target == task:
+        raise ValueError(f"--target and --task are both {target!r}: they must be two columns")
+    inputs = [c for c in table.header if c not in (target, task, *drop)]
     if not inputs:
         raise ValueError(f"{path} has no columns left for the inputs")
-    x = np.array([[_number(path, row, i, header, c) for c in inputs] for i, row in enumerate(rows)])
-    values = [row[header.index(target)] for row in rows]
+    if not task:
+        names, labels = _classes(table, target)
+    x = np.array([table.numbers(column) for column in inputs]).T
     if task:
-        y = np.array([_number(path, row, i, header, target) for i, row in enumerate(rows)])
-        tasks = [row[header.index(task)] for row in rows]
-        return row_source(path.stem, x, y, tasks, seed, target=target)
-    names = sorted(set(values))
-    labels = np.array([names.index(value) for value in values])
-    parts = split_classes(len(names), seed, least=ways.held_out)
-    seen = np.isin(labels, parts["train"])
-    spread = x[seen].std(0)
-    x = (x - x[seen].mean(0)) / np.where(spread > 0, spread, 1.0)
-    stock = Stock.of(x.astype(np.float32), labels, names)
-    protocol = {"split": "random classes", "split_seed": seed, "target": target}
-    return ClassSource(path.stem, stock, parts, ways, protocol=protocol)
+        y = np.array(table.numbers(target))[:, None]
+        return row_source(path.stem, x, y, table.labels(task), seed, target=target)
+    return random_classes(path.stem, x, labels, names, ways, seed, target=target)
+
+
+def _classes(table: Table, target: str) -> tuple[list[str], np.ndarray]:
+    """The names of the classes, and the class of every row.
+
+    Raises:
+        ValueError: the column holds numbers that are no classes.
+    """
+    values = table.labels(target)
+    names, labels = np.unique(values, return_inverse=True)
+    if any(_has_fraction(name) for name in names) or 2 * len(names) > len(values):
+        raise ValueError(
+            f"{table.path}: column {target!r} has {len(names)} different values in {len(values)} "
+            "rows, too many or too fine for classes; to predict a number, say with --task COLUMN "
+            "which rows are a task"
+        )
+    return [str(name) for name in names], labels
+
+
+def _has_fraction(text: str) -> bool:
+    try:
+        return not float(text).is_integer()
+    except ValueError:
+        return False
 
 
 def parkinsons_source(folder: Path, target: str, seed: int) -> RowSource:
@@ -204,30 +276,3 @@ def parkinsons_source(folder: Path, target: str, seed: int) -> RowSource:
     source = csv_source(path, target, "subject#", Ways(2), seed, ("age", "sex", "test_time", other))
     assert isinstance(source, RowSource)
     return source
-
-
-def _read_csv(path: Path) -> tuple[list[str], list[list[str]]]:
-    """Header and rows; every row has as many values as the header."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = [row for row in csv.reader(file) if row]
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} cannot be read as a table with a header: {error}") from None
-    for i, row in enumerate(rows):
-        if len(row) != len(header):
-            raise ValueError(f"{path}: row {i + 1} has {len(row)} values, the header {len(header)}")
-    if not rows:
-        raise ValueError(f"{path} has no rows")
-    return header, rows
-
-
-def _number(path: Path, row: list[str], i: int, header: list[str], column: str) -> float:
-    """A finite number of row i (counted from 0)."""
-    text = row[header.index(column)]
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not np.isfinite(value):
-        raise ValueError(f"{path}: row {i + 1}, column {column!r}: not a finite number: {text!r}")
-    return value

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from envs import TaskFamily
+from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import Overrides
 from metarl.rl.data import BatchedEnv, Tasks
-from metarl.rl.evaluate import Point
+from metarl.rl.evaluate import Outcome, Point
 from metarl.rl.rollout import ActionScaling
 
 
@@ -125,10 +126,21 @@ class Method(Protocol):
     ) -> Predictor:
         """What has learnt the task of `env`."""
 
-    def returns(
-        self, algorithm: Any, state: Any, make: MakeEngine, options: EvalOptions
-    ) -> np.ndarray:
-        """The returns on every task as it learns them, `[points, T]`."""
+    def metaworld(
+        self,
+        algorithm: Any,
+        state: Any,
+        family: TaskFamily,
+        *,
+        seed: int,
+        deterministic: bool,
+    ) -> MetaWorldAgent:
+        """What speaks the protocol of `metaworld.evaluation`."""
 
-    def points(self, returns: np.ndarray) -> list[Point]:
-        """Mean and interval of every row of `returns`."""
+    def outcome(
+        self, algorithm: Any, state: Any, make: MakeEngine, options: EvalOptions
+    ) -> Outcome:
+        """Returns and success on every task as it learns them, `[points, T]` each."""
+
+    def points(self, values: np.ndarray) -> list[Point]:
+        """Mean and interval of every row of returns or of success."""

@@ -15,10 +15,11 @@ from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
 from metarl.experiment.seeding import Phase, rng
 from metarl.methods.base import EvalOptions, MakeEngine
+from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import MAML_TRPO, Overrides
 from metarl.rl.adapted import Adapted
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Point, adaptation_curve, summarize
+from metarl.rl.evaluate import Outcome, Point, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
 
@@ -92,10 +93,35 @@ class MamlTrpoMethod:
             scaling=scaling,
         )
 
-    def returns(
+    def metaworld(
+        self,
+        algorithm: MamlTrpo,
+        state: MetaState,
+        family: TaskFamily,
+        *,
+        seed: int,
+        deterministic: bool,
+    ) -> MetaWorldAgent:
+        """Adapts by gradient steps."""
+        if algorithm.config.bootstrap_at_horizon:
+            raise ValueError(
+                "Meta-World's evaluation does not show the observation at the horizon, which "
+                "--bootstrap-at-horizon needs"
+            )
+        return MetaWorldAgent(
+            algorithm.learner(state),
+            family,
+            rng(seed, Phase.ACT),
+            scaling=algorithm.scaling,
+            device=algorithm.device,
+            remembers=False,
+            deterministic=deterministic,
+        )
+
+    def outcome(
         self, algorithm: MamlTrpo, state: MetaState, make: MakeEngine, options: EvalOptions
-    ) -> np.ndarray:
-        """The return after 0 … 3 updates (by default) of 20 episodes each (by default)."""
+    ) -> Outcome:
+        """Return and success after 0 … 3 updates (by default) of 20 episodes each (by default)."""
         updates = EVAL_UPDATES if options.updates is None else options.updates
         episodes = EPISODES if options.episodes is None else options.episodes
         if updates < 0:
@@ -114,6 +140,6 @@ class MamlTrpoMethod:
         finally:
             env.close()
 
-    def points(self, returns: np.ndarray) -> list[Point]:
+    def points(self, values: np.ndarray) -> list[Point]:
         """Mean and interval after every update."""
-        return [*summarize(returns)]
+        return [*summarize(values)]

@@ -10,17 +10,17 @@ import numpy as np
 from torch import Tensor
 
 from envs import TaskFamily
-from envs.engines.device import DeviceEngine, OnHost
 from envs.trial import History, TrialEngine, TrialEnv, action_size, trial_space
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State
 from metarl.experiment.seeding import Phase, rng
 from metarl.methods.base import EvalOptions, MakeEngine
+from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import RL2, Overrides
 from metarl.rl.adapted_memory import AdaptedMemory
 from metarl.rl.data import BatchedEnv
-from metarl.rl.evaluate import Point, summarize_episodes, trial_returns
+from metarl.rl.evaluate import Outcome, Point, summarize_episodes, trial_outcome
 from metarl.rl.one_env import OneEnv
 from metarl.rl.rollout import rollout
 from metarl.rl.transformer import require_context
@@ -96,10 +96,30 @@ class Rl2Method:
             wrap=lambda one: TrialEnv(one, 1, before=before),
         )
 
-    def returns(
+    def metaworld(
+        self,
+        algorithm: Rl2,
+        state: Rl2State,
+        family: TaskFamily,
+        *,
+        seed: int,
+        deterministic: bool,
+    ) -> MetaWorldAgent:
+        """Adapts in its memory."""
+        return MetaWorldAgent(
+            algorithm.learner(state),
+            family,
+            rng(seed, Phase.ACT),
+            scaling=algorithm.scaling,
+            device=algorithm.device,
+            remembers=True,
+            deterministic=deterministic,
+        )
+
+    def outcome(
         self, algorithm: Rl2, state: Rl2State, make: MakeEngine, options: EvalOptions
-    ) -> np.ndarray:
-        """The return in every episode of trials of K, by default as many as in training."""
+    ) -> Outcome:
+        """Return and success in every episode of trials of K, by default as many as in training."""
         _refuse_updates(options.updates)
         episodes = algorithm.config.episodes if options.episodes is None else options.episodes
         learner = algorithm.learner(state)
@@ -120,12 +140,12 @@ class Rl2Method:
                 )
             finally:
                 env.close()
-            parts.append(trial_returns(trials, episodes))
-        return np.concatenate(parts, 1)
+            parts.append(trial_outcome(trials, episodes))
+        return Outcome(*(np.concatenate(each, 1) for each in zip(*parts, strict=True)))
 
-    def points(self, returns: np.ndarray) -> list[Point]:
+    def points(self, values: np.ndarray) -> list[Point]:
         """Mean and interval of every episode."""
-        return [*summarize_episodes(returns)]
+        return [*summarize_episodes(values)]
 
 
 def _views(family: TaskFamily) -> gymnasium.spaces.Box:
@@ -133,9 +153,7 @@ def _views(family: TaskFamily) -> gymnasium.spaces.Box:
 
 
 def _trials(config: Rl2Config, env: BatchedEnv, episodes: int) -> TrialEngine:
-    """Trials that the policy can remember; they are put together on the host."""
-    if isinstance(env, DeviceEngine):
-        env = OnHost(env)
+    """Trials that the policy can remember."""
     trials = TrialEngine(env, episodes)
     if config.policy == "transformer":
         # the value after a trial's end is that of one more step

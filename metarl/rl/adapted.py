@@ -80,8 +80,8 @@ class Adapted:
             if deterministic:
                 action = mode(dist)
             else:
-                noise = self._policy.noise(self._rng, tuple(rows.shape[:2]))
-                action = sample(dist, noise.to(device))
+                noise = self._policy.noise(self._rng, tuple(rows.shape[:2]), device)
+                action = sample(dist, noise)
         fitted = fit_action(self.action_space, self._scaling(action[0]))
         return (fitted[0] if obs.shape == shape else fitted), state
 

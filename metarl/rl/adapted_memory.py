@@ -115,7 +115,7 @@ class AdaptedMemory:
             if deterministic:
                 action = mode(dist)
             else:
-                action = sample(dist, self._learner.noise(self._rng, (len(rows),)).to(device))
+                action = sample(dist, self._learner.noise(self._rng, (len(rows),)))
         fitted = fit_action(self.action_space, self._scaling(action))
         after = tuple(m.cpu().numpy() for m in memory)
         return (fitted[0] if obs.shape == shape else fitted), after

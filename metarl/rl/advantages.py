@@ -17,15 +17,15 @@ class ReturnsConfig(NamedTuple):
 
     discount: float  # γ in [0, 1]
     gae_lambda: float  # λ in [0, 1]
-    bootstrap_at_horizon: bool  # the value after the last step is predicted instead of zero
+    bootstrap_at_horizon: bool  # the value after the horizon is predicted instead of zero
 
 
 def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch, Tensor]:
     """Fit one baseline per task and turn rewards into normalised advantages.
 
-    By default the value after the horizon is zero: the horizon belongs to the task. With
-    `bootstrap_at_horizon` an episode that did not terminate continues with the predicted value
-    of its final observation.
+    An episode that its environment truncates before the horizon goes on with the predicted value
+    of its final observation. By default the value after the horizon is zero: the horizon belongs
+    to the task. With `bootstrap_at_horizon` every episode that did not terminate goes on.
 
     Args:
         episodes: raw experience `[T, E, H, …]`.
@@ -36,19 +36,35 @@ def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch
     """
     e = _without_padding(episodes)
     mask = e.mask
-    zero = torch.zeros_like(e.reward[..., 0])
-    x = baseline.features(e.obs)
-    returns = discounted_returns(e.reward, mask, zero, config.discount)
-    weights = baseline.fit(x, returns, mask)
-    value = baseline.predict(x, weights)
-    final_value = zero
-    if config.bootstrap_at_horizon:
-        padded = torch.cat([e.obs, e.final_obs.unsqueeze(2)], 2)  # time continues to step H
-        predicted = baseline.predict(baseline.features(padded), weights)[..., -1]
-        final_value = torch.where(e.terminated.any(-1), 0.0, predicted)
+    value, final_value = fitted_values(e, config)
+    returns = discounted_returns(e.reward, mask, final_value, config.discount)
     advantage = gae(e.reward, value, final_value, mask, config.discount, config.gae_lambda)
     batch = PolicyBatch(e.obs, e.action, normalize_advantages(advantage, mask), mask, e.dist)
     return batch, baseline.explained_variance(value, returns, mask)
+
+
+def fitted_values(e: Episodes, config: ReturnsConfig) -> tuple[Tensor, Tensor]:
+    """The values of one baseline per task: of every step `[T, E, H]`, and after the last `[T, E]`.
+
+    Args:
+        e: experience `[T, E, H, …]` without padding's values.
+        config: γ and which episodes go on after their last step (see `policy_batch`).
+    """
+    mask, length = e.mask, e.mask.sum(-1)
+    goes_on = ~e.terminated.any(-1)
+    if not config.bootstrap_at_horizon:
+        goes_on = goes_on & (length < mask.shape[-1])
+    x = baseline.features(e.obs)
+    last = baseline.features(e.final_obs.unsqueeze(2), length.unsqueeze(-1))  # [T, E, 1, F]
+    last = torch.where(goes_on[..., None, None], last, 0.0)
+    after = None
+    if bool(goes_on.any()):
+        steps_left = length.unsqueeze(-1) - torch.arange(mask.shape[-1], device=mask.device)
+        after = config.discount ** steps_left.clamp(min=0).unsqueeze(-1) * last
+    zero = torch.zeros_like(e.reward[..., 0])
+    returns = discounted_returns(e.reward, mask, zero, config.discount)
+    weights = baseline.fit(x, returns, mask, after)
+    return baseline.predict(x, weights), baseline.predict(last, weights).squeeze(-1)
 
 
 def _without_padding(episodes: Episodes) -> Episodes:

@@ -15,23 +15,33 @@ _RIDGE = 1e-5
 _RIDGE_ATTEMPTS = 10
 
 
-def features(obs: Tensor) -> Tensor:
-    """`[…, H, O]` to `[…, H, 2 O + 4]`."""
+def features(obs: Tensor, step: Tensor | None = None) -> Tensor:
+    """`[…, H, O]` to `[…, H, 2 O + 4]`.
+
+    Args:
+        obs: observations.
+        step: of each, `[…, H]`; 0 … H − 1 by default.
+    """
     o = obs.clamp(-_OBS_CLIP, _OBS_CLIP)
-    t = torch.arange(obs.shape[-2], dtype=obs.dtype, device=obs.device) / _STEPS_PER_TIME
+    step = torch.arange(obs.shape[-2], device=obs.device) if step is None else step
+    t = step.to(obs.dtype) / _STEPS_PER_TIME
     time = torch.stack([t, t**2, t**3, torch.ones_like(t)], -1)
     return torch.cat([o, o**2, time.expand(*obs.shape[:-1], 4)], -1)
 
 
-def fit(x: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """Ridge regression per task: (XᵀX + ρI) w = Xᵀy in float64.
+def fit(x: Tensor, target: Tensor, mask: Tensor, after: Tensor | None = None) -> Tensor:
+    """Ridge regression per task in float64: (XᵀX + ρI) w = Xᵀy.
+
+    Where an episode goes on after its last step the targets are y + Z w, with the value after it
+    in terms of w itself: (Xᵀ(X − Z) + ρI) w = Xᵀy (least squares temporal differences with λ = 1).
 
     ρ starts at 1e-5 and grows tenfold for the tasks whose system is numerically singular.
 
     Args:
         x: features `[T, …, F]`.
-        target: `[T, …]`.
+        target: y, `[T, …]`.
         mask: `[T, …]` bool, the entries to fit.
+        after: Z, discounted features after the last step of each one's episode, `[T, …, F]`.
 
     Returns:
         Weights `[T, F]` in float64.
@@ -41,14 +51,17 @@ def fit(x: Tensor, target: Tensor, mask: Tensor) -> Tensor:
     """
     rows = torch.where(mask.unsqueeze(-1), x, 0.0).flatten(1, -2).double()  # [T, N, F]
     y = torch.where(mask, target, 0.0).flatten(1).double().unsqueeze(-1)  # [T, N, 1]
-    gram, moment = rows.mT @ rows, rows.mT @ y
+    moment = rows.mT @ y
+    gram = rows.mT @ (rows if after is None else rows - after.flatten(1, -2).double())
     eye = torch.eye(gram.shape[-1], dtype=gram.dtype, device=gram.device)
     ridge = torch.full((len(gram), 1, 1), _RIDGE, dtype=gram.dtype, device=gram.device)
     for _ in range(_RIDGE_ATTEMPTS):
-        factor, failed = torch.linalg.cholesky_ex(gram + ridge * eye)
+        weights, singular = torch.linalg.solve_ex(gram + ridge * eye, moment)
+        failed = (singular > 0) | ~torch.isfinite(weights).all((-2, -1))
         if not bool(failed.any()):
-            return torch.cholesky_solve(moment, factor).squeeze(-1)
-        ridge = torch.where((failed > 0).view(-1, 1, 1), 10 * ridge, ridge)
+            found: Tensor = weights.squeeze(-1)
+            return found
+        ridge = torch.where(failed.view(-1, 1, 1), 10 * ridge, ridge)
     raise RuntimeError("the baseline's normal equations are singular; are observations finite?")
 
 

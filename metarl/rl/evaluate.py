@@ -13,31 +13,34 @@ from metarl.rl.rollout import ActionScaling, Learner, rollout
 
 State = TypeVar("State")
 
+SUCCESS = "success"
+"""The metric of environments that say whether a step has solved the task (above 0) or not."""
+
 
 class CurvePoint(NamedTuple):
-    """Mean return over tasks after `updates` updates."""
+    """Mean return (or rate of success) over tasks after `updates` updates."""
 
     updates: int
     mean: float
     ci95: float  # half-width of the 95 % interval of the mean over tasks (1.96 standard errors)
 
     @property
-    def name(self) -> str:
-        """Of its scalar."""
-        return f"return_after_{self.updates}"
+    def when(self) -> str:
+        """What the name of its scalar ends with."""
+        return f"after_{self.updates}"
 
 
 class EpisodePoint(NamedTuple):
-    """Mean return over tasks in one episode of a trial."""
+    """Mean return (or rate of success) over tasks in one episode of a trial."""
 
     episode: int  # from 1
     mean: float
     ci95: float  # as of `CurvePoint`
 
     @property
-    def name(self) -> str:
-        """Of its scalar."""
-        return f"return_episode_{self.episode}"
+    def when(self) -> str:
+        """What the name of its scalar ends with."""
+        return f"episode_{self.episode}"
 
 
 Point = CurvePoint | EpisodePoint
@@ -60,12 +63,19 @@ class Reference(NamedTuple):
 class Evaluation(NamedTuple):
     """How well an agent does on some tasks."""
 
-    curve: list[Point]
+    curve: list[Point]  # of returns
     references: list[Reference]
+    success: list[Point]  # of rates of success; empty where the environment does not tell
 
     def to_json(self) -> dict[str, Any]:
-        """Lists of plain numbers."""
-        return {name: [row._asdict() for row in rows] for name, rows in self._asdict().items()}
+        """Lists of plain numbers; `success` only where it is known."""
+        lists = {name: [row._asdict() for row in rows] for name, rows in self._asdict().items()}
+        return lists if self.success else {k: v for k, v in lists.items() if k != "success"}
+
+    def scalars(self) -> dict[str, float]:
+        """Means by name: `return_after_1`, `success_episode_2`, …"""
+        returns = {f"return_{point.when}": point.mean for point in self.curve}
+        return returns | {f"success_{point.when}": point.mean for point in self.success}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Evaluation:
@@ -73,12 +83,37 @@ class Evaluation(NamedTuple):
         return cls(
             [read_point(row) for row in data["curve"]],
             [Reference(**row) for row in data["references"]],
+            [read_point(row) for row in data.get("success", [])],
         )
+
+
+class Outcome(NamedTuple):
+    """What T tasks came to at every point of a curve, each the mean over a task's episodes."""
+
+    returns: np.ndarray  # [points, T]
+    success: np.ndarray  # [points, T]; [0, T] where the environment does not tell
+
+
+class Score(NamedTuple):
+    """What Meta-World's protocol gives; rates are from 0 to 1."""
+
+    success: float  # rate of success, the mean over the test environments
+    mean_return: float  # of episodes that end with success
+    environments: dict[str, float]  # rate of success by name
 
 
 def episode_returns(episodes: Episodes) -> torch.Tensor:
     """Undiscounted return of every episode, `[T, E]`."""
     return torch.where(episodes.mask, episodes.reward, 0.0).sum(-1)
+
+
+def episode_success(episodes: Episodes) -> torch.Tensor:
+    """Which episodes succeeded, `[T, E]` bool: those of which any step did.
+
+    Raises:
+        KeyError: the environment has no metric `success`.
+    """
+    return ((episodes.metrics[SUCCESS] > 0) & episodes.mask).any(-1)
 
 
 def adaptation_curve(
@@ -90,8 +125,8 @@ def adaptation_curve(
     rng_for: Callable[[int], np.random.Generator],
     scaling: ActionScaling,
     device: torch.device,
-) -> np.ndarray:
-    """Returns per task after 0 … `updates` updates, each measured on fresh episodes.
+) -> Outcome:
+    """Returns and success per task after 0 … `updates` updates, each measured on fresh episodes.
 
     The policy acts stochastically. The episodes that measure k updates are those that update
     k + 1 learns from, never those that it has learnt from.
@@ -106,22 +141,25 @@ def adaptation_curve(
         device: where episodes are stored.
 
     Returns:
-        `[K + 1, T]`, the mean over the E episodes of each task.
+        `[K + 1, T]` each, the mean over the E episodes of each task.
     """
     state = learner.start(env.num_tasks)
-    rows = []
+    returns, success = [], [np.zeros((0, env.num_tasks))]
     for k in range(updates + 1):
         episodes, state = rollout(
             learner, state, env, tasks, rng_for(k), scaling=scaling, device=device
         )
-        rows.append(episode_returns(episodes).mean(-1).double().cpu().numpy())
+        returns.append(episode_returns(episodes).mean(-1).double().cpu().numpy())
+        if SUCCESS in episodes.metrics:
+            rate = episode_success(episodes).double().mean(-1)
+            success.append(rate.cpu().numpy()[None])
         if k < updates:
             state = learner.adapt(state, episodes)
-    return np.stack(rows)
+    return Outcome(np.stack(returns), np.concatenate(success))
 
 
-def trial_returns(trials: Episodes, episodes: int) -> np.ndarray:
-    """Return of every episode of trials, `[K, T]`, the mean over a task's trials.
+def trial_outcome(trials: Episodes, episodes: int) -> Outcome:
+    """Return and success of every episode of trials, `[K, T]`, the mean over a task's trials.
 
     Where the environment tells the expectation of each reward (as the metric `mean`), that is
     summed instead of the reward: the same on average, with less noise.
@@ -132,8 +170,13 @@ def trial_returns(trials: Episodes, episodes: int) -> np.ndarray:
     """
     reward = trials.metrics.get("mean", trials.reward)
     number = trials.metrics["episode"]
-    rows = [torch.where(trials.mask & (number == k), reward, 0.0).sum(-1) for k in range(episodes)]
-    return torch.stack(rows).double().mean(-1).cpu().numpy()
+    masks = [trials.mask & (number == k) for k in range(episodes)]
+    rows = [torch.where(mask, reward, 0.0).sum(-1) for mask in masks]
+    returns = torch.stack(rows).double().mean(-1).cpu().numpy()
+    if SUCCESS not in trials.metrics:
+        return Outcome(returns, np.zeros((0, returns.shape[1])))
+    rows = [episode_success(trials._replace(mask=mask)) for mask in masks]
+    return Outcome(returns, torch.stack(rows).double().mean(-1).cpu().numpy())
 
 
 def summarize(curve: np.ndarray) -> list[CurvePoint]:

@@ -7,8 +7,9 @@ Inner losses (what adaptation descends) differ in their second derivatives:
   terms that couple different time steps are dropped.
 - `log_likelihood`, −E[log π(a|s) · A]: the same gradient, a wrong Hessian; for reproducing older
   code only.
-- `dice`, −E[□_t · A_t] with □_t = exp(Σ_{t' ≤ t} log π − stop(Σ_{t' ≤ t} log π))
-  (arXiv 1802.05098): the right gradient and Hessian over time, with more variance.
+- `dice`, −E[(□_t − □_{t−1}) · A_t] with □_t = exp(Σ_{t' ≤ t} log π − stop(Σ_{t' ≤ t} log π))
+  (arXiv 1802.05098, in the form of 1909.10549, equation 11, for which any baseline will do): the
+  right gradient and Hessian over time, with more variance.
 """
 
 from __future__ import annotations
@@ -51,13 +52,13 @@ def log_likelihood(policy: Policy) -> LossFn:
 
 
 def dice(policy: Policy) -> LossFn:
-    """−mean(□_t A_t), with the products □ running over the last axis of the batch (time)."""
+    """−mean((□_t − □_{t−1}) A_t), the products □ running over the last axis (time)."""
 
     def loss(params: Params, batch: PolicyBatch) -> Tensor:
         new = log_prob(policy.distribution(params, batch.obs), batch.action)
-        past = torch.where(batch.mask, new, 0.0).cumsum(-1)
-        box = (past - past.detach()).exp()
-        return -_mean(box * batch.advantage, batch.mask)
+        now = torch.where(batch.mask, new, 0.0)
+        until = now.cumsum(-1)
+        return -_mean((_box(until) - _box(until - now)) * batch.advantage, batch.mask)
 
     return loss
 
@@ -68,6 +69,11 @@ INNER_LOSSES: dict[str, Callable[[Policy], LossFn]] = {
     "dice": dice,
 }
 """The inner losses by the name of their option."""
+
+
+def _box(log_prob: Tensor) -> Tensor:
+    """1, with the derivatives of exp(`log_prob`) over its value (the magic box)."""
+    return (log_prob - log_prob.detach()).exp()
 
 
 def _mean(x: Tensor, mask: Tensor) -> Tensor:

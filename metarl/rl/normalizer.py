@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from metarl.core.params import Params
+from metarl.rl.noise import CPU
 from metarl.rl.policy import Dist, Policy
 
 _CLIP = 10.0  # standard deviations
@@ -61,6 +62,8 @@ class NormalizedPolicy:
         """π(· | normalised obs): obs `[…, O]`, raw."""
         return self.policy.distribution(params, normalized(obs, self.statistics))
 
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    def noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
+    ) -> Tensor:
         """The noise of the policy."""
-        return self.policy.noise(rng, shape)
+        return self.policy.noise(rng, shape, device)

@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.core.params import Params
+from metarl.rl.noise import CPU, normal, uniform
 
 Activation = Literal["tanh", "relu"]
 Dist = dict[str, Tensor]
@@ -35,7 +36,9 @@ class Policy(Protocol):
     def distribution(self, params: Params, obs: Tensor) -> Dist:
         """π(· | obs): obs `[…, O]`; parameters may carry one leading task axis `[T, …]`."""
 
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    def noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
+    ) -> Tensor:
         """The noise that `sample` needs for `shape` actions."""
 
 
@@ -124,9 +127,11 @@ class GaussianMlpPolicy:
             log_std = log_std.view(len(log_std), *[1] * (mean.dim() - 2), -1)
         return {"mean": mean, "log_std": log_std.expand_as(mean)}
 
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    def noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
+    ) -> Tensor:
         """Standard normal, `[*shape, A]`."""
-        return torch.from_numpy(rng.standard_normal((*shape, self.action_dim), dtype=np.float32))
+        return normal(rng, (*shape, self.action_dim), device)
 
 
 @dataclass(frozen=True)
@@ -149,9 +154,11 @@ class CategoricalMlpPolicy:
         """`{"logits"}`, `[…, N]`."""
         return {"logits": _mlp(params, obs, len(self.hidden) + 1, self.activation)}
 
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    def noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
+    ) -> Tensor:
         """Uniform in [0, 1), `[*shape]`."""
-        return torch.from_numpy(rng.random(shape, dtype=np.float32))
+        return uniform(rng, shape, device)
 
 
 @dataclass(frozen=True)
@@ -180,9 +187,11 @@ class MultiCategoricalMlpPolicy:
         ]
         return {"parts": torch.stack(parts, -2)}
 
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    def noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
+    ) -> Tensor:
         """Uniform in [0, 1), `[*shape, K]`."""
-        return torch.from_numpy(rng.random((*shape, len(self.choices)), dtype=np.float32))
+        return uniform(rng, (*shape, len(self.choices)), device)
 
 
 def make_policy(

@@ -22,6 +22,7 @@ from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.rl.cells import Cell, Memory, orthogonal
+from metarl.rl.noise import CPU, normal, uniform
 from metarl.rl.policy import Activation, Dist
 
 _OUTPUT_GAIN = 0.01  # the first distributions are close to uniform, or to zero mean
@@ -88,6 +89,8 @@ class RecurrentPolicy:
     separate_critic: bool = False
     initial_std: float = 1.0
     min_std: float = 1e-6
+    transitions: bool = False
+    """Each step sees the observation before too, and so a whole transition (o, a, r, o')."""
 
     def init(self, generator: torch.Generator) -> Params:
         """Orthogonal weights and zero biases; the same generator state gives the same bits."""
@@ -108,18 +111,31 @@ class RecurrentPolicy:
         return params
 
     def start(self, num_trials: int, device: torch.device) -> Memory:
-        """The memory before a trial: the actor's, then a separate critic's, each `[N, …]`."""
-        memory = self.cell.start(num_trials, device)
-        return memory + self.cell.start(num_trials, device) if self.separate_critic else memory
+        """The memory before a trial, each `[N, …]`.
+
+        The last observation (with `transitions`), the actor's memory, and a separate critic's.
+        """
+        memory: Memory = ()
+        if self.transitions:
+            memory = (torch.zeros(num_trials, self.view.obs, device=device),)
+        for _ in range(1 + self.separate_critic):
+            memory += self.cell.start(num_trials, device)
+        return memory
 
     def unroll(self, params: Params, views: Tensor, memory: Memory) -> Output:
         """Distributions and values of views `[S, N, D]` that follow `memory`."""
+        first: Memory = ()
+        if self.transitions:
+            obs = views[..., : self.view.obs]
+            before = torch.cat([memory[0].unsqueeze(0), obs[:-1]])
+            views, first, memory = torch.cat([before, views], -1), (obs[-1],), memory[1:]
         own = len(memory) // 2 if self.separate_critic else len(memory)
         features, after = self._remember("actor", params, views, memory[:own])
         heard = features
         if self.separate_critic:
             heard, more = self._remember("critic", params, views, memory[own:])
             after += more
+        after = first + after
         out = self._head("actor", params, features)
         value = self._head("critic", params, heard).squeeze(-1)
         if self.discrete:
@@ -132,20 +148,27 @@ class RecurrentPolicy:
         dist, value, after = self.unroll(params, views.unsqueeze(0), memory)
         return Output({k: p.squeeze(0) for k, p in dist.items()}, value.squeeze(0), after)
 
-    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
+    def noise(
+        self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
+    ) -> Tensor:
         """What `sample` needs: uniform `[*shape]`, or standard normal `[*shape, A]`."""
         if self.discrete:
-            return torch.from_numpy(rng.random(shape, dtype=np.float32))
-        size = (*shape, self.view.action)
-        return torch.from_numpy(rng.standard_normal(size, dtype=np.float32))
+            return uniform(rng, shape, device)
+        return normal(rng, (*shape, self.view.action), device)
+
+    @property
+    def _parts(self) -> tuple[int, int, int]:
+        """Lengths of what the memory is fed: observations, action, and reward with done."""
+        obs, action, rest = self.view.parts
+        return obs * (1 + self.transitions), action, rest
 
     def _init_memory(self, branch: str, generator: torch.Generator) -> Params:
         params: Params = {}
-        inputs = sum(self.view.parts)
+        inputs = sum(self._parts)
         if any(self.embeddings):
             inputs = sum(self.embeddings)
             for name, fan_in, fan_out in zip(
-                Embeddings._fields, self.view.parts, self.embeddings, strict=True
+                Embeddings._fields, self._parts, self.embeddings, strict=True
             ):
                 weight = orthogonal(fan_out, fan_in, generator, _HIDDEN_GAIN)
                 prefix = f"{branch}.embed_{name}"
@@ -159,7 +182,7 @@ class RecurrentPolicy:
         """Features `[S, N, hidden]` of a branch, and its memory after them."""
         x = views
         if any(self.embeddings):
-            split = torch.split(views, list(self.view.parts), -1)
+            split = torch.split(views, list(self._parts), -1)
             parts = zip(Embeddings._fields, split, strict=True)
             embed = [_linear(params, f"{branch}.embed_{name}", part) for name, part in parts]
             x = self._squash(torch.cat(embed, -1))

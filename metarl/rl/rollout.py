@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import gymnasium
@@ -65,12 +66,14 @@ class ActionScaling(NamedTuple):
         low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
         return cls((low + high) / 2, (high - low) / 2 * action_scale, False)
 
-    def on_device(self, action: Tensor) -> Tensor:
-        """The same as tensors, for an environment that takes them."""
+    def like(self, obs: Any) -> Callable[[Tensor], Any]:
+        """The mapping for an environment with such observations: to tensors there, or to arrays."""
+        if not isinstance(obs, Tensor):
+            return self.__call__
         if self.discrete:
-            return action
-        center, scale = (torch.as_tensor(x, device=action.device).float() for x in self[:2])
-        return center + scale * action
+            return lambda action: action
+        center, scale = (torch.as_tensor(x, device=obs.device).float() for x in self[:2])
+        return lambda action: center + scale * action.to(center.device)
 
     def __call__(self, action: Tensor) -> np.ndarray:
         """The environment's action, unclipped (the environment clips)."""
@@ -111,7 +114,7 @@ def rollout(
     action_noise = learner.noise(rng, (env.horizon, *shape)).to(device)
     buffer = _Buffer(shape, env.horizon, device)
     obs = env.reset(tasks, env_noise.reset)
-    scale = scaling.on_device if isinstance(obs, Tensor) else scaling
+    scale = scaling.like(obs)
     running = torch.ones(shape, dtype=torch.bool, device=device)
     inputs = _first_input(env, obs, device)
     final_obs = inputs.obs
@@ -139,7 +142,10 @@ def rollout(
             break
     final_obs = torch.where(running.unsqueeze(-1), inputs.obs, final_obs)
     episodes = buffer.episodes(final_obs)
+    last = episodes.terminated | episodes.truncated
+    final = torch.isfinite(final_obs).all(-1, keepdim=True)
     finite = torch.isfinite(episodes.reward) & torch.isfinite(episodes.obs).all(-1)
+    finite = finite & (final | ~last)
     require_finite(finite | ~episodes.mask, tasks)
     env.require_room()
     return episodes, state

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from metarl.rl.cells import Memory
 from metarl.rl.data import BatchedEnv, Tasks
+from metarl.rl.evaluate import SUCCESS
 from metarl.rl.policy import Dist, sample
 from metarl.rl.recurrent import Output
 from metarl.rl.returns import gae
@@ -35,6 +36,7 @@ class Trials(NamedTuple):
     mask: Tensor  # [S, N] bool; real steps come first
     episode: Tensor  # [S, N] int64, from 0
     final_value: Tensor  # [N], what the value after the last step is taken to be
+    metrics: dict[str, Tensor]  # `success` [S, N], of environments that tell it
 
 
 class TrialAgent(Protocol):
@@ -80,32 +82,40 @@ def collect_trials(
     action_noise = agent.noise(rng, (env.horizon, trials)).to(device)
     memory = agent.fresh(trials)
     rows = _Rows()
-    views = _flat(env.reset(tasks, env_noise.reset)).to(device)
-    running = np.ones(trials, dtype=bool)
-    final_value = torch.zeros(trials, device=device)
+    start = env.reset(tasks, env_noise.reset)
+    scale = scaling.like(start)
+    views = _flat(start, device)
+    running = torch.ones(trials, dtype=torch.bool, device=device)
+    last = memory, views  # of every trial when it ended
     with torch.no_grad():
         for t in range(env.horizon):
             dist, value, memory = agent.output(memory, views)
             action = sample(dist, action_noise[t])
             following, reward, terminated, truncated, metrics = env.step(
-                scaling(action).reshape(*shape, *action.shape[1:]), env_noise.step[t]
+                scale(action).reshape(*shape, *action.shape[1:]), env_noise.step[t]
             )
-            rows.put(views=views, action=action, value=value, mask=torch.from_numpy(running.copy()))
-            rows.put(reward=_flat(reward).float(), episode=_flat(metrics[EPISODE]))
-            rows.put(**{f"dist/{name}": p for name, p in dist.items()})
-            views = _flat(following).to(device)
-            over = np.asarray(terminated | truncated).reshape(-1)
-            if bootstrap and (running & over).any():
-                ended = torch.from_numpy(running & over).to(device)
-                # only of those that ended here; nobody's memory moves
-                last = agent.output(memory, views).value
-                final_value = torch.where(ended, last, final_value)
+            rows.put(views=views, action=action, value=value, mask=running)
+            rows.put(reward=_flat(reward, device).float(), episode=_flat(metrics[EPISODE], device))
+            rows.put("dist/", **dist)
+            shown = {k: _flat(v, device) for k, v in metrics.items() if k == SUCCESS}
+            rows.put("metrics/", **shown)
+            views = _flat(following, device)
+            over = _flat(terminated | truncated, device)
+            ended = running & over
+            # asking a GPU would wait for it
+            waits = device.type != "cpu"
+            if bootstrap and (waits or bool(ended.any())):
+                last = _where(ended, (memory, views), last)
             running = running & ~over
-            if not running.any():
+            if not waits and not bool(running.any()):
                 break
-    lived = rows.trials(final_value, device)
+        final_value = torch.zeros(trials, device=device)
+        if bootstrap:
+            final_value = agent.output(*last).value
+    lived = rows.trials(final_value)
     finite = torch.isfinite(lived.reward) & torch.isfinite(lived.views).all(-1)
     require_finite((finite | ~lived.mask).view(-1, *shape).permute(1, 2, 0), tasks)
+    env.require_room()
     return lived
 
 
@@ -136,6 +146,17 @@ def returns_by_episode(reward: Tensor, mask: Tensor, episode: Tensor, episodes: 
     return total.scatter_add_(0, episode.clamp(max=episodes - 1), real)
 
 
+def success_by_episode(trials: Trials, episodes: int) -> Tensor:
+    """Which of the K episodes of every trial succeeded, `[K, N]` bool: any step of them did.
+
+    Args:
+        trials: with the metric `success`.
+        episodes: K.
+    """
+    solved = (trials.metrics[SUCCESS] > 0).to(trials.reward.dtype)
+    return returns_by_episode(solved, trials.mask, trials.episode, episodes) > 0
+
+
 def forward_returns(reward: Tensor, mask: Tensor, discount: float) -> Tensor:
     """R_t = γ R_{t−1} + r_t, `[S, N]`: what rewards are scaled by, as in VecNormalize."""
     total = torch.zeros_like(reward[0])
@@ -146,27 +167,57 @@ def forward_returns(reward: Tensor, mask: Tensor, discount: float) -> Tensor:
     return torch.stack(rows)
 
 
+def steps_left(horizon: int, discount: float, *, endless: bool) -> Tensor:
+    """Σ γ^k over the steps that are left, this one included, `[horizon]`: the return of ones.
+
+    Args:
+        horizon: S.
+        discount: γ.
+        endless: trials are valued as if they went on for ever; needs γ < 1.
+    """
+    left = torch.arange(horizon, 0, -1, dtype=torch.float64)
+    if endless:
+        left = torch.full_like(left, torch.inf)
+    elif discount == 1:
+        return left.float()
+    return ((1 - discount**left) / (1 - discount)).float()
+
+
 class _Rows:
     """Columns of rows, one row per step."""
 
     def __init__(self) -> None:
         self._columns: dict[str, list[Tensor]] = {}
 
-    def put(self, **values: Tensor) -> None:
+    def put(self, prefix: str = "", /, **values: Tensor) -> None:
         for name, value in values.items():
-            self._columns.setdefault(name, []).append(value)
+            self._columns.setdefault(prefix + name, []).append(value)
 
-    def trials(self, final_value: Tensor, device: torch.device) -> Trials:
-        found = {name: torch.stack(rows).to(device) for name, rows in self._columns.items()}
-        dist = {k.removeprefix("dist/"): v for k, v in found.items() if k.startswith("dist/")}
-        plain = {k: v for k, v in found.items() if not k.startswith("dist/")}
-        return Trials(**plain, dist=dist, final_value=final_value)
+    def trials(self, final_value: Tensor) -> Trials:
+        groups: dict[str, dict[str, Tensor]] = {"": {}, "dist": {}, "metrics": {}}
+        for name, rows in self._columns.items():
+            group, _, field = name.rpartition("/")
+            groups[group][field] = torch.stack(rows)
+        plain, dist, metrics = groups.values()
+        return Trials(**plain, dist=dist, metrics=metrics, final_value=final_value)
 
 
-def _flat(array: np.ndarray) -> Tensor:
-    """`[T, E, …]` to `[N, …]`."""
-    rows = np.ascontiguousarray(array)
-    return torch.from_numpy(rows.reshape(-1, *rows.shape[2:]))
+def _flat(array: np.ndarray | Tensor, device: torch.device) -> Tensor:
+    """`[T, E, …]` to `[N, …]` on the device."""
+    rows = array if isinstance(array, Tensor) else torch.from_numpy(np.ascontiguousarray(array))
+    return rows.to(device).flatten(0, 1)
+
+
+def _where(
+    chosen: Tensor, new: tuple[Memory, Tensor], old: tuple[Memory, Tensor]
+) -> tuple[Memory, Tensor]:
+    """Memory and view, `new` where `chosen` `[N]` holds."""
+
+    def pick(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(chosen.view(-1, *[1] * (a.dim() - 1)), a, b)
+
+    memory = tuple(pick(a, b) for a, b in zip(new[0], old[0], strict=True))
+    return memory, pick(new[1], old[1])
 
 
 __all__ = [
@@ -176,5 +227,7 @@ __all__ = [
     "collect_trials",
     "forward_returns",
     "returns_by_episode",
+    "steps_left",
+    "success_by_episode",
     "trial_advantages",
 ]

@@ -1,6 +1,7 @@
 """One meta-iteration of MAML-TRPO."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -192,6 +193,32 @@ def test_a_rejected_step_returns_the_same_object() -> None:
     after, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
     assert metrics["outer/accepted"] == 0.0
     assert after is state
+
+
+class LastIsLost:
+    """An engine whose observation after the last step is not a number."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine, self._steps = engine, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def step(self, action: Any, noise: Any) -> Any:
+        self._steps += 1
+        found = self._engine.step(action, noise)
+        obs = np.where(self._steps == self.horizon, np.nan, found.obs).astype(np.float32)
+        return found._replace(obs=obs)
+
+
+def test_the_last_observation_is_checked_too() -> None:
+    """Nobody acts on it, but a value may be predicted of it."""
+    algo = algorithm()
+    env: Any = LastIsLost(envs.make_engine(FAMILY, 3, 4))
+    tasks = FAMILY.split("train").sample(3, 0)
+    last = FAMILY.horizon - 1
+    with pytest.raises(NonFiniteError, match=rf"task 0 .*episode 0, step {last}"):
+        algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))
 
 
 def test_a_reward_that_is_not_finite_is_named() -> None:

@@ -29,7 +29,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "embeddings": (4, 4, 4),
         "head": (8,),
     },
-    "transformer": {"policy": "transformer", "heads": 2, "context": 8},
+    "transformer": {"policy": "transformer", "heads": 2, "context": 8, "transitions": True},
     "separate critic, squared loss": {"separate_critic": True, "value_loss": "squared"},
     "normalised, annealed": {
         "normalize_observations": True,
@@ -68,7 +68,7 @@ def batch_of(algo: Rl2, trial: TrialEngine, state: Rl2State) -> PpoBatch:
     trials = collect_trials(
         algo.learner(state), trial, tasks, rng(0), scaling=algo.scaling, device=algo.device
     )
-    return algo.batch(trials, state)[0]
+    return algo.batch(trials, state, trial.horizon)[0]
 
 
 @pytest.mark.parametrize("env", ["point-nav", "grid-navi"])
@@ -197,9 +197,46 @@ def test_rewards_are_normalised_for_training_only() -> None:
         algo.learner(state), trial, tasks, rng(0), scaling=algo.scaling, device=algo.device
     )
     torch.testing.assert_close(trials.views[1:, :, -2], trials.reward[:-1])
-    doubled = algo.batch(trials._replace(reward=10 * trials.reward), state)[0]
-    plain = algo.batch(trials, state)[0]
+    doubled = algo.batch(trials._replace(reward=10 * trials.reward), state, trial.horizon)[0]
+    plain = algo.batch(trials, state, trial.horizon)[0]
     torch.testing.assert_close(doubled.target, plain.target, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("endless", [False, True])
+@pytest.mark.parametrize("discount", [0.9, 1.0])
+def test_a_critic_per_step_says_the_same_at_every_step_of_a_steady_reward(
+    discount: float, endless: bool
+) -> None:
+    """Where every step pays 1, the mean reward of those that are left is 1, and no surprise."""
+    if discount == 1 and endless:
+        with pytest.raises(ValueError, match="discount"):
+            replace(CONFIG, value_per_step=True, bootstrap_at_end=True, discount=1.0)
+        return
+    algo, trial = algorithm(
+        replace(
+            CONFIG,
+            value_per_step=True,
+            bootstrap_at_end=endless,
+            discount=discount,
+            normalize_rewards=False,
+        )
+    )
+    state = algo.init(0)
+    critic = {"critic.0.weight": torch.zeros_like, "critic.0.bias": torch.ones_like}
+    made = {name: make(state.params[name]) for name, make in critic.items()}
+    state = state._replace(params={**state.params, **made})
+    trials = collect_trials(
+        algo.learner(state),
+        trial,
+        family().split("train").sample(6, 0),
+        rng(0),
+        scaling=algo.scaling,
+        device=algo.device,
+        bootstrap=endless,
+    )
+    steady = trials._replace(reward=torch.ones_like(trials.reward))
+    batch, *_ = algo.batch(steady, state, trial.horizon)
+    torch.testing.assert_close(batch.target, torch.ones_like(batch.target))
 
 
 def test_the_step_size_is_annealed_to_zero() -> None:
@@ -299,6 +336,9 @@ class CueEnv:
         right = (2 * action - 1 == self._cue).astype(float) * (not self._first)
         never = np.zeros_like(right, dtype=bool)
         return StepOutput(np.zeros((*right.shape, 1)), right, never, never | (self._t >= 3), {})
+
+    def require_room(self) -> None:
+        pass
 
     def close(self) -> None:
         pass

@@ -17,10 +17,21 @@ def test_conjugate_gradient_solves_what_linalg_solves() -> None:
     assert solution.residual < 1e-9
 
 
+def test_products_after_convergence_change_nothing() -> None:
+    """Where nothing may ask whether it has converged."""
+    a, b = torch.diag(torch.tensor([1.0, 2.0, 4.0])), torch.tensor([1.0, -1.0, 0.5])
+    for rhs in (b, torch.zeros(3)):
+        stopped, whole = (
+            conjugate_gradient(lambda v: a @ v, rhs, iterations=20, stops=stops)
+            for stops in (True, False)
+        )
+        assert all(torch.equal(one, other) for one, other in zip(stopped, whole, strict=True))
+
+
 def test_a_zero_gradient_gives_a_zero_step() -> None:
     """No division by zero where there is nothing to solve."""
     solution = conjugate_gradient(lambda v: v, torch.zeros(3), iterations=5)
-    assert solution.residual == 0.0
+    assert float(solution.residual) == 0.0
     assert not solution.x.any()
 
 

@@ -165,3 +165,14 @@ odd = {
 }
 unbounded_family, asymmetric_family, from_five_family, buttons_family = odd.values()
 no_family = envs
+
+
+class Reach(Walk):
+    """As in Meta-World: a step says whether it is near the target; nothing ends there."""
+
+    def step(self, action):
+        obs, reward, terminated, truncated, _ = super().step(action)
+        return obs, reward, terminated, truncated, {"success": float(-reward < 0.5)}
+
+
+reach = TaskFamily(env=Reach, parameters={"target": Uniform(-1, 1)}, horizon=5)

@@ -34,7 +34,7 @@ def episode(family: TaskFamily, xp: Any, asarray: Any) -> list[np.ndarray]:
             action = rng.integers(space.n, size=shape)
         else:
             action = rng.uniform(space.low, space.high, (*shape, *space.shape))
-        noise = asarray(d.draw_step_noise(rng, shape))
+        noise = asarray(d.draw_step_noise(np, rng, shape))
         state, reward, terminated, metrics = d.step(xp, state, asarray(action), task, noise)
         found += [d.observe(xp, state), reward, terminated, *metrics.values()]
     return [np.asarray(array) for array in found]

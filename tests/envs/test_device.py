@@ -4,6 +4,7 @@ import copy
 import sys
 from typing import Any
 
+import array_api_compat.torch as xp
 import gymnasium
 import mujoco
 import mujoco_warp
@@ -15,10 +16,11 @@ import envs
 from envs.engines import warp as warp_module
 from envs.engines.arrays import ArraysEngine
 from envs.engines.base import EnvironmentFailure
-from envs.engines.device import OnHost, TorchArraysEngine
+from envs.engines.device import TensorSource, TorchArraysEngine
 from envs.engines.threads import ThreadsEngine
 from envs.engines.warp import TASK_FIELDS, WarpEngine, solvable
 from envs.family import TaskFamily
+from envs.trial import TrialEngine, TrialNoise
 
 FAMILIES = [envs.make_family(name) for name in envs.family_names()]
 ON_ARRAYS = [family for family in FAMILIES if family.definition.engine == "arrays"]
@@ -134,14 +136,65 @@ def test_dropped_contacts_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
         engine.require_room()
 
 
-def test_on_the_host_it_speaks_numpy() -> None:
-    """For code that puts trials together."""
-    family = envs.make_family("point-nav")
-    engine = OnHost(TorchArraysEngine(family, 2, 1, "cpu"))
-    noise = engine.draw_noise(np.random.default_rng(0))
-    obs = engine.reset(family.split("train").sample(2, 0), noise.reset)
-    found = engine.step(np.zeros((2, 1, 2)), noise.step[0])
-    assert all(isinstance(x, np.ndarray) for x in (obs, *found[:4], *found.metrics.values()))
+@pytest.mark.parametrize("name", ["bandit-k5", "tabular-mdp"])
+@pytest.mark.parametrize("device", DEVICES)
+def test_noise_may_be_drawn_where_it_is_used(name: str, device: str) -> None:
+    """The same for the same seed, with the moments that the family's rewards have."""
+    definition = envs.make_family(name).definition
+
+    def draw(seed: int) -> torch.Tensor:
+        source = TensorSource(np.random.default_rng(seed), torch.device(available(device)))
+        return definition.draw_step_noise(xp, source, (10, 100, 20))
+
+    noise = draw(0)
+    assert noise.device.type == device
+    assert torch.equal(noise, draw(0))
+    assert not torch.equal(noise, draw(1))
+    expected = (0.5, 12**-0.5), (0.0, 1.0)
+    for column, (mean, std) in zip(noise.unbind(-1), expected, strict=False):
+        assert abs(float(column.mean()) - mean) < 0.03
+        assert abs(float(column.std()) - std) < 0.03
+
+
+@pytest.mark.parametrize("name", ["point-nav", "tabular-mdp", "cartpole"])
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("asks", [True, False])
+def test_trials_are_the_same_on_torch(name: str, device: str, asks: bool) -> None:
+    """Also where nothing may ask whether an episode has ended, as on a GPU."""
+    family = envs.make_family(name, horizon=6)
+    host = TrialEngine(ArraysEngine(family, 5, 2), 3)
+    mine = TrialEngine(TorchArraysEngine(family, 5, 2, available(device)), 3)
+    mine._host = asks and mine._host
+    rng = np.random.default_rng(0)
+    tasks, noise = family.split("train").sample(5, 0), host.draw_noise(rng)
+    own = TrialNoise(*(torch.as_tensor(part, device=device).float() for part in noise))
+    for _ in range(2):  # a second trial starts afresh
+        expected, found = host.reset(tasks, noise.reset), mine.reset(tasks, own.reset)
+        np.testing.assert_allclose(found.cpu(), expected, rtol=1e-4, atol=1e-4)
+        for t in range(host.horizon):
+            action = actions(family, rng, (5, 2))
+            theirs = host.step(action, noise.step[t])
+            given = torch.as_tensor(action, device=device)
+            ours = mine.step(given, own.step[t])
+            for one, other in zip(ours[:4], theirs[:4], strict=True):
+                assert one.device.type == device
+                np.testing.assert_allclose(one.cpu(), other, rtol=1e-4, atol=1e-4)
+            assert np.array_equal(ours[4]["episode"].cpu(), theirs[4]["episode"])
+
+
+@pytest.mark.parametrize(
+    "family", [f for f in FAMILIES if not f.definition.ends_early], ids=lambda f: f.name
+)
+def test_families_that_say_so_never_end_early(family: TaskFamily) -> None:
+    """So that trials need not ask."""
+    engine = envs.make_engine(family, 4, 2)
+    rng = np.random.default_rng(0)
+    noise = engine.draw_noise(rng)
+    engine.reset(family.split("train").sample(4, 0), noise.reset)
+    for t in range(min(engine.horizon, 30)):
+        found = engine.step(actions(family, rng, (4, 2)), noise.step[t])
+        assert not found.terminated.any()
+    engine.close()
 
 
 def test_what_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

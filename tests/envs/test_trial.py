@@ -8,7 +8,7 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
-from envs.trial import History, TrialEngine, TrialEnv, encode_action
+from envs.trial import ActionCode, History, TrialEngine, TrialEnv
 
 FAMILY = envs.make_family("point-nav", horizon=4)
 NEAR = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}  # ends at step 1, never, step 2
@@ -150,7 +150,7 @@ def test_a_wrapper_may_start_with_a_history() -> None:
 def test_discrete_actions_are_seen_one_hot() -> None:
     """An arm of a bandit."""
     space = gymnasium.spaces.Discrete(3)
-    np.testing.assert_array_equal(encode_action(space, np.array([[2], [0]])).reshape(2, 3), [
+    np.testing.assert_array_equal(ActionCode(space)(np.array([[2], [0]])).reshape(2, 3), [
         [0, 0, 1],
         [1, 0, 0],
     ])  # fmt: skip

@@ -1,17 +1,18 @@
 """Where tasks come from: what is drawn, what is held out, and what is refused."""
 
+import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
-from metarl.fewshot import Mixture, Sinusoid
+from metarl.fewshot import Mixture, Sinusoid, omniglot
 from metarl.fewshot.classes import ClassSource, Stock, Ways, split_classes
 from metarl.fewshot.data import PARTS, Source
-from metarl.fewshot.sources import DATA_VARIABLE, DataConfig, make_source
+from metarl.fewshot.sources import DATA_VARIABLE, DataConfig, absolute, make_source
+from metarl.fewshot.storage import OnDevice
 
 ROOT = Path(__file__).parents[2]
 
@@ -120,118 +121,54 @@ def test_too_few_examples_or_classes_are_refused() -> None:
         ClassSource("n", source.stock, source.parts, Ways(1))
 
 
-def write_images(folder: Path, classes: int = 8, each: int = 3, size: int = 30) -> Path:
-    noise = np.random.default_rng(0)
-    for c in range(classes):
-        (folder / f"class{c}").mkdir(parents=True)
-        for i in range(each):
-            pixels = noise.integers(0, 255, (size, size), dtype=np.uint8)
-            Image.fromarray(pixels).save(folder / f"class{c}" / f"{i}.png")
-    return folder
-
-
 def own(data: str, **options: object) -> Source:
     return make_source(DataConfig(data, **options))  # type: ignore[arg-type]
 
 
-def test_a_folder_of_images_is_a_source(tmp_path: Path) -> None:
-    """A class per folder, pixels between 0 and 1."""
-    source = own(f"folder:{write_images(tmp_path / 'mine')}", ways=2)
-    split = source.sample(4, 1, 2, "train", generator())
-    assert source.name == "mine"
-    assert source.x_shape == (1, 28, 28)
-    assert split.support.x.shape == (4, 2, 1, 28, 28)
-    assert 0.0 <= float(split.support.x.min()) < float(split.support.x.max()) <= 1.0
+def test_options_that_mean_nothing_are_refused() -> None:
+    """With those that do."""
+    with pytest.raises(ValueError, match=r"--target means nothing for --data sinusoid; .* none"):
+        own("sinusoid", target="y")
+    with pytest.raises(ValueError, match=r"--split means nothing for --data folder:x; .* --ways"):
+        own("folder:x", split="lake")
 
 
-def test_bad_images_are_named(tmp_path: Path) -> None:
-    """Unreadable ones, and those of another size."""
-    folder = write_images(tmp_path / "mine")
-    Image.fromarray(np.zeros((31, 30), dtype=np.uint8)).save(folder / "class3" / "1.png")
-    with pytest.raises(ValueError, match=r"class3/1.png has 30 × 31"):
-        own(f"folder:{folder}")
-    (folder / "class3" / "1.png").write_bytes(b"no image")
-    with pytest.raises(ValueError, match=r"class3/1.png cannot be read as an image"):
-        own(f"folder:{folder}")
-    with pytest.raises(ValueError, match="is not a folder"):
-        own(f"folder:{tmp_path / 'nowhere'}")
+def test_paths_are_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that they hold in another working directory."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(DATA_VARIABLE, "data")
+    assert absolute(DataConfig("csv:t.csv")).data == f"csv:{tmp_path / 't.csv'}"
+    assert absolute(DataConfig("omniglot")).data_dir == str(tmp_path / "data" / "omniglot")
+    assert absolute(DataConfig("sinusoid")) == DataConfig("sinusoid")
 
 
-def test_arrays_are_a_source(tmp_path: Path) -> None:
-    """Numbers or images, with classes of integers or strings."""
-    x, y = np.random.default_rng(0).normal(size=(40, 3)), np.repeat([*"abcdefgh"], 5)
-    np.savez(tmp_path / "table.npz", x=x, y=y)
-    source = own(f"npz:{tmp_path / 'table.npz'}", ways=2)
-    assert (source.x_shape, source.kind) == ((3,), "classification")
-    np.savez(tmp_path / "pictures.npz", x=np.zeros((40, 9, 9, 3), np.uint8), y=y)
-    assert own(f"npz:{tmp_path / 'pictures.npz'}", ways=2).x_shape == (3, 9, 9)
+def test_a_stock_is_moved_to_a_device_once() -> None:
+    """Not with every draw."""
+    held, device = OnDevice(torch.zeros(3)), torch.device("meta")
+    assert held(device)[0] is held(device)[0]
+    assert held(device)[0].device == device
 
 
-@pytest.mark.parametrize(
-    ("arrays", "message"),
-    [
-        ({"x": np.zeros((4, 2))}, "no array y"),
-        ({"x": np.zeros((4, 2)), "y": np.zeros(3, int)}, r"y must be \[M\]"),
-        ({"x": np.zeros((4, 2)), "y": np.zeros(4)}, "y must be classes"),
-        ({"x": np.array([[0.0], [np.nan]]), "y": np.array([0, 1])}, "not finite in row 1"),
-    ],
-)
-def test_bad_arrays_are_refused(
-    arrays: dict[str, np.ndarray], message: str, tmp_path: Path
-) -> None:
-    """With what is wrong."""
-    np.savez(tmp_path / "bad.npz", **arrays)
-    with pytest.raises(ValueError, match=message):
-        own(f"npz:{tmp_path / 'bad.npz'}")
-
-
-def write_table(path: Path, rows: int = 60) -> Path:
-    """Six people; y = 2 a + the person's number."""
-    lines = ["person,a,b,y"]
-    for i in range(rows):
-        person, a = i % 6, (i * 7 % 13) / 13
-        lines.append(f"p{person},{a},{i % 5},{2 * a + person}")
-    path.write_text("\n".join(lines))
-    return path
-
-
-def test_a_table_with_a_task_column_is_regression(tmp_path: Path) -> None:
-    """A task's rows are one person's; inputs and targets are standardised on training tasks."""
-    path = write_table(tmp_path / "t.csv")
-    source = own(f"csv:{path}", target="y", task="person")
-    assert (source.kind, source.x_shape, source.outputs) == ("regression", (2,), 1)
-    x, y = source.sample(5, 8, 1, "train", generator()).support
-    slope = torch.linalg.lstsq(torch.cat([x, torch.ones(5, 8, 1)], -1), y).solution
-    torch.testing.assert_close(slope[:, 0], slope[:1, 0].expand(5, 1), rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(slope[:, 1], torch.zeros(5, 1), rtol=0, atol=1e-3)
-
-
-def test_a_table_without_one_is_classification(tmp_path: Path) -> None:
-    """By the values of the target."""
-    rows = [f"{i},{i % 20}" for i in range(100)]
-    (tmp_path / "t.csv").write_text("\n".join(["a,kind", *rows]))
-    source = own(f"csv:{tmp_path / 't.csv'}", target="kind", ways=2)
-    assert (source.kind, source.x_shape, source.outputs) == ("classification", (1,), 2)
-
-
-def test_bad_tables_are_refused(tmp_path: Path) -> None:
-    """Unknown columns, values that are no numbers (row and column), rows of another length."""
-    path = write_table(tmp_path / "t.csv")
-    with pytest.raises(ValueError, match="no column 'z'; it has person, a, b, y"):
-        own(f"csv:{path}", target="z", task="person")
-    with pytest.raises(ValueError, match="needs --target"):
-        own(f"csv:{path}")
-    for bad, message in (
-        ("p0,nan,1,2", "row 61, column 'a': not a finite number: 'nan'"),
-        ("p0,x,1,2", "row 61, column 'a': not a finite number: 'x'"),
-        ("p0,1,2", "row 61 has 3 values, the header 4"),
-    ):
-        text = write_table(tmp_path / "bad.csv").read_text()
-        (tmp_path / "bad.csv").write_text(f"{text}\n{bad}")
-        with pytest.raises(ValueError, match=message):
-            own(f"csv:{tmp_path / 'bad.csv'}", target="y", task="person")
-    with pytest.raises(ValueError, match="need 11 rows of every task, but p0 of t has 10"):
-        own(f"csv:{path}", target="y", task="person").require(5, 6)
+def test_a_download_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has another MD5 sum is not kept; an archive that is there already is checked too."""
+    remote, local = tmp_path / "remote", tmp_path / "local"
+    remote.mkdir()
+    (remote / "a.zip").write_bytes(b"drawings")
+    monkeypatch.setattr(omniglot, "_URL", remote.as_uri())
+    monkeypatch.setattr(omniglot, "ARCHIVES", {"a.zip": hashlib.md5(b"drawings").hexdigest()})
+    omniglot.download_omniglot(local)
+    assert (local / "a.zip").read_bytes() == b"drawings"
+    (local / "a.zip").write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"a.zip has the MD5 sum .*: remove it"):
+        omniglot.download_omniglot(local)
+    (local / "a.zip").unlink()
+    (remote / "a.zip").write_bytes(b"other")
+    with pytest.raises(ValueError, match=r"a.zip has the MD5 sum"):
+        omniglot.download_omniglot(local)
+    (remote / "a.zip").unlink()
+    with pytest.raises(ValueError, match=r"a.zip cannot be fetched"):
+        omniglot.download_omniglot(local)
+    assert not list(local.iterdir())
 
 
 def test_unknown_or_missing_data_is_refused(

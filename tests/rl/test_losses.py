@@ -81,9 +81,11 @@ def test_over_two_steps_dice_has_the_right_hessian_and_the_ratio_drops_cross_tim
     weight = probability(LOGITS)
     # DiCE weighs the reward of a step by all decisions before it; the mean is over two steps
     truth = derivatives(lambda f: -(probability(f.view(3, 2)) * rewards.sum(1)).sum() / 2)
-    exact = derivatives(expectation(dice(POLICY), batch(obs, paths, rewards), weight))
-    torch.testing.assert_close(exact, truth)
     to_go = rewards.flip(1).cumsum(1).flip(1)
+    for baseline in (0.0, torch.tensor([0.7, -3.0])):  # none, or one of time that is far off
+        advantages = batch(obs, paths, to_go - baseline)
+        exact = derivatives(expectation(dice(POLICY), advantages, weight))
+        torch.testing.assert_close(exact, truth)
     ratio = derivatives(expectation(likelihood_ratio(POLICY), batch(obs, paths, to_go), weight))
     torch.testing.assert_close(ratio[0], truth[0])
     cross = truth[1][:2, 2:]  # between the first decision and the second ones

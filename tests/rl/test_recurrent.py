@@ -22,6 +22,7 @@ POLICIES = {
     "embeddings": {"embeddings": Embeddings(5, 4, 3), "head": (6,)},
     "separate critic": {"separate_critic": True, "head": (6, 5), "activation": "relu"},
     "continuous": {"discrete": False},
+    "transitions": {"transitions": True, "separate_critic": True, "embeddings": (5, 4, 3)},
 }
 
 
@@ -68,7 +69,7 @@ def test_a_trial_at_once_equals_a_trial_step_by_step(cell: object, options: dict
 @pytest.mark.parametrize("cell", CELLS, ids=str)
 def test_a_trial_in_two_pieces_equals_a_whole_one(cell: object) -> None:
     """The memory carries all that is needed."""
-    net, x = policy(cell, separate_critic=True), views()
+    net, x = policy(cell, separate_critic=True, transitions=True), views()
     params = parameters(net)
     whole = net.unroll(params, x, net.start(4, x.device))
     first = net.unroll(params, x[:3], net.start(4, x.device))
@@ -76,6 +77,22 @@ def test_a_trial_in_two_pieces_equals_a_whole_one(cell: object) -> None:
     torch.testing.assert_close(second.value, whole.value[3:], atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(second.dist["logits"], whole.dist["logits"][3:], atol=1e-5,
                                rtol=1e-5)  # fmt: skip
+
+
+def test_a_transition_shows_the_observation_before() -> None:
+    """And zeros at a trial's start; done, action and reward belong to it."""
+    seen = []
+
+    class Spy(Gru):
+        def unroll(self, params, x, memory):
+            seen.append(x)
+            return super().unroll(params, x, memory)
+
+    net, x = policy(Spy(8), transitions=True), views()
+    net.unroll(parameters(net), x, net.start(4, x.device))
+    assert torch.equal(seen[0][..., 3:], x)
+    assert torch.equal(seen[0][1:, :, :3], x[:-1, :, :3])
+    assert not seen[0][0, :, :3].any()
 
 
 @pytest.mark.parametrize("cell", CELLS, ids=str)

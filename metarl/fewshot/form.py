@@ -1,0 +1,24 @@
+"""What is kept of data in a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from metarl.fewshot.data import Kind, Source
+from metarl.fewshot.units import Units
+
+
+@dataclass(frozen=True)
+class Form:
+    """What a learner must know of its data; enough to use what it has learned without them."""
+
+    name: str
+    kind: Kind
+    x_shape: tuple[int, ...]
+    outputs: int
+    units: Units = field(default_factory=Units)
+
+    @classmethod
+    def of(cls, source: Source) -> Form:
+        """Of a source's tasks."""
+        return cls(source.name, source.kind, source.x_shape, source.outputs, source.units)
