@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -159,9 +160,10 @@ class FewShotAgent:
         tasks: int = EVAL_TASKS,
         shots: int | None = None,
         queries: int | None = None,
+        steps: Sequence[int] | None = None,
         seed: int = 0,
     ) -> Evaluation:
-        """See `metarl.fewshot.evaluate.evaluate`; shots and queries are the run's if None."""
+        """See `metarl.fewshot.evaluate.evaluate`; what is None is as in the run's evaluations."""
         c, source = self.config.algorithm, self.source
         shots = c.eval_shots or c.shots if shots is None else shots
         queries = c.eval_queries or c.queries if queries is None else queries
@@ -172,10 +174,11 @@ class FewShotAgent:
             self.state.theta,
             source,
             request,
-            steps=getattr(c, "eval_steps", ()),
+            steps=getattr(c, "eval_steps", ()) if steps is None else steps,
             generator=generator.manual_seed(torch_seed(seed, Phase.EVAL_ROLLOUT)),
             # convolutions are fastest one task at a time, all else at once
-            how="vmap" if self.learner.vmaps and len(source.x_shape) != 3 else "loop",
+            how="vmap" if self.learner.vmaps and len(source.x_shape) != 3 else "threads",
+            workers=self.trainer.workers,
         )
 
 

@@ -63,11 +63,12 @@ def _interval(mean: float, ci95: float) -> tuple[str, str]:
 def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -> None:
     """Errors or accuracies by steps of adaptation."""
     columns = ("steps", f"mean {evaluation.metric}", "95 % interval", "median", "diverged")
-    table = Table(*columns, title=title)
+    over = f", intervals over {evaluation.sources} of them" if evaluation.sources else ""
+    table = Table(*columns, "no number", title=f"{title}{over}")
     for p in evaluation.points:
         steps = "" if p.steps is None else str(p.steps)
         numbers = f"{p.mean:.4f}", f"± {p.ci95:.4f}", f"{p.median:.4f}"
-        table.add_row(steps, *numbers, f"{p.diverged:.1%}")
+        table.add_row(steps, *numbers, f"{p.diverged:.1%}", str(p.non_finite))
     console.print(table)
 
 

@@ -5,6 +5,7 @@ python scripts/evaluate_fewshot.py RUN_DIR --tasks 10000 --shots 5 --baselines
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 from display import cores, fail, make_console, show_few_shot, show_layers, show_players, show_report
-from figures import draw_layers
+from figures import FIGURE_TYPES, draw_layers
 from rich.console import Console
 from sklearn.metrics import classification_report
 
@@ -24,9 +25,8 @@ from metarl.few_shot_agent import EVAL_TASKS, FewShotAgent, load_few_shot
 from metarl.fewshot.analyse import LayerChange, analyse
 from metarl.fewshot.baselines import baseline_errors
 from metarl.fewshot.classes import ClassSource
-from metarl.fewshot.data import take
-from metarl.fewshot.evaluate import Request
-from metarl.rl.evaluate import interval
+from metarl.fewshot.data import Split, joined, take
+from metarl.fewshot.evaluate import Request, draw, interval
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,9 @@ class Options:
     """Examples to learn from; those of the run's evaluations if not given."""
     queries: int | None = None
     """Examples to be judged on; those of the run's evaluations if not given."""
+    steps: int | None = None
+    """Of adaptation: measure before and after so many; if not given, those of the run's
+    evaluations, and --report and --analyse take the most of them."""
     seed: int = 0
     """Of the tasks."""
     threads: int = cores()
@@ -65,22 +68,25 @@ def evaluate(options: Options) -> dict[str, Any]:
         ValueError: the folder has no valid run, or an option is impossible.
     """
     torch.set_num_threads(1)
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        raise ValueError(f"--json {options.json}: its folder does not exist")
+    _require_files(options)
     sequence(options.seed)  # refuses an impossible one
     agent = load_few_shot(options.run_dir, threads=options.threads, device="auto")
     if options.baselines and agent.source.kind != "regression":
         raise ValueError("--baselines are of regression; this run classifies")
+    if options.report and not isinstance(agent.source, ClassSource):
+        raise ValueError("--report is of classification; this run's data has no classes")
+    steps = _steps(agent, options.steps)
     evaluation = agent.evaluate(
         part=options.part,
         tasks=options.tasks,
         shots=options.shots,
         queries=options.queries,
+        steps=None if options.steps is None else (options.steps,),
         seed=options.seed,
     )
     console = make_console()
     show_few_shot(console, evaluation, f"{options.tasks} tasks of {options.part}")
-    table = {"run": str(options.run_dir), **evaluation.to_json()}
+    table = {"run": str(options.run_dir), "steps": steps, **evaluation.to_json()}
     if options.baselines:
         players = _baselines(agent, evaluation.request)
         show_players(console, players, "without meta-learning, squared error")
@@ -88,36 +94,64 @@ def evaluate(options: Options) -> dict[str, Any]:
             name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
         }
     if options.report:
-        table["report"] = _report(agent, evaluation.request, console)
+        table["report"] = _report(agent, evaluation.request, steps, console)
     if options.analyse is not None:
-        changes = _analyse(agent, evaluation.request)
+        changes = _analyse(agent, evaluation.request, steps)
         show_layers(console, changes)
         draw_layers(changes, options.analyse)
         table["layers"] = [change._asdict() for change in changes]
     return table
 
 
-def _report(agent: FewShotAgent, request: Request, console: Console) -> dict[str, Any]:
-    """scikit-learn's report over all queries, by the names of their classes.
+def _require_files(options: Options) -> None:
+    """Raises ValueError where what is to be written could not be."""
+    for name, file in (("json", options.json), ("analyse", options.analyse)):
+        if file is None:
+            continue
+        if not file.absolute().parent.is_dir():
+            raise ValueError(f"--{name} {file}: its folder does not exist")
+        place = file if file.exists() else file.absolute().parent
+        if file.is_dir() or not os.access(place, os.W_OK):
+            raise ValueError(f"--{name} {file} cannot be written")
+    figure = options.analyse
+    if figure is not None and figure.suffix.removeprefix(".") not in FIGURE_TYPES:
+        raise ValueError(f"--analyse {figure}: end it in .{', .'.join(FIGURE_TYPES)}")
+
+
+def _steps(agent: FewShotAgent, steps: int | None) -> int | None:
+    """Of the report and the analysis; None for a learner that takes none.
 
     Raises:
-        ValueError: a run of regression.
+        ValueError: steps of a learner that takes none, or fewer than none.
     """
+    if not agent.learner.takes_steps:
+        if steps is not None:
+            raise ValueError(f"{agent.config.algo} does not adapt by steps: leave --steps out")
+        return None
+    if steps is not None and steps < 0:
+        raise ValueError(f"--steps must be at least 0, got {steps}")
+    return max(agent.config.algorithm.eval_steps) if steps is None else steps
+
+
+def _report(
+    agent: FewShotAgent, request: Request, steps: int | None, console: Console
+) -> dict[str, Any]:
+    """scikit-learn's report over all queries, by the names of their classes."""
     source, learner, theta = agent.source, agent.learner, agent.state.theta
-    if not isinstance(source, ClassSource):
-        raise ValueError("--report is of classification; this run's data has no classes")
-    counts = request.tasks, request.shots, request.queries, request.part
-    split, classes = source.drawn(*counts, _generator(agent, request))
+    assert isinstance(source, ClassSource)
     truth, guess = [], []
-    with torch.no_grad():
-        for t in range(request.tasks):
+    for split, classes in draw(source, request, _generator(agent, request)):
+        assert classes is not None
+        for t in range(len(classes)):
             task = take(split, t)
-            adapted = learner.adapt(theta, task.support)
-            labels = learner.predict(theta, adapted, task.query.x).argmax(-1)
+            with torch.no_grad():
+                adapted = learner.adapt(theta, task.support, steps)
+                labels = learner.predict(theta, adapted, task.query.x).argmax(-1)
             truth += classes[t][task.query.y].tolist()
             guess += classes[t][labels].tolist()
+    every = source.class_names(request.part)
     seen = sorted(set(truth) | set(guess))
-    names = [source.stock.names[i] for i in seen]
+    names = [every[i] for i in seen]
     report: dict[str, Any] = classification_report(
         truth, guess, labels=seen, target_names=names, output_dict=True, zero_division=0.0
     )
@@ -125,12 +159,12 @@ def _report(agent: FewShotAgent, request: Request, console: Console) -> dict[str
     return report
 
 
-def _analyse(agent: FewShotAgent, request: Request) -> list[LayerChange]:
+def _analyse(agent: FewShotAgent, request: Request, steps: int | None) -> list[LayerChange]:
     """Of at most a hundred tasks."""
-    counts = min(request.tasks, 100), request.shots, request.queries, request.part
-    tasks = agent.source.sample(*counts, _generator(agent, request))
+    few = request._replace(tasks=min(request.tasks, 100))
+    ((tasks, _),) = draw(agent.source, few, _generator(agent, request))
     network = make_network(agent.config.algorithm, agent.source)
-    return analyse(agent.learner, network, agent.state.theta, tasks)
+    return analyse(agent.learner, network, agent.state.theta, tasks, steps)
 
 
 def _generator(agent: FewShotAgent, request: Request) -> torch.Generator:
@@ -141,15 +175,18 @@ def _generator(agent: FewShotAgent, request: Request) -> torch.Generator:
 
 def _baselines(agent: FewShotAgent, request: Request) -> dict[str, tuple[float, float]]:
     """Mean and interval of each, on the tasks of an evaluation."""
-    seeds = {request.part: Phase.EVAL_ROLLOUT, "train": Phase.INIT}
-    splits = []
-    for part in (request.part, "train"):
-        seed = torch_seed(request.seed, seeds[part])
-        generator = torch.Generator(agent.trainer.device).manual_seed(seed)
-        counts = request.tasks, request.shots, request.queries
-        splits.append(agent.source.sample(*counts, part, generator))
-    errors = baseline_errors(*splits)
-    return {name: interval(row.double().cpu().numpy()) for name, row in errors.items()}
+    owners = []
+    splits: list[list[Split]] = [[], []]
+    for split, which in draw(agent.source, request, _generator(agent, request)):
+        splits[0].append(split)
+        owners += [] if which is None else which.tolist()
+    seed = torch_seed(request.seed, Phase.INIT)  # other tasks, even of the same part
+    generator = torch.Generator(agent.trainer.device).manual_seed(seed)
+    train = request._replace(part="train")
+    splits[1] = [split for split, _ in draw(agent.source, train, generator)]
+    errors = baseline_errors(*(joined(chunks) for chunks in splits))
+    clusters = torch.tensor(owners) if owners else None
+    return {name: interval(row.double().cpu(), clusters) for name, row in errors.items()}
 
 
 def main(argv: list[str] | None = None) -> int:

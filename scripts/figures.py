@@ -8,6 +8,8 @@ from matplotlib.figure import Figure
 
 from metarl.fewshot.analyse import LayerChange
 
+FIGURE_TYPES = ("png", "pdf", "svg")
+
 
 def draw_layers(changes: list[LayerChange], file: Path) -> None:
     """How far each layer moves, and how similar its features stay, with 95 % intervals."""

@@ -75,7 +75,7 @@ class FewShot:
         learner: whose loss is descended.
         how: tasks in one vmapped call, one at a time, or on the threads of `workers`.
         compiled: compile the vmapped gradient (seconds, once).
-        workers: the threads of "threads".
+        workers: the threads of "threads", and of evaluations.
         device: where the tensors live.
 
         Raises:
@@ -91,7 +91,7 @@ class FewShot:
         self.config = config
         self.learner = learner
         self.device = torch.device(device)
-        self._workers = workers if workers and how == "threads" else Workers(1)
+        self.workers = workers or Workers(1)
         self._how = how
         self._vmapped = Traced(self._all_tasks, compiled=compiled)
 
@@ -154,7 +154,8 @@ class FewShot:
         if self._how == "vmap":
             return self._vmapped(theta, batch, masks)
         tasks = unstack_tasks(batch)
-        rows = self._workers.map(
+        workers = self.workers if self._how == "threads" else Workers(1)
+        rows = workers.map(
             lambda task, own: self._one_task(theta, task, own),
             tasks,
             unstack(masks) if masks else [{}] * len(tasks),

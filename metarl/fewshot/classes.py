@@ -132,7 +132,11 @@ class ClassSource:
     def drawn(
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
     ) -> tuple[Split, Tensor]:
-        """What `sample` gives, and which classes of the stock the labels are, `[T, ways]`."""
+        """What `sample` gives, and which classes of the part the labels are, `[T, ways]`.
+
+        They are counted as in `class_names`. Support sets are in random order, for a learner that
+        reads them in order must not find the classes one after another.
+        """
         device = generator.device
         turns, ways = 4 if self.rotations else 1, self.ways.of(part)
         x, first, counts, *pools = self._held(device)
@@ -150,11 +154,16 @@ class ClassSource:
             for k in (1, 2, 3):
                 x = torch.where(_wide(turn == k, x), torch.rot90(x, k, (-2, -1)), x)
         y = torch.arange(ways, device=device).view(1, -1, 1).expand(*index.shape)
-        split = Split(
-            Examples(x[:, :, :shots].flatten(1, 2), y[:, :, :shots].flatten(1, 2)),
-            Examples(x[:, :, shots:].flatten(1, 2), y[:, :, shots:].flatten(1, 2)),
-        )
-        return split, classes
+        order = _distinct((tasks,), ways * shots, ways * shots, generator)
+        task = torch.arange(tasks, device=device).unsqueeze(-1)
+        support = (half[:, :, :shots].flatten(1, 2)[task, order] for half in (x, y))
+        query = (half[:, :, shots:].flatten(1, 2) for half in (x, y))
+        return Split(Examples(*support), Examples(*query)), chosen
+
+    def class_names(self, part: Part) -> list[str]:
+        """Of all classes of a part, those made by rotations too."""
+        turns = ("", ", by 90°", ", by 180°", ", by 270°") if self.rotations else ("",)
+        return [self.stock.names[i] + turn for i in self.parts[part] for turn in turns]
 
     @cached_property
     def _held(self) -> OnDevice:

@@ -6,7 +6,7 @@ batch of them at once, from the generator that it is given.
 
 from __future__ import annotations
 
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -74,6 +74,27 @@ class Source(Protocol):
         """
 
 
+@runtime_checkable
+class Stocked(Protocol):
+    """A source whose tasks are drawn from finitely many classes, or are finitely many."""
+
+    def drawn(
+        self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
+    ) -> tuple[Split, Tensor]:
+        """What `Source.sample` gives, and what of the part they are, counted from 0.
+
+        The classes that the labels of each task stand for, `[T, ways]`, or the tasks, `[T]`.
+        """
+
+
 def take(split: Split, task: int | Tensor) -> Split:
     """One task without the task axis, or some tasks."""
     return Split(*(Examples(half.x[task], half.y[task]) for half in split))
+
+
+def joined(splits: list[Split]) -> Split:
+    """Tasks after tasks."""
+    halves = zip(*splits, strict=True)
+    return Split(
+        *(Examples(*(torch.cat(part) for part in zip(*half, strict=True))) for half in halves)
+    )

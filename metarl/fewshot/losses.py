@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -22,7 +23,11 @@ def loss(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
 
 
 def score(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
-    """Mean squared error, or accuracy, over the examples: `[…]` of `[…, N, C]`."""
+    """Mean squared error, or accuracy, over the examples: `[…]` of `[…, N, C]`.
+
+    Logits that are not finite have no accuracy: it is not a number.
+    """
     if kind == "regression":
         return (outputs - y).square().mean((-2, -1))
-    return (outputs.argmax(-1) == y).float().mean(-1)
+    hits = (outputs.argmax(-1) == y).float()
+    return torch.where(outputs.isfinite().all(-1), hits, torch.nan).mean(-1)

@@ -78,15 +78,22 @@ class RowSource:
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
     ) -> Split:
         """Rows of random tasks of a part; see `Source.sample`."""
+        return self.drawn(tasks, shots, queries, part, generator)[0]
+
+    def drawn(
+        self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
+    ) -> tuple[Split, torch.Tensor]:
+        """What `sample` gives, and which tasks of the part they are, `[T]`."""
         device = generator.device
         x, y, first, count, *pools = self._held(device)
         pool = pools[PARTS.index(part)]
-        chosen = pool[torch.randint(len(pool), (tasks,), generator=generator, device=device)]
+        which = torch.randint(len(pool), (tasks,), generator=generator, device=device)
+        chosen = pool[which]
         rows = distinct_up_to(count[chosen], shots + queries, generator)
         rows = rows + first[chosen].unsqueeze(-1)
         x, y = x[rows], y[rows]
         support = Examples(x[:, :shots], y[:, :shots])
-        return Split(support, Examples(x[:, shots:], y[:, shots:]))
+        return Split(support, Examples(x[:, shots:], y[:, shots:])), which
 
     @cached_property
     def _held(self) -> OnDevice:

@@ -1,6 +1,7 @@
 """Where tasks come from: what is drawn, what is held out, and what is refused."""
 
 import hashlib
+import itertools
 import os
 from pathlib import Path
 
@@ -61,7 +62,9 @@ def test_a_task_has_different_classes_and_different_examples() -> None:
     split = numbered().sample(50, 2, 3, "train", generator())
     assert split.support.x.shape == (50, 4, 1, 4, 4)
     assert split.query.y.tolist() == [[0, 0, 0, 1, 1, 1]] * 50
-    for support, query in zip(split.support.x, split.query.x, strict=True):
+    by_class = split.support.y.argsort(1)
+    ordered = split.support.x[torch.arange(50).unsqueeze(1), by_class]
+    for support, query in zip(ordered, split.query.x, strict=True):
         pixels = torch.cat([support.view(2, 2, 16), query.view(2, 3, 16)], 1) * 255
         for one in pixels:
             assert len(set(one[:, 1].tolist())) == 1
@@ -69,11 +72,21 @@ def test_a_task_has_different_classes_and_different_examples() -> None:
         assert pixels[0, 0, 1] != pixels[1, 0, 1]
 
 
+def test_support_sets_are_in_random_order() -> None:
+    """Else a learner that reads them in order would count on one class after another."""
+    split, chosen = numbered().drawn(50, 2, 3, "train", generator())
+    orders = {tuple(row) for row in split.support.y.tolist()}
+    assert orders == {order for order in itertools.product((0, 1), repeat=4) if sum(order) == 2}
+    names = numbered().class_names("train")
+    of_class = [names[int(i)] for i in chosen.gather(1, split.support.y).flatten()]
+    shown = split.support.x[:, :, 0, 1, 1].flatten() * 255
+    assert of_class == [str(round(float(pixel))) for pixel in shown]
+
+
 def test_labels_of_classes_are_random() -> None:
     """A class is not always the same label, or a network could learn it by heart."""
     split = numbered().sample(300, 1, 1, "train", generator())
-    first = split.support.x[:, 0, 0, 1, 1]
-    second = split.support.x[:, 1, 0, 1, 1]
+    first, second = split.query.x[:, :, 0, 1, 1].T
     assert {(a, b) for a, b in zip(first.tolist(), second.tolist(), strict=True) if a > b}
     assert {(a, b) for a, b in zip(first.tolist(), second.tolist(), strict=True) if a < b}
 
@@ -95,7 +108,7 @@ def test_rotations_are_classes() -> None:
     corners = [(0, 0), (3, 0), (3, 3), (0, 3)]
     marks = torch.stack([split.support.x[..., 0, i, j] for i, j in corners], -1) * 255 >= 100
     other = torch.stack([split.query.x[..., 0, i, j] for i, j in corners], -1) * 255 >= 100
-    assert torch.equal(marks, other)
+    assert torch.equal(marks, other[torch.arange(200).unsqueeze(1), split.support.y])
     assert bool(marks.any((0, 1)).all())
     assert bool((marks.sum(-1) == 1).all())
 

@@ -67,7 +67,10 @@ def test_every_class_is_reported_by_name(classification: Path, tmp_path: Path) -
     """Clusters that far apart are told apart even by an untrained network's prototypes."""
     file = tmp_path / "table.json"
     assert main([str(classification), "--tasks", "20", "--report", "--json", str(file)]) == 0
-    report = json.loads(file.read_text())["report"]
+    table = json.loads(file.read_text())
+    report = table["report"]
+    # the mean accuracy over tasks of equally many queries is that over all queries
+    assert report["accuracy"] == pytest.approx(table["points"][0]["mean"])
     classes = [name for name in report if name.startswith("class ")]
     assert len(classes) == 3
     assert sum(report[name]["support"] for name in classes) == 20 * 3 * 2
@@ -80,7 +83,27 @@ def test_layers_are_drawn(regression: Path, tmp_path: Path) -> None:
     options = ["--tasks", "3", "--analyse", str(figure), "--json", str(file)]
     assert main([str(regression), *options]) == 0
     assert figure.stat().st_size > 1000
-    assert [row["layer"] for row in json.loads(file.read_text())["layers"]] == ["layer0", "head"]
+    table = json.loads(file.read_text())
+    assert [row["layer"] for row in table["layers"]] == ["layer0", "head"]
+    assert table["steps"] == 10
+    assert main([str(regression), *options, "--steps", "1"]) == 0
+    fewer = json.loads(file.read_text())
+    assert fewer["steps"] == 1
+    assert [point["steps"] for point in fewer["points"]] == [0, 1]
+    assert fewer["layers"][0]["moved"] < table["layers"][0]["moved"]
+
+
+def test_the_report_is_of_the_evaluations_steps(classification: Path, tmp_path: Path) -> None:
+    """As many as the most of the run's; its accuracy is that of the table."""
+    data = classification.parent / "clusters.npz"
+    options = ["--data", f"npz:{data}", "--ways", "3", "--shots", "2", "--queries", "2", *TINY]
+    assert train_fewshot.main([*options, "--run-dir", str(tmp_path / "run")]) == 0
+    file = tmp_path / "table.json"
+    asked = ["--tasks", "15", "--report", "--json", str(file)]
+    assert main([str(tmp_path / "run"), *asked]) == 0
+    table = json.loads(file.read_text())
+    assert table["steps"] == table["points"][-1]["steps"] == 10
+    assert table["report"]["accuracy"] == pytest.approx(table["points"][-1]["mean"])
 
 
 @pytest.mark.parametrize(
@@ -90,6 +113,10 @@ def test_layers_are_drawn(regression: Path, tmp_path: Path) -> None:
         (["--tasks", "0"], "tasks must be at least 1, got 0"),
         (["--seed", "-1"], "seed must be between"),
         (["--json", "/nowhere/x.json"], "its folder does not exist"),
+        (["--analyse", "/nowhere/x.png"], "its folder does not exist"),
+        (["--analyse", "layers.docx"], "end it in .png"),
+        (["--analyse", "/"], "cannot be written"),
+        (["--steps", "-1"], "--steps must be at least 0"),
     ],
 )
 def test_mistakes_are_refused(

@@ -19,8 +19,8 @@ TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off", "--hidden", "4"
 
 @pytest.fixture(autouse=True)
 def _few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = {"part": "test", "tasks": 5, "shots": None, "queries": None, "seed": 0}
-    monkeypatch.setattr(metarl.FewShotAgent.evaluate, "__kwdefaults__", defaults)
+    defaults = dict.fromkeys(("shots", "queries", "steps")) | {"part": "test", "seed": 0}
+    monkeypatch.setattr(metarl.FewShotAgent.evaluate, "__kwdefaults__", {**defaults, "tasks": 5})
 
 
 def train(folder: Path, *options: str) -> int:
