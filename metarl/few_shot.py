@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
+from torch import Tensor
 
 from metarl.agent import resolve_compile, resolve_device
 from metarl.algorithms.cnp import Cnp, CnpConfig
@@ -28,10 +29,12 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json, nearest, to_json
 from metarl.experiment.run import CONFIG, read_config
 from metarl.few_shot_presets import overrides
-from metarl.fewshot.data import Source
+from metarl.fewshot.augment import with_shifted_support
+from metarl.fewshot.classes import ClassSource
+from metarl.fewshot.data import Source, Split
 from metarl.fewshot.form import Form
-from metarl.fewshot.learner import FewShotLearner
-from metarl.fewshot.networks import Conv4, Mlp, Network
+from metarl.fewshot.learner import JOINT_CLASSES, FewShotLearner
+from metarl.fewshot.networks import Conv4, Mlp, Network, dropout
 from metarl.fewshot.sources import DataConfig, make_source
 
 
@@ -140,7 +143,7 @@ def build(config: FewShotRunConfig, *, threads: int) -> Parts:
     if threads < 1:
         raise ValueError(f"--threads must be at least 1, got {threads}")
     c, form = config.algorithm, config.form
-    learner = get_algorithm(config.algo).learner(c, form.kind, make_network(c, form))
+    learner = _make_learner(config.algo, c, form)
     if c.support_shift and len(form.x_shape) != 3:
         raise ValueError(f"--support-shift moves images, and {form.name} has none")
     if config.data.train_ways and not learner.any_ways:
@@ -154,6 +157,30 @@ def build(config: FewShotRunConfig, *, threads: int) -> Parts:
         device=resolve_device(config.device),
     )
     return Parts(learner, trainer)
+
+
+def _make_learner(algo: str, config: Any, form: Form) -> FewShotLearner:
+    """What the name stands for; MAML is told of the training classes, for its joint head."""
+    make, network = get_algorithm(algo).learner, make_network(config, form)
+    if make is Maml:
+        return Maml(config, form.kind, network, joint=form.train_classes)
+    learner: FewShotLearner = make(config, form.kind, network)
+    return learner
+
+
+def training_tasks(
+    parts: Parts, config: FewShotConfig, source: Source, generator: torch.Generator
+) -> tuple[Split, dict[str, Tensor]]:
+    """Tasks of one iteration, and what stands beside θ in the loss of each."""
+    given = {}
+    counts: Any = config.tasks, config.shots, config.queries, "train", generator
+    if parts.learner.joint and isinstance(source, ClassSource):
+        batch, given[JOINT_CLASSES] = source.drawn(*counts)
+    else:
+        batch = source.sample(*counts)
+    batch = with_shifted_support(batch, config.support_shift, generator)
+    network = make_network(config, source)
+    return batch, given | dropout(network, config.dropout, config.tasks, generator)
 
 
 def open_source(config: FewShotRunConfig) -> Source:
@@ -224,14 +251,14 @@ def resolve_how(
 
 def _seconds(source: Source, config: FewShotRunConfig, threads: int) -> float:
     """Of one gradient, the second time."""
-    trainer = build(config, threads=threads).trainer
-    c = config.algorithm
+    parts = build(config, threads=threads)
+    trainer = parts.trainer
     generator = torch.Generator(trainer.device).manual_seed(0)
-    batch = source.sample(c.tasks, c.shots, c.queries, "train", generator)
+    batch, given = training_tasks(parts, config.algorithm, source, generator)
     theta = trainer.init(0).theta
-    trainer.gradient(theta, batch)
+    trainer.gradient(theta, batch, given)
     started = time.perf_counter()
-    trainer.gradient(theta, batch)
+    trainer.gradient(theta, batch, given)
     return time.perf_counter() - started
 
 

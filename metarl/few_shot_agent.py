@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.utils import _pytree as pytree
 
 from metarl.agent import resolve_device
+from metarl.algorithms.cnp import Cnp
 from metarl.algorithms.few_shot import FewShotState
+from metarl.algorithms.matching_net import MatchingNet
 from metarl.core.params import Params
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
@@ -60,6 +62,32 @@ class AdaptedModel:
             ValueError: inputs of another shape.
         """
         return self._outputs(_inputs(x, self.config.form, self._device))
+
+    @torch.no_grad()
+    def deviation(self, x: Any) -> Tensor:
+        """Of the normal distributions that a CNP predicts, `[N, C]`.
+
+        Raises:
+            ValueError: another algorithm, classification, or inputs of another shape.
+        """
+        if not isinstance(self.learner, Cnp) or self.learner.kind != "regression":
+            raise ValueError("only cnp in regression predicts deviations")
+        form = self.config.form
+        inputs = form.units.inputs(_inputs(x, form, self._device))
+        return form.units.y.stretched(self.learner.deviation(self.theta, self.adapted, inputs))
+
+    @torch.no_grad()
+    def attention(self, x: Any) -> Tensor:
+        """How much each of the S examples counts in a matching network's answers, `[N, S]`.
+
+        Raises:
+            ValueError: another algorithm, or inputs of another shape.
+        """
+        if not isinstance(self.learner, MatchingNet):
+            raise ValueError("only matching-net has attention over the support set")
+        form = self.config.form
+        inputs = form.units.inputs(_inputs(x, form, self._device))
+        return self.learner.attention(self.theta, self.adapted, inputs)
 
     def export(self, x: Any) -> torch.export.ExportedProgram:
         """A program of its own, for any number of inputs like those of `x` `[N, …]`.

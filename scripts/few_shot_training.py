@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,14 +17,17 @@ from metarl.algorithms.few_shot import FewShotState
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, torch_seed
-from metarl.few_shot import FewShotRunConfig, build, make_network, restore
+from metarl.few_shot import FewShotRunConfig, build, restore, training_tasks
 from metarl.few_shot_agent import EVAL_TASKS, FewShotAgent
-from metarl.fewshot.augment import with_shifted_support
 from metarl.fewshot.data import Source
 from metarl.fewshot.evaluate import Evaluation
-from metarl.fewshot.networks import dropout
 
-CHUNK = 100  # iterations per row of the logs
+CHUNK = 100  # iterations per row of the logs, at most
+PATIENCE = 10.0  # seconds per row, at most, but for the last iteration of it
+
+
+class Diverged(RuntimeError):
+    """Not one of the last `CHUNK` updates was finite."""
 
 
 class Position(NamedTuple):
@@ -33,13 +37,14 @@ class Position(NamedTuple):
     state: FewShotState  # after them
     non_finite: int  # updates that were not finite and were left out
     seconds: float  # spent on training, all resumes included
+    in_a_row: int = 0  # of those updates, the last ones without a finite one between
 
 
 class FewShotTraining:
     """Meta-trains a few-shot learner on a source of tasks (a `Trainable`)."""
 
     eval_tasks = EVAL_TASKS
-    failures: tuple[type[Exception], ...] = ()
+    failures: tuple[type[Exception], ...] = (Diverged,)
 
     def __init__(self, config: FewShotRunConfig, threads: int, source: Source) -> None:
         """Build what `config` describes, on its data; nothing is written.
@@ -88,30 +93,48 @@ class FewShotTraining:
         }  # fmt: skip
         checkpoint.save(folder, p.iteration, p.state.tensors(), state, keep=3)
 
-    def step(self) -> Metrics:
-        """Iterations up to the next multiple of `CHUNK`; the means of their metrics."""
+    def step(self, stopping: Callable[[], bool]) -> Metrics:
+        """Iterations up to the next row, evaluation or checkpoint; the means of their metrics.
+
+        Raises:
+            Diverged: all of the last `CHUNK` updates were left out, or all of a shorter run.
+        """
         started = time.perf_counter()
-        i, state, non_finite, seconds = self.position
-        c, trainer, source = self.config.algorithm, self.parts.trainer, self.source
-        generator, network = torch.Generator(trainer.device), make_network(c, source)
-        stop = min((i // CHUNK + 1) * CHUNK, self.total)
-        rows = []
-        for k in range(i, stop):
+        c, trainer = self.config.algorithm, self.parts.trainer
+        p, rows = self.position, []
+        i, state, non_finite, _, in_a_row = p
+        generator = torch.Generator(trainer.device)
+        for k in range(i, self._due(i)):
             generator.manual_seed(torch_seed(self.config.seed, Phase.ROLLOUT, k))
-            batch = source.sample(c.tasks, c.shots, c.queries, "train", generator)
-            batch = with_shifted_support(batch, c.support_shift, generator)
-            masks = dropout(network, c.dropout, c.tasks, generator)
-            state, metrics = trainer.iteration(state, batch, masks)
+            tasks = training_tasks(self.parts, c, self.source, generator)
+            state, metrics = trainer.iteration(state, *tasks)
             rows.append(metrics)
-        elapsed = time.perf_counter() - started
+            left_out = int(float(metrics["outer/non_finite"]))
+            non_finite, in_a_row = non_finite + left_out, (in_a_row + left_out) * left_out
+            elapsed = time.perf_counter() - started
+            if elapsed > PATIENCE or stopping() or in_a_row >= CHUNK:
+                break
+        done = i + len(rows)
+        self.position = Position(done, state, non_finite, p.seconds + elapsed, in_a_row)
+        if in_a_row >= CHUNK or done == non_finite == self.total:
+            raise Diverged(
+                f"none of the last {in_a_row} updates was finite, and all were left out: lower "
+                "the step sizes, or clip or normalise what grows"
+            )
         means = {name: sum(float(row[name]) for row in rows) / len(rows) for name in rows[0]}
-        left_out = round(means["outer/non_finite"] * len(rows))
-        self.position = Position(stop, state, non_finite + left_out, seconds + elapsed)
         return means | {"time/iterations_per_second": len(rows) / elapsed}
+
+    def _due(self, i: int) -> int:
+        """The next iteration after i that ends a row of the logs."""
+        every = (CHUNK, self.config.eval_every, self.config.checkpoint_every)
+        return min(self.total, *((i // n + 1) * n for n in every if n))
 
     def line(self, m: Metrics) -> str:
         """Some iterations in words."""
-        return f"loss {m['outer/loss']:.4f}  {m['time/iterations_per_second']:,.1f} iterations/s"
+        lost = self.position.non_finite
+        warning = f"  {lost} updates left out, for they were not finite" if lost else ""
+        speed = m["time/iterations_per_second"]
+        return f"loss {m['outer/loss']:.4f}  {speed:,.1f} iterations/s{warning}"
 
     def agent(self) -> FewShotAgent:
         """What has been learned so far."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
-from metarl.algorithms.on_network import OnNetwork
+from metarl.algorithms.on_network import OnNetwork, refuse_unused
 from metarl.core.params import Params
 from metarl.fewshot import losses
 from metarl.fewshot.data import Examples, Kind, Split
@@ -49,9 +49,15 @@ class Cnp(OnNetwork[CnpConfig]):
     """A learner whose adapted state is r."""
 
     def __init__(self, config: CnpConfig, kind: Kind, network: Network) -> None:
-        """See `OnNetwork`; a network for images embeds them, other inputs are taken as they are."""
+        """See `OnNetwork`; a network for images embeds them, other inputs are taken as they are.
+
+        Raises:
+            ValueError: an option of the embedding, for inputs that have none.
+        """
         super().__init__(config, kind, network)
         self._plain = isinstance(network, Mlp)
+        if self._plain:
+            refuse_unused(config, type(self).__name__, "hidden", "norm", "dropout")
         width = network.inputs if isinstance(network, Mlp) else network.width
         outputs = network.outputs
         shown = width + (outputs if kind == "regression" else 0)
@@ -95,6 +101,11 @@ class Cnp(OnNetwork[CnpConfig]):
         """Means `[N, C]`, or logits."""
         outputs = self._decoded(theta, adapted, x)
         return outputs if self.kind == "classification" else outputs.chunk(2, -1)[0]
+
+    def deviation(self, theta: Params, adapted: Tensor, x: Tensor) -> Tensor:
+        """Of the predictive normal distributions, `[N, C]`; in regression."""
+        raw = self._decoded(theta, adapted, x).chunk(2, -1)[1]
+        return _MIN_STD + (1 - _MIN_STD) * functional.softplus(raw)
 
     def _decoded(self, theta: Params, code: Tensor, x: Tensor) -> Tensor:
         x = self._embedded(theta, x)

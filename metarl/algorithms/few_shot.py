@@ -1,4 +1,4 @@
-"""Meta-training for few-shot learning: draw tasks, average their outer gradients, step with Adam.
+"""Meta-training for few-shot learning: draw tasks, average their outer gradients, take a step.
 
 What is learnt and how is the learner's matter (`maml.py`, `reptile.py`, `protonet.py`, …).
 """
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from metarl.algorithms.few_shot_config import FewShotConfig
-from metarl.core.adam import Moments, adam_step, no_moments
+from metarl.core.adam import Moments, adam_step, no_moments, shrunk
 from metarl.core.mapping import Mapping, Workers, unstack_tasks
-from metarl.core.params import Params, global_norm, leaves, map_params, unstack
+from metarl.core.params import Params, broadcast, global_norm, leaves, map_params, unstack
 from metarl.core.traced import Traced
 from metarl.fewshot.data import Split
 from metarl.fewshot.learner import FewShotLearner
@@ -102,35 +102,28 @@ class FewShot:
         return FewShotState(theta, no_moments(theta), torch.zeros((), dtype=torch.float64))
 
     def iteration(
-        self, state: FewShotState, batch: Split, masks: Params | None = None
+        self, state: FewShotState, batch: Split, given: Params | None = None
     ) -> tuple[FewShotState, dict[str, float | Tensor]]:
         """One meta-iteration on T tasks.
 
         Args:
             state: before it.
             batch: the tasks.
-            masks: of dropout, `[T, …]` each; see `metarl.fewshot.networks.dropout`.
+            given: what stands beside θ in each task's loss, `[T, …]` each, such as the masks of
+                `metarl.fewshot.networks.dropout`.
 
         A gradient that is not finite leaves the state but for its count of iterations.
 
         Returns:
             The next state and the metrics (tensors are scalars, not read yet).
         """
-        c, started = self.config, time.perf_counter()
-        loss, gradient = self.gradient(state.theta, batch, masks)
+        started = time.perf_counter()
+        constants = self.learner.constants(int(state.iterations))
+        shared = broadcast(map_params(lambda p: p.to(self.device), constants), len(batch.query.y))
+        loss, gradient = self.gradient(state.theta, batch, {**(given or {}), **shared})
         norm = global_norm(gradient)
         finite = bool(torch.isfinite(norm))
-        theta, moments = state.theta, state.moments
-        if finite:
-            weights = frozenset(name for name in theta if name.endswith(".weight"))
-            theta, moments = adam_step(
-                theta,
-                gradient,
-                moments,
-                lr=self.lr(float(state.iterations)),
-                weight_decay=c.weight_decay,
-                decay=weights,
-            )
+        theta, moments = self._stepped(state, gradient) if finite else state[:2]
         metrics: dict[str, float | Tensor] = {
             "outer/loss": loss,
             "outer/grad_norm": norm,
@@ -139,31 +132,47 @@ class FewShot:
         }
         return FewShotState(theta, moments, state.iterations + 1), metrics
 
+    def _stepped(self, state: FewShotState, gradient: Params) -> tuple[Params, Moments]:
+        """θ and what Adam remembers, after one step."""
+        c, theta, lr = self.config, state.theta, self.lr(float(state.iterations))
+        fixed = self.learner.undecayed
+        decay = frozenset(k for k in theta if k.endswith(".weight") and not k.startswith(fixed))
+        if c.outer_optimizer == "sgd":
+            theta = shrunk(theta, lr * c.weight_decay, decay)
+            return map_params(lambda p, g: p - lr * g, theta, gradient), state.moments
+        return adam_step(
+            theta, gradient, state.moments, lr=lr, weight_decay=c.weight_decay, decay=decay
+        )
+
     def lr(self, iteration: float) -> float:
         """The outer step size after so many iterations."""
         c = self.config
-        if c.lr_schedule == "constant":
-            return c.lr
-        return c.lr * 0.5 * (1 + math.cos(math.pi * min(iteration / c.iterations, 1.0)))
+        done = min(iteration / c.iterations, 1.0)
+        factors = {
+            "constant": 1.0,
+            "linear": 1 - done,
+            "cosine": (1 + math.cos(math.pi * done)) / 2,
+        }
+        return c.lr * factors[c.lr_schedule]
 
     def gradient(
-        self, theta: Params, batch: Split, masks: Params | None = None
+        self, theta: Params, batch: Split, given: Params | None = None
     ) -> tuple[Tensor, Params]:
         """The mean outer loss over tasks and its gradient (or what takes its place)."""
-        masks = masks or {}
+        given = given or {}
         if self._how == "vmap":
-            return self._vmapped(theta, batch, masks)
+            return self._vmapped(theta, batch, given)
         tasks = unstack_tasks(batch)
         workers = self.workers if self._how == "threads" else Workers(1)
         rows = workers.map(
             lambda task, own: self._one_task(theta, task, own),
             tasks,
-            unstack(masks) if masks else [{}] * len(tasks),
+            unstack(given) if given else [{}] * len(tasks),
         )
         loss = torch.stack([row for row, _ in rows]).mean()
         return loss, self._joined({name: torch.stack([g[name] for _, g in rows]) for name in theta})
 
-    def _all_tasks(self, theta: Params, batch: Split, masks: Params) -> tuple[Tensor, Params]:
+    def _all_tasks(self, theta: Params, batch: Split, given: Params) -> tuple[Tensor, Params]:
         """All tasks at once."""
         if isinstance(self.learner, OwnGradient):
             per_task = torch.func.vmap(self.learner.task_gradient, (None, 0))
@@ -171,23 +180,23 @@ class FewShot:
             return losses.mean(), self._joined(gradients)
 
         def mean_loss(theta: Params) -> Tensor:
-            losses: Tensor = torch.func.vmap(self._task_loss, (None, 0, 0))(theta, batch, masks)
+            losses: Tensor = torch.func.vmap(self._task_loss, (None, 0, 0))(theta, batch, given)
             return losses.mean()
 
         gradient, loss = torch.func.grad_and_value(mean_loss)(theta)
         return loss, gradient
 
-    def _task_loss(self, theta: Params, task: Split, masks: Params) -> Tensor:
-        """Of one task, without the features that it does without."""
-        return self.learner.loss({**theta, **masks}, task)
+    def _task_loss(self, theta: Params, task: Split, given: Params) -> Tensor:
+        """Of one task, with what it is given."""
+        return self.learner.loss({**theta, **given}, task)
 
-    def _one_task(self, theta: Params, task: Split, masks: Params) -> tuple[Tensor, Params]:
+    def _one_task(self, theta: Params, task: Split, given: Params) -> tuple[Tensor, Params]:
         """One task by plain autograd, whose calls cost less."""
         if isinstance(self.learner, OwnGradient):
             return self.learner.task_gradient(theta, task)
         theta = leaves(theta)
         with torch.enable_grad():
-            loss = self._task_loss(theta, task, masks)
+            loss = self._task_loss(theta, task, given)
             gradient = torch.autograd.grad(loss, list(theta.values()), materialize_grads=True)
         return loss.detach(), dict(zip(theta, gradient, strict=True))
 

@@ -28,11 +28,14 @@ class FewShotConfig:
     eval_queries: int = 0
     """Examples to be judged on in evaluations; as in training if 0."""
     lr: float = 1e-3
-    """Outer step size, of Adam."""
-    lr_schedule: Literal["constant", "cosine"] = "constant"
-    """Cosine: from `lr` down to zero over all iterations."""
+    """Outer step size."""
+    lr_schedule: Literal["constant", "linear", "cosine"] = "constant"
+    """Linear and cosine: from `lr` down to zero over all iterations."""
+    outer_optimizer: Literal["adam", "sgd"] = "adam"
+    """Of the outer step; sgd is θ ← θ − lr · gradient."""
     weight_decay: float = 0.0
-    """What weights lose per iteration, times `lr` (decoupled, as in AdamW)."""
+    """What the networks' weights lose per iteration, times `lr` (decoupled, as in AdamW); learned
+    step sizes and optimisers do not decay."""
     support_shift: int = 0
     """Pixels by which images of support sets are moved at random in training; 0 is none."""
     dropout: float = 0.0
@@ -63,7 +66,8 @@ class FewShotConfig:
         self._require("dropout", 0 <= self.dropout < 1, "at least 0 and below 1")
         decay = self.weight_decay
         self._require("weight_decay", math.isfinite(decay) and decay >= 0, "at least 0")
-        self._one_of("lr_schedule", "constant", "cosine")
+        self._one_of("lr_schedule", "constant", "linear", "cosine")
+        self._one_of("outer_optimizer", "adam", "sgd")
         self._one_of("activation", "relu", "tanh")
         self._one_of("pooling", "stride", "max")
         self._one_of("norm", *NORMS)

@@ -53,6 +53,7 @@ class LearnedOptimizer(AdaptsWeights[LearnedOptimizerConfig]):
     """A learner whose adapted state is φ, the weights of one task."""
 
     drops_out = False
+    undecayed = (_OWN,)
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's initial weights and the LSTM's, whose forget gate starts open."""

@@ -23,6 +23,8 @@ class OnNetwork(Generic[Config]):
     vmaps = True
     classifies_only = False
     drops_out = True
+    undecayed: tuple[str, ...] = ()
+    joint = 0
 
     def __init__(self, config: Config, kind: Kind, network: Network) -> None:
         """Args:
@@ -44,9 +46,22 @@ class OnNetwork(Generic[Config]):
         self.network = network
         self.transductive = network.norm == "batch"
 
+    def constants(self, iteration: int) -> Params:
+        """None."""
+        return {}
+
     def network_loss(self, params: Params, examples: Examples) -> Tensor:
         """Of the network with such weights; a scalar."""
         return losses.loss(self.kind, self.network(params, examples.x), examples.y)
+
+
+def refuse_unused(config: FewShotConfig, algo: str, *names: str) -> None:
+    """Raises ValueError where an option that nothing would use is not its default."""
+    for name in names:
+        default = getattr(FewShotConfig, name)
+        if getattr(config, name) != default:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{algo} uses {option} for images only: leave it at {default}")
 
 
 class AdaptsWeights(OnNetwork[Config]):

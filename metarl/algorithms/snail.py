@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
-from metarl.algorithms.on_network import OnNetwork
+from metarl.algorithms.on_network import OnNetwork, refuse_unused
 from metarl.core.params import Params
 from metarl.fewshot import losses
 from metarl.fewshot.data import Examples, Kind, Split
@@ -48,9 +48,15 @@ class Snail(OnNetwork[SnailConfig]):
     """A learner whose adapted state is the embedded support sequence `[S, width]`."""
 
     def __init__(self, config: SnailConfig, kind: Kind, network: Network) -> None:
-        """See `OnNetwork`; a network for images embeds them, other inputs are taken as they are."""
+        """See `OnNetwork`; a network for images embeds them, other inputs are taken as they are.
+
+        Raises:
+            ValueError: an option of the embedding, for inputs that have none.
+        """
         super().__init__(config, kind, network)
         self._plain = isinstance(network, Mlp)
+        if self._plain:
+            refuse_unused(config, type(self).__name__, "hidden", "norm", "dropout", "activation")
         self._embedding = network.inputs if isinstance(network, Mlp) else network.width
         examples = config.shots * (network.outputs if kind == "classification" else 1)
         self._dilations = [2**i for i in range(max(1, math.ceil(math.log2(examples + 1))))]

@@ -25,6 +25,11 @@ def no_moments(params: Params) -> Moments:
     return Moments(zeros, map_params(torch.zeros_like, params), torch.zeros(()))
 
 
+def shrunk(params: Params, share: float, decay: frozenset[str]) -> Params:
+    """Copies, of which those of the names in `decay` lose a share."""
+    return {k: p * (1 - share) if share and k in decay else p.clone() for k, p in params.items()}
+
+
 def adam_step(
     params: Params,
     gradient: Params,
@@ -49,8 +54,7 @@ def adam_step(
     Returns:
         The next parameters and moments.
     """
-    shrink = 1 - lr * weight_decay
-    new = {k: p * shrink if weight_decay and k in decay else p.clone() for k, p in params.items()}
+    new = shrunk(params, lr * weight_decay, decay)
     first, second = (map_params(torch.clone, m) for m in moments[:2])
     steps = moments.steps.cpu().clone()
     adam(

@@ -37,6 +37,7 @@ def adapting(
     *,
     first_order: bool = False,
     momentum: float = 0.0,
+    clip: float = 0.0,
 ) -> Iterator[Params]:
     """φ after every step of `adapt`, which has the arguments."""
     velocity: Params = {}
@@ -51,6 +52,10 @@ def adapting(
         gradient = torch.func.grad(moved)(moving)
         if first_order:
             gradient = map_params(lambda g: g.detach(), gradient)
+        if clip:
+            squares = torch.stack([g.square().sum() for g in gradient.values()]).sum()
+            shrink = clip * squares.clamp(min=clip**2).rsqrt()
+            gradient = map_params(lambda g, s=shrink: s * g, gradient)
         if momentum and velocity:
             gradient = map_params(lambda v, g: momentum * v + g, velocity, gradient)
         velocity = gradient
@@ -66,6 +71,7 @@ def adapt(
     *,
     first_order: bool = False,
     momentum: float = 0.0,
+    clip: float = 0.0,
 ) -> Params:
     """Take one gradient step per batch (MAML's inner loop, arXiv 1703.03400, eq. 1).
 
@@ -82,11 +88,14 @@ def adapt(
             as they are. Or such rates for every step, the last ones for all further steps.
         first_order: drop the second derivatives (FOMAML).
         momentum: μ, 0 is plain gradient descent.
+        clip: greatest norm of ∇L; a longer one is scaled down to it; 0 is any.
 
     Returns:
         φ, the adapted parameters, with the shapes of `params`.
     """
-    steps = adapting(params, batches, loss, rates, first_order=first_order, momentum=momentum)
+    steps = adapting(
+        params, batches, loss, rates, first_order=first_order, momentum=momentum, clip=clip
+    )
     for params in steps:  # noqa: B007
         pass
     return params

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from metarl.fewshot.classes import ClassSource
 from metarl.fewshot.data import Kind, Source
 from metarl.fewshot.units import Units
 
@@ -17,8 +18,11 @@ class Form:
     x_shape: tuple[int, ...]
     outputs: int
     units: Units = field(default_factory=Units)
+    train_classes: int = 0
+    """Classes that there are to train on, those made by rotations too; 0 in regression."""
 
     @classmethod
     def of(cls, source: Source) -> Form:
         """Of a source's tasks."""
-        return cls(source.name, source.kind, source.x_shape, source.outputs, source.units)
+        classes = len(source.class_names("train")) if isinstance(source, ClassSource) else 0
+        return cls(source.name, source.kind, source.x_shape, source.outputs, source.units, classes)

@@ -13,6 +13,9 @@ from metarl.fewshot.data import Examples, Kind, Split
 Adapted = Any
 """What a learner knows of one task: a tree of tensors."""
 
+JOINT_CLASSES = "joint.classes"
+"""Name of the training classes that the labels of a task stand for, `[ways]`, beside θ."""
+
 
 class FewShotLearner(Protocol):
     """Learns how to learn from a support set; functional, for ONE task at a time."""
@@ -36,6 +39,17 @@ class FewShotLearner(Protocol):
     @property
     def vmaps(self) -> bool:
         """Whether tasks can be mapped over in one call."""
+
+    @property
+    def undecayed(self) -> tuple[str, ...]:
+        """What the names of meta-parameters begin with that weight decay leaves alone."""
+
+    @property
+    def joint(self) -> int:
+        """Classes of the joint head, 0 without one; it is given theirs, see `JOINT_CLASSES`."""
+
+    def constants(self, iteration: int) -> Params:
+        """What stands beside θ in the loss of every task after so many iterations."""
 
     def init(self, generator: torch.Generator) -> Params:
         """Fresh meta-parameters θ."""

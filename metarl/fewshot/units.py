@@ -35,6 +35,12 @@ class Standard:
             return values
         return (values.double() * self._spread(values) + self._row(self.mean, values)).float()
 
+    def stretched(self, deviations: Tensor) -> Tensor:
+        """What deviations `[…, D]` of learned values are in the user's units, float32."""
+        if not self.mean:
+            return deviations
+        return (deviations.double() * self._spread(deviations)).float()
+
     def _spread(self, like: Tensor) -> Tensor:
         return self._row(self.deviation, like)
 

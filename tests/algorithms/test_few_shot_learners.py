@@ -121,7 +121,32 @@ def test_no_query_sees_another(name: str) -> None:
     alone = [learner.predict(theta, adapted, x.unsqueeze(0)) for x in task.query.x]
     torch.testing.assert_close(torch.cat(alone), together)
     assert not learner.transductive
-    assert READERS[name]("classification", network("classification", "batch")).transductive
+    assert READERS[name]("classification", network("classification", "batch", True)).transductive
+
+
+@pytest.mark.parametrize("name", ["cnp", "snail"])
+@pytest.mark.parametrize("option", [{"norm": "batch"}, {"dropout": 0.5}, {"hidden": (9,)}])
+def test_options_that_nothing_would_use_are_refused(name: str, option: dict[str, Any]) -> None:
+    """Inputs that are not images are taken as they are; images are embedded."""
+    make, config = {"cnp": (Cnp, CnpConfig), "snail": (Snail, SnailConfig)}[name]
+    with pytest.raises(ValueError, match=f"uses --{next(iter(option))} for images only"):
+        make(config(**option), "regression", network("regression"))
+    make(config(**option), "regression", network("regression", images=True))
+
+
+def test_a_cnps_deviation_is_that_of_its_loss() -> None:
+    """−log N(y; mean, deviation), without its constant."""
+    learner = READERS["cnp"]("regression", network("regression"))
+    theta, task = start(learner), take(batch("regression"), 0)
+    code = learner.adapt(theta, task.support)
+    x, y = (torch.cat(pair) for pair in zip(*task, strict=True))
+    normal = torch.distributions.Normal(
+        learner.predict(theta, code, x), learner.deviation(theta, code, x)
+    )
+    constant = 0.5 * torch.log(torch.tensor(2 * torch.pi))
+    torch.testing.assert_close(
+        learner.loss(theta, task), (-normal.log_prob(y)).mean() - constant.double()
+    )
 
 
 def test_attention_is_a_distribution_over_the_support_set() -> None:

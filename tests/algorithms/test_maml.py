@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from metarl.algorithms.few_shot import FewShot
-from metarl.algorithms.maml import Maml, MamlConfig
+from metarl.algorithms.maml import Maml, MamlConfig, Scratch
 from metarl.core.mapping import Workers
-from metarl.core.params import Params, map_params
+from metarl.core.params import Params, global_norm, map_params
 from metarl.fewshot import Conv4, Examples, Mlp, Network, Sinusoid, Split
 from metarl.fewshot.data import take
 from metarl.fewshot.networks import dropout
@@ -25,6 +25,7 @@ KIN: dict[str, dict[str, Any]] = {
     "maml++": {"rates": "layer-step", "multi_step_loss": True},
     "momentum": {"inner_momentum": 0.5, "inner_steps": 3},
     "combined objective": {"query_weight": 0.3},
+    "clipped": {"inner_clip": 0.5, "later_inner_lr": 0.5},
     "no steps": {"inner_steps": 0},
 }
 
@@ -231,3 +232,90 @@ def test_training_learns_sine_waves() -> None:
     for _ in range(100):
         state, _ = few_shot.iteration(state, source.sample(25, 10, 10, "train", generator))
     assert error(state.theta) < before - 0.1
+
+
+def test_step_weights_move_from_all_steps_to_the_last() -> None:
+    """Equal at first, in the end the loss is that after the last step."""
+    options = {"multi_step_loss": True, "multi_step_iterations": 10, "inner_steps": 3}
+    maml = learner(options)
+    theta, task = start(maml), take(curves(), 0)
+
+    def loss(iteration: int) -> Tensor:
+        return maml.loss(theta | maml.constants(iteration), task)
+
+    torch.testing.assert_close(
+        loss(0), learner({**options, "multi_step_iterations": 0}).loss(theta, task)
+    )
+    last = learner({"inner_steps": 3}).loss(theta, task)
+    torch.testing.assert_close(loss(10), last)
+    torch.testing.assert_close(loss(99), last)
+    torch.testing.assert_close(loss(5), (loss(0) + loss(10)) / 2)
+
+
+def test_only_weights_of_the_network_decay() -> None:
+    """Not learned step sizes; and the control without training does not change at all."""
+    batch = Sinusoid().sample(2, 4, 5, "train", torch.Generator().manual_seed(0))
+    for options in ({"rates": "weight"}, {"rates": "layer-step"}):
+        steps = []
+        for decay in (0.0, 100.0):
+            few_shot = trainer(learner({**options, "weight_decay": decay}))
+            steps.append(few_shot.iteration(few_shot.init(0), batch)[0].theta)
+        differ = {k for k in steps[0] if not torch.equal(steps[0][k], steps[1][k])}
+        assert differ == {f"{layer}.weight" for layer in ("layer0", "layer1", "head")}
+    scratch = Scratch(MamlConfig(inner_steps=0, weight_decay=100.0), "regression", network())
+    few_shot = FewShot(scratch.config, scratch)
+    state = few_shot.init(0)
+    after, _ = few_shot.iteration(state, batch)
+    assert all(torch.equal(after.theta[k], state.theta[k]) for k in state.theta)
+
+
+def test_later_steps_are_shorter_and_long_gradients_are_clipped() -> None:
+    """The steps of training are as they were."""
+    plain, slow = learner({"inner_steps": 1}), learner({"inner_steps": 1, "later_inner_lr": 0.5})
+    theta, support = start(plain), take(curves(), 0).support
+    one, two = (plain.adapt(theta, support, k) for k in (1, 2))
+    assert all(torch.equal(p, one[k]) for k, p in slow.adapt(theta, support, 1).items())
+    halfway = map_params(lambda a, b: (a + b) / 2, one, two)
+    torch.testing.assert_close(slow.adapt(theta, support, 2), halfway)
+
+    def moved(clip: float) -> Tensor:
+        phi = learner({"inner_steps": 1, "inner_clip": clip}).adapt(theta, support)
+        return global_norm(map_params(torch.sub, phi, theta))
+
+    length = float(moved(0.0)) / CONFIG.inner_lr
+    torch.testing.assert_close(moved(length / 2), moved(0.0) / 2)
+    torch.testing.assert_close(moved(length * 2), moved(0.0))
+
+
+def test_pre_training_in_classification_tells_all_training_classes_apart() -> None:
+    """By a joint head: labels of a task say nothing about another one."""
+    maml = Maml(MamlConfig(inner_steps=0), "classification", Mlp(2, 2, (8,)), joint=5)
+    theta, batch = start(maml), images()
+    batch = Split(*(Examples(half.x[:, :, 0, 0, :2], half.y) for half in batch))
+    classes = torch.tensor([[4, 1], [0, 3]])
+    loss, gradient = trainer(maml).gradient(theta, batch, {"joint.classes": classes})
+    features = maml.network.features(theta, batch.query.x.flatten(0, 1))
+    logits = features @ theta["joint.weight"].T + theta["joint.bias"]
+    labels = torch.tensor([4, 4, 1, 1, 0, 0, 3, 3])
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(logits, labels))
+    assert float(gradient["head.weight"].abs().max()) == 0
+    both = Maml(MamlConfig(query_weight=0.5), "classification", Mlp(2, 2, (8,)), joint=5)
+    alone = Maml(MamlConfig(), "classification", Mlp(2, 2, (8,)))
+    shared = {k: p for k, p in theta.items() if not k.startswith("joint.")}
+    sum_, _ = trainer(both).gradient(theta, batch, {"joint.classes": classes})
+    torch.testing.assert_close(sum_, trainer(alone).gradient(shared, batch)[0] + 0.5 * loss)
+    assert not alone.joint
+
+
+@pytest.mark.parametrize("schedule", ["constant", "linear"])
+def test_outer_gradient_descent_with_a_falling_step_size(schedule: Any) -> None:
+    """From all of it to nothing in the last iteration."""
+    options = {"outer_optimizer": "sgd", "lr": 0.5, "lr_schedule": schedule, "iterations": 4}
+    few_shot = trainer(learner(options))
+    batch = Sinusoid().sample(2, 4, 5, "train", torch.Generator().manual_seed(0))
+    state = few_shot.init(0)
+    _, gradient = few_shot.gradient(state.theta, batch)
+    after, _ = few_shot.iteration(state._replace(iterations=torch.tensor(3.0)), batch)
+    lr = 0.5 if schedule == "constant" else 0.125
+    expected = map_params(lambda p, g: p - lr * g, state.theta, gradient)
+    torch.testing.assert_close(after.theta, expected)
