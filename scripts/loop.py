@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
@@ -32,8 +33,11 @@ class Trainable(Protocol):
     def total(self) -> int:
         """Iterations that the run is to have in the end."""
 
-    def step(self) -> Metrics:
-        """At least one iteration; the metrics of the last one, or of their mean."""
+    def step(self, stopping: Callable[[], bool]) -> Metrics:
+        """At least one iteration; the metrics of the last one, or of their mean.
+
+        More than one end as soon as `stopping()`, and where an evaluation or checkpoint is due.
+        """
 
     def line(self, metrics: Metrics) -> str:
         """Those metrics in words."""
@@ -127,7 +131,7 @@ def _iterate(training: Trainable, run: Run, console: Console, interrupt: Interru
     with progress_bar(console, training.iteration, total) as report:
         while training.iteration < total and not interrupt.requested:
             before = training.iteration
-            metrics = training.step()
+            metrics = training.step(lambda: interrupt.requested)
             done = training.iteration
             report(done, training.line(metrics))
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -101,7 +102,7 @@ class Training:
         state = {"non_finite_updates": p.non_finite, "seconds": p.seconds}
         checkpoint.save(folder, p.iteration, p.state.tensors(), state)
 
-    def step(self) -> Metrics:
+    def step(self, stopping: Callable[[], bool]) -> Metrics:
         """One meta-iteration on fresh training tasks."""
         started = time.perf_counter()
         i, state, non_finite, seconds = self.position

@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from few_shot_training import FewShotTraining
 from PIL import Image
 from train_fewshot import main
 
 import metarl
-from metarl.few_shot import ALGORITHMS
+from metarl.algorithms.maml import MamlConfig
+from metarl.core.mapping import Mapping
+from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe
 from metarl.fewshot import Sinusoid
+from metarl.fewshot.sources import DataConfig
 
-TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off", "--hidden", "4")
+TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off")
 
 
 @pytest.fixture(autouse=True)
@@ -42,6 +46,12 @@ def drawings(folder: Path) -> Path:
     return folder
 
 
+def of_sinusoid(options: MamlConfig, how: Mapping) -> FewShotRunConfig:
+    """MAML on sine waves, evaluated only in the end."""
+    first = "maml", "default", 0, "cpu", how, False, 0, 1000, DataConfig()
+    return FewShotRunConfig(*first, algorithm=options, **describe(Sinusoid()))
+
+
 def data_for(algo: str, folder: Path) -> list[str]:
     """Options: pictures for algorithms that only classify, sine waves for the others."""
     if algo not in ("protonet", "matching-net"):
@@ -55,7 +65,8 @@ def test_every_algorithm_trains_on_pictures_or_curves(algo: str, tmp_path: Path)
     """And writes what a run has, with the protocol beside the numbers."""
     data = data_for(algo, tmp_path / "mine")
     folder = tmp_path / "run"
-    assert train(folder, "--algo", algo, *data) == 0
+    width = () if algo in ("cnp", "snail") else ("--hidden", "4")
+    assert train(folder, "--algo", algo, *data, *width) == 0
     written = results(folder)
     assert written["finished"]
     assert written["iterations"] == 3
@@ -79,6 +90,39 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert one.keys() == other.keys()
     assert all(torch.equal(p, other[name]) for name, p in one.items())
     assert results(whole)["evaluation"] == results(parts)["evaluation"]
+
+
+def test_evaluations_and_checkpoints_come_when_they_are_due(tmp_path: Path) -> None:
+    """To the iteration, though the logs have a row per hundred otherwise."""
+    options = ("--iterations", "40", "--eval-every", "10", "--checkpoint-every", "7")
+    assert train(tmp_path / "run", "--how", "loop", *options) == 0
+    files = (tmp_path / "run").rglob("*.safetensors")
+    kept = sorted(int("".join(filter(str.isdigit, path.parent.name))) for path in files)
+    assert kept == [28, 35, 40]
+    rows = list(csv.DictReader((tmp_path / "run" / "progress.csv").read_text().splitlines()))
+    evaluated = [int(row["iteration"]) + 1 for row in rows if row["eval/squared_error_after_1"]]
+    assert evaluated == [10, 20, 30, 40]
+
+
+def test_an_interrupt_is_heard_between_iterations(tmp_path: Path) -> None:
+    """Not only where a row of the logs ends."""
+    training = FewShotTraining(of_sinusoid(MamlConfig(tasks=2), "loop"), 1, Sinusoid())
+    training.step(lambda: training.parts.trainer is not None)
+    assert training.iteration == 1
+
+
+@pytest.mark.parametrize("iterations", ["3", "250"])
+def test_a_training_without_a_finite_update_fails(
+    iterations: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After a hundred of them, or at the end of a shorter one; its checkpoint stays."""
+    folder = tmp_path / "run"
+    options = ("--inner-lr", "1e30", "--inner-steps", "5", "--iterations", iterations)
+    assert train(folder, "--how", "loop", *options) == 1
+    assert "updates was finite" in capsys.readouterr().err
+    assert results(folder)["iterations"] == min(int(iterations), 100)
+    assert not results(folder)["finished"]
+    metarl.load_few_shot(folder)
 
 
 def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
