@@ -18,6 +18,7 @@ from torch.utils import _pytree as pytree
 from metarl.agent import resolve_device
 from metarl.algorithms.cnp import Cnp
 from metarl.algorithms.few_shot import FewShotState
+from metarl.algorithms.imaml import Imaml
 from metarl.algorithms.matching_net import MatchingNet
 from metarl.core.params import Params
 from metarl.experiment import checkpoint
@@ -32,7 +33,7 @@ from metarl.few_shot import (
     read_run_config,
     restore,
 )
-from metarl.fewshot.data import Examples, Part, Source
+from metarl.fewshot.data import Examples, Part, Source, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
 from metarl.fewshot.form import Form
 from metarl.fewshot.learner import Adapted, FewShotLearner
@@ -180,6 +181,16 @@ class FewShotAgent:
         with torch.no_grad():
             adapted = self.learner.adapt(theta, examples, steps)
         return AdaptedModel(self.learner, theta, adapted, self.config)
+
+    def inner_residual(self, tasks: int = 20) -> float | None:
+        """The median of `Imaml.residual` over training tasks; None for other algorithms."""
+        learner, c = self.learner, self.config.algorithm
+        if not isinstance(learner, Imaml):
+            return None
+        generator = torch.Generator(self.trainer.device).manual_seed(0)
+        split = self.source.sample(tasks, c.shots, c.queries, "train", generator)
+        rows = [learner.residual(self.state.theta, take(split, t).support) for t in range(tasks)]
+        return float(torch.stack(rows).median())
 
     def evaluate(
         self,

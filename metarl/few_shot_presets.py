@@ -43,10 +43,51 @@ _LONG: Overrides = {"iterations": 70_000, "eval_queries": 100}
 _CLOSED: dict[str, Overrides] = dict.fromkeys(_CURVES, _LONG)
 _REPTILE_CURVES: Overrides = {**_OUR_SINUSOID, "inner_lr": 0.02, "inner_optimizer": "sgd"}
 
+# (I + H/λ)⁻¹ of all pictures is dear: fewer tasks
+_IMAML_OMNIGLOT: Overrides = {
+    **_OUR_OMNIGLOT,
+    "tasks": 8,
+    "inner_lr": 0.05,
+    "proximity": 2.0,
+    "eval_steps": (0, 5, 32),
+}
+_CONTROL_OMNIGLOT: Overrides = {**_OUR_OMNIGLOT, "inner_lr": 0.1, "eval_steps": (0, 10, 100)}
+_FINN_20WAY: Overrides = {
+    **_MAML_OMNIGLOT,
+    "tasks": 16,
+    "inner_lr": 0.1,
+    "inner_steps": 5,
+    "eval_steps": (0, 5),
+}
+# published with batch norm that keeps statistics, and with a step size halved every 2,000 episodes
+_SNELL: Overrides = {**_PROTONET, "pooling": "max", "iterations": 20_000}
+_NICHOL: Overrides = {
+    "tasks": 5,
+    "shots": 1,
+    "queries": 9,
+    "norm": "batch",
+    "inner_lr": 1e-3,
+    "inner_steps": 5,
+    "inner_batch": 10,
+    "eval_steps": (0, 5, 50),
+    "outer_optimizer": "sgd",
+    "lr": 1.0,
+    "lr_schedule": "linear",
+    "iterations": 100_000,
+}
+_NICHOL_20WAY: Overrides = {
+    **_NICHOL,
+    "inner_lr": 5e-4,
+    "inner_steps": 10,
+    "inner_batch": 20,
+    "iterations": 200_000,
+}
+
 PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
     "default": {
         **{algo: {**_CURVES, "omniglot": _OUR_OMNIGLOT} for algo in _MAML_LIKE},
-        "pretrain": _CURVES,
+        "pretrain": {**_CURVES, "omniglot": _CONTROL_OMNIGLOT},
+        "scratch": {"omniglot": {**_CONTROL_OMNIGLOT, "iterations": 1}},
         "reptile": {
             **dict.fromkeys(_CURVES, _REPTILE_CURVES),
             "omniglot": {
@@ -62,12 +103,29 @@ PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
         "cnp": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
         "snail": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
         "film": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
-        "imaml": _CURVES,
+        "imaml": {**_CURVES, "omniglot": _IMAML_OMNIGLOT},
         "learned-optimizer": _CURVES,
     },
     "finn2017": {"maml": {"sinusoid": _SINUSOID, "omniglot": _MAML_OMNIGLOT}},
+    "finn2017-20way": {"maml": {"omniglot": _FINN_20WAY}},
+    "snell2017": {"protonet": {"omniglot": _SNELL}},
+    "snell2017-20way": {"protonet": {"omniglot": _SNELL}},
+    "nichol2018": {"reptile": {"omniglot": _NICHOL}},
+    "nichol2018-20way": {"reptile": {"omniglot": _NICHOL_20WAY}},
 }
 """Preset → algorithm → data → what differs from the configuration's defaults."""
+
+_DATA: dict[str, dict[str, int]] = {
+    "finn2017-20way": {"ways": 20},
+    "snell2017": {"train_ways": 60},
+    "snell2017-20way": {"ways": 20, "train_ways": 60},
+    "nichol2018-20way": {"ways": 20},
+}
+
+
+def data_options(preset: str) -> dict[str, int]:
+    """How a preset makes tasks of data, where that differs from the defaults."""
+    return _DATA.get(preset, {})
 
 
 def overrides(preset: str, algo: str, data: str) -> Overrides:

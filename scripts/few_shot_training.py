@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from display import resume_command, show_few_shot
+from display import resume_command, say, show_few_shot
 from loop import Metrics
 from rich.console import Console
 
 from metarl.algorithms.few_shot import FewShotState
+from metarl.algorithms.imaml import FAR
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, torch_seed
@@ -60,6 +61,7 @@ class FewShotTraining:
         self.position = Position(0, state, 0, 0.0)
         self.evaluation: Evaluation | None = None
         self.evaluated_at = -1
+        self.residual: float | None = None  # of iMAML's adaptation, at the latest evaluation
 
     @property
     def iteration(self) -> int:
@@ -143,6 +145,7 @@ class FewShotTraining:
     def evaluate(self) -> None:
         """On held-out tasks; always the same ones."""
         self.evaluation = self.agent().evaluate(seed=self.config.seed)
+        self.residual = self.agent().inner_residual()
         self.evaluated_at = self.position.iteration
 
     def scalars(self, prefix: str) -> Metrics:
@@ -150,16 +153,25 @@ class FewShotTraining:
         if not self.evaluation:
             return {}
         metric = self.evaluation.metric.replace(" ", "_")
-        return {
+        found = {
             f"{prefix}/{metric}" + ("" if p.steps is None else f"_after_{p.steps}"): p.mean
             for p in self.evaluation.points
-            if math.isfinite(p.mean)
         }
+        if self.residual is not None:
+            found[f"{prefix}/inner_residual"] = self.residual
+        return {name: value for name, value in found.items() if math.isfinite(value)}
 
     def show(self, console: Console, title: str) -> None:
         """Print the latest evaluation."""
         if self.evaluation:
             show_few_shot(console, self.evaluation, title)
+        if self.residual is not None and not self.residual <= FAR:
+            say(
+                console,
+                f"warning: adaptation ends far from the minimum (residual {self.residual:.2f} > "
+                f"{FAR}), where the implicit gradient is wrong: raise --inner-steps or "
+                "--proximity, or change --inner-lr",
+            )
 
     def hparams(self) -> dict[str, Any]:
         """What TensorBoard's HPARAMS tab shows of the configuration."""
@@ -182,6 +194,7 @@ class FewShotTraining:
             "finished": finished,
             "training_seconds": self.position.seconds,
             "non_finite_updates": self.position.non_finite,
+            "inner_residual": self.residual,
             "evaluation": evaluation,
         }
 

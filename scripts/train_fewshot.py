@@ -32,6 +32,7 @@ from metarl.few_shot import (
     read_run_config,
     resolve_how,
 )
+from metarl.few_shot_presets import data_options
 from metarl.fewshot.sources import DataConfig, absolute, make_source
 
 ALGO, DATA, PRESET = "maml", "sinusoid", "default"
@@ -66,8 +67,8 @@ class Options(Generic[AlgorithmConfig]):
     how: Literal["auto", "vmap", "loop", "threads"] = "auto"
     """All tasks in one call, one at a time, or spread over threads; auto measures and says."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the gradient of a multi-layer perceptron; auto does in runs of at least 20
-    iterations on a CPU with a C++ compiler."""
+    """Compile the gradient of a multi-layer perceptron; auto does, on a CPU with a C++ compiler,
+    where the run spares more time by it than it takes."""
     threads: int = cores()
     """Worker threads; they never change a result."""
     eval_every: int = 5000
@@ -101,8 +102,9 @@ def prepare(arguments: list[str], console: Console) -> Job:
         refuse_beside_resume(arguments, RESUMABLE)
         return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
     algo, data = given(arguments, "--algo") or ALGO, given(arguments, "--data") or DATA
-    config = preset_config(algo, given(arguments, "--preset") or PRESET, data)
-    default = Options(algorithm=config, source=DataConfig())
+    preset = given(arguments, "--preset") or PRESET
+    config = preset_config(algo, preset, data)
+    default = Options(algorithm=config, source=DataConfig(**data_options(preset)))
     options = tyro.cli(Options[get_algorithm(algo).config], args=arguments, default=default)
     return _prepare_start(options, console)
 
@@ -125,11 +127,11 @@ def _prepare_start(options: Options[Any], console: Console) -> Job:
         algorithm=c,
         **describe(source),
     )
-    config = resolve_how(config, source, options.how, options.compile, threads=options.threads)
+    config, why = resolve_how(config, source, options.how, options.compile, threads=options.threads)
     folder = options.run_dir or default_folder(options.algo, source.name, options.seed)
     training = FewShotTraining(config, options.threads, source)
     run = Run.create(folder, to_json(config))
-    return lambda: _train(training, run, console)
+    return lambda: _train(training, run, console, why)
 
 
 def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
@@ -153,10 +155,11 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     return lambda: _train(training, run, console)
 
 
-def _train(training: FewShotTraining, run: Run, console: Console) -> int:
+def _train(training: FewShotTraining, run: Run, console: Console, why: str = "") -> int:
     """Say what is about to happen, and do it."""
     config, c = training.config, training.config.algorithm
     how = "vmapped and compiled" if config.compiled else config.how
+    how += f" ({why})" if why else ""
     say(
         console,
         f"{config.algo} on {config.form.name}, preset {config.preset}, seed "

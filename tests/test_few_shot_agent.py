@@ -75,6 +75,19 @@ def test_an_agent_takes_and_gives_the_units_of_its_table(patients: Path, tmp_pat
     torch.testing.assert_close(program(torch.from_numpy(x[8:])), predicted)
 
 
+def test_deviations_are_in_the_units_of_the_table(tmp_path: Path) -> None:
+    """A CNP predicts standardised ones."""
+    x, y = write_patients(tmp_path / "t.csv")
+    data = ["--data", f"csv:{tmp_path / 't.csv'}", "--target", "score", "--task", "patient"]
+    options = ["--algo", "cnp", "--shots", "8", "--run-dir", str(tmp_path / "run")]
+    assert train([*data, *TINY[:-2], *options]) == 0
+    adapted = metarl.load_few_shot(tmp_path / "run").adapt((x[:8], y[:8]))
+    units, shown = adapted.config.form.units, torch.from_numpy(x[8:])
+    learned = adapted.learner.deviation(adapted.theta, adapted.adapted, units.inputs(shown))
+    assert units.y.deviation[0] == pytest.approx(90, rel=0.2)
+    torch.testing.assert_close(adapted.deviation(x[8:]), learned * units.y.deviation[0])
+
+
 def test_bytes_are_pictures_between_0_and_1(pictures: Path) -> None:
     """Of the support set and of the queries, and in an exported program."""
     pixels = np.random.default_rng(0).integers(0, 255, (4, 1, 16, 16), dtype=np.uint8)
@@ -93,6 +106,22 @@ def test_a_run_is_used_without_its_data(pictures: Path, capsys: pytest.CaptureFi
     assert evaluate([str(pictures / "run"), "--tasks", "2"]) == 2
     assert train(["--resume", str(pictures / "run"), "--iterations", "4"]) == 2
     assert capsys.readouterr().err.count(f"{pictures / 'mine'} is not a folder") == 2
+
+
+def test_a_joint_head_is_used_without_its_data(pictures: Path, tmp_path: Path) -> None:
+    """It has an output per class of training, those by rotations too."""
+    data = ["--data", f"folder:{pictures / 'mine'}", "--image-size", "16", "--rotations", "on"]
+    run = ["--algo", "pretrain", "--eval-steps", "0", "--run-dir", str(tmp_path / "joint")]
+    assert train([*data, *TINY, *SMALL, *run]) == 0
+    shutil.rmtree(pictures / "mine")
+    agent = metarl.load_few_shot(tmp_path / "joint")
+    classes = agent.config.protocol["classes"]["train"]
+    assert agent.state.theta["joint.bias"].shape == (agent.config.form.train_classes,)
+    assert agent.config.form.train_classes == 4 * classes
+    adapted, x = agent.adapt((torch.rand(2, 1, 16, 16), [0, 1]), steps=1), torch.rand(3, 1, 16, 16)
+    adapted.save(tmp_path / "adapted.safetensors")
+    loaded = metarl.load_adapted(tmp_path / "adapted.safetensors")
+    assert torch.equal(loaded.predict(x), adapted.predict(x))
 
 
 def test_changed_data_are_refused(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

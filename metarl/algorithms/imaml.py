@@ -15,22 +15,29 @@ from torch import Tensor
 
 from metarl.algorithms.few_shot_config import FewShotConfig
 from metarl.algorithms.on_network import AdaptsWeights
-from metarl.core.params import Params, detach, flatten, map_params, unflatten
+from metarl.core.params import Params, detach, flatten, global_norm, map_params, unflatten
 from metarl.core.trust_region import conjugate_gradient
 from metarl.fewshot.data import Examples, Split
+from metarl.fewshot.networks import Activation
+
+FAR = 0.1
+"""Residual beyond which the implicit gradient is no longer that of the outer loss."""
 
 
 @dataclass(frozen=True)
 class ImamlConfig(FewShotConfig):
     """Implicit MAML (arXiv 1909.04630)."""
 
-    inner_lr: float = 0.01
+    activation: Activation = "tanh"
+    """Activation of the hidden layers, for inputs that are not images; a smooth one, for where relu
+    has a kink the minimum has no gradient of zero."""
+    inner_lr: float = 0.02
     """Step size of adaptation."""
-    inner_steps: int = 16
-    """Steps of gradient descent in training."""
-    eval_steps: tuple[int, ...] = (0, 1, 5, 16)
+    inner_steps: int = 32
+    """Steps of gradient descent in training; enough to come near the minimum, see `residual`."""
+    eval_steps: tuple[int, ...] = (0, 1, 5, 32)
     """After how many steps evaluations measure."""
-    proximity: float = 2.0
+    proximity: float = 5.0
     """λ, how strongly adapted weights are held at the initial ones."""
     cg_iterations: int = 5
     """Products with the Hessian per task."""
@@ -79,6 +86,15 @@ class Imaml(AdaptsWeights[ImamlConfig]):
 
         solution = conjugate_gradient(product, flatten(gradient), iterations=c.cg_iterations)
         return loss, detach(unflatten(solution.x, phi))
+
+    def residual(self, theta: Params, support: Examples) -> Tensor:
+        """‖∇L(φ) + λ (φ − θ)‖ / ‖∇L(θ)‖: how far φ is from the minimum, 0 there and 1 at θ."""
+        slope = torch.func.grad(self.network_loss)
+        phi = self.adapt(theta, support)
+        left = map_params(
+            lambda g, p, t: g + self.config.proximity * (p - t), slope(phi, support), phi, theta
+        )
+        return global_norm(left) / global_norm(slope(theta, support))
 
     def aggregate(self, gradients: Params) -> Params:
         """The mean of `[T, …]` over tasks."""

@@ -39,7 +39,7 @@ class Traced(Generic[Arguments, Result]):
     def __call__(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
         """Compute, by a graph where there is one."""
         tensors, spec = pytree.tree_flatten((args, kwargs))
-        key = spec, tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
+        key = _key(tensors, spec)
         with self._lock:
             if key not in self._graphs:
                 self._calls[key] = self._calls.get(key, 0) + 1
@@ -51,6 +51,22 @@ class Traced(Generic[Arguments, Result]):
             outputs = graph(*tensors)
         result: Result = pytree.tree_unflatten(list(outputs), result_spec)
         return result
+
+    def operations(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
+        """In the graph of such arguments, which is traced now if it was not yet.
+
+        Raises:
+            ValueError: it is to be compiled, and then has other operations.
+        """
+        if self._compiled:
+            raise ValueError("operations are counted before they are compiled")
+        tensors, spec = pytree.tree_flatten((args, kwargs))
+        key = _key(tensors, spec)
+        with self._lock:
+            if key not in self._graphs:
+                self._graphs[key] = self._trace(tensors, spec)
+            graph: Any = self._graphs[key][0]
+        return len(graph.graph.nodes)
 
     def _trace(self, tensors: list[Any], spec: Any) -> tuple[Callable[..., Any], Any]:
         """The graph for inputs of one set of shapes, and the form of its result."""
@@ -70,3 +86,8 @@ class Traced(Generic[Arguments, Result]):
         traced.graph.eliminate_dead_code()
         traced.recompile()
         return traced, form[-1]
+
+
+def _key(tensors: list[Any], spec: Any) -> Any:
+    """What arguments of one graph have in common."""
+    return spec, tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)

@@ -1,24 +1,26 @@
 """Learners that read the support set, or differentiate adaptation in ways of their own."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 
+from metarl.algorithms import learned_optimizer
 from metarl.algorithms.cnp import Cnp, CnpConfig
 from metarl.algorithms.few_shot import FewShot
 from metarl.algorithms.film import Film, FilmConfig
-from metarl.algorithms.imaml import Imaml, ImamlConfig
+from metarl.algorithms.imaml import FAR, Imaml, ImamlConfig
 from metarl.algorithms.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
 from metarl.algorithms.maml import Maml, MamlConfig
 from metarl.algorithms.matching_net import MatchingNet, MatchingNetConfig
 from metarl.algorithms.r2d2 import R2D2, R2D2Config
 from metarl.algorithms.snail import Snail, SnailConfig
 from metarl.core.params import Params, flatten, map_params
-from metarl.fewshot import Conv4, Examples, Mlp, Network, Split
+from metarl.fewshot import Conv4, Examples, Mlp, Network, Sinusoid, Split
 from metarl.fewshot.data import Kind, take
-from metarl.fewshot.norms import Norm
+from metarl.fewshot.norms import NORMS, Norm
 
 SHOTS, QUERIES, WAYS = 3, 2, 2
 SMALL = {"code": 6, "encoder": (8,)}
@@ -243,3 +245,63 @@ def test_the_learned_optimiser_takes_gradients_as_constants() -> None:
     torch.testing.assert_close({k: gradient[k] for k in shared}, expected)
     assert float(gradient["optimizer.out.weight"].abs().max()) > 0
     assert float(gradient["optimizer.gates.weight"].abs().max()) == 0
+
+
+def slope(loss: Callable[[Params], torch.Tensor], theta: Params, way: Params) -> torch.Tensor:
+    """Of the loss along a direction, by central differences."""
+    near = [loss(map_params(lambda p, d, s=s: p + s * d, theta, way)) for s in (1e-6, -1e-6)]
+    return (near[0] - near[1]) / 2e-6
+
+
+def direction(theta: Params) -> Params:
+    generator = torch.Generator().manual_seed(3)
+    return {k: torch.randn(p.shape, generator=generator).double() for k, p in theta.items()}
+
+
+def product(gradient: Params, way: Params) -> torch.Tensor:
+    return torch.stack([(gradient[k] * way[k]).sum() for k in way]).sum()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_implicit_gradient_equals_finite_differences(norm: Norm) -> None:
+    """Of the outer loss at the inner minimum, with every norm."""
+    config = ImamlConfig(inner_lr=0.01, inner_steps=250, proximity=10.0, cg_iterations=60)
+    learner = Imaml(config, "regression", Mlp(2, 1, (8,), "tanh", norm))
+    theta, task = start(learner), take(batch("regression"), 0)
+    assert float(learner.residual(theta, task.support)) < 1e-5
+    way = direction(theta)
+    _, gradient = learner.task_gradient(theta, task)
+    expected = slope(lambda t: learner.loss(t, task), theta, way)
+    torch.testing.assert_close(product(gradient, way), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_by_default_adaptation_comes_near_its_minimum_on_sine_waves() -> None:
+    """There the implicit gradient holds; after half as many steps it is further off."""
+    learner = Imaml(ImamlConfig(), "regression", Mlp(1, 1, (40, 40), "tanh"))
+    theta = learner.init(torch.Generator().manual_seed(0))
+    tasks = Sinusoid().sample(9, 10, 10, "train", torch.Generator().manual_seed(1))
+    residuals = [float(learner.residual(theta, take(tasks, t).support)) for t in range(9)]
+    assert sorted(residuals)[4] < FAR / 2
+    early = Imaml(ImamlConfig(inner_steps=2), "regression", learner.network)
+    assert float(early.residual(theta, take(tasks, 0).support)) > residuals[0]
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_learned_optimisers_gradient_equals_finite_differences(
+    norm: Norm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the loss whose inner gradients are the constants that they were, with every norm."""
+    learner = READERS["learned-optimizer"]("regression", Mlp(2, 1, (8,), "tanh", norm))
+    theta, task = start(learner), take(batch("regression"), 0)
+    split = Split(*(Examples(half.x[None], half.y[None]) for half in task))
+    _, gradient = FewShot(learner.config, learner, how="loop").gradient(theta, split)
+    shown: list[torch.Tensor] = []
+    see = learned_optimizer._shown
+    monkeypatch.setattr(learned_optimizer, "_shown", lambda g: shown.append(see(g)) or shown[-1])
+    learner.loss(theta, task)
+    assert len(shown) == learner.config.inner_steps
+    constants = itertools.cycle(shown[:])
+    monkeypatch.setattr(learned_optimizer, "_shown", lambda g: next(constants))
+    way = direction(theta)
+    expected = slope(lambda t: learner.loss(t, task), theta, way)
+    torch.testing.assert_close(product(gradient, way), expected, rtol=1e-5, atol=1e-7)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
 from metarl.algorithms.few_shot import FewShot
@@ -10,6 +11,8 @@ from metarl.algorithms.reptile import Reptile, ReptileConfig
 from metarl.core.mapping import unstack_tasks
 from metarl.core.params import leaves
 from metarl.fewshot import Examples, Mlp, Sinusoid, Split, losses
+from metarl.fewshot.data import take
+from metarl.fewshot.norms import NORMS, Norm
 
 CONFIG = ReptileConfig(inner_optimizer="sgd", inner_lr=0.1, inner_steps=1, inner_batch=0)
 
@@ -75,3 +78,39 @@ def test_small_batches_pass_over_all_examples() -> None:
     examples = Examples(torch.arange(10.0).view(10, 1), torch.zeros(10, 1))
     seen = torch.cat([learner._batch(examples, k).x for k in range(5)])
     assert sorted(seen.flatten().tolist()) == sorted([*range(10)] * 2)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_the_displacement_of_one_step_is_a_gradient_by_finite_differences(norm: Norm) -> None:
+    """Of the loss on all examples, with every norm; vmapped, in float64."""
+    learner = Reptile(CONFIG, "regression", Mlp(1, 1, (8,), "tanh", norm))
+    theta = {k: p.double() for k, p in learner.init(torch.Generator().manual_seed(0)).items()}
+    split = Split(*(Examples(half.x.double(), half.y.double()) for half in batch()))
+    _, displacement = FewShot(CONFIG, learner).gradient(theta, split)
+    generator = torch.Generator().manual_seed(1)
+    way = {k: torch.randn(p.shape, generator=generator).double() for k, p in theta.items()}
+    everything = Examples(*(torch.cat(pair, 1) for pair in zip(*split, strict=True)))
+
+    def loss(step: float) -> torch.Tensor:
+        moved = {k: p + step * way[k] for k, p in theta.items()}
+        tasks = unstack_tasks(everything)
+        return torch.stack([learner.network_loss(moved, task) for task in tasks]).mean()
+
+    slope = torch.stack([(displacement[k] * way[k]).sum() for k in theta]).sum()
+    expected = CONFIG.inner_lr * (loss(1e-6) - loss(-1e-6)) / 2e-6
+    torch.testing.assert_close(slope, expected, rtol=1e-5, atol=1e-8)
+
+
+def test_the_published_outer_step_goes_all_the_way_to_the_mean() -> None:
+    """With a step size of 1, θ becomes the mean of what the tasks end in; at the end it is 0."""
+    learner = reptile(outer_optimizer="sgd", lr=1.0, lr_schedule="linear", iterations=2)
+    few_shot, split = FewShot(learner.config, learner), batch()
+    state = few_shot.init(0)
+    after, _ = few_shot.iteration(state, split)
+    whole = [
+        Examples(*(torch.cat(pair) for pair in zip(*take(split, t), strict=True))) for t in range(3)
+    ]
+    ends = [learner.adapt(state.theta, examples) for examples in whole]
+    for name, p in after.theta.items():
+        torch.testing.assert_close(p, torch.stack([phi[name] for phi in ends]).mean(0))
+    assert [few_shot.lr(i) for i in (0, 1, 2)] == [1.0, 0.5, 0.0]

@@ -14,7 +14,7 @@ from train_fewshot import main
 import metarl
 from metarl.algorithms.maml import MamlConfig
 from metarl.core.mapping import Mapping
-from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe
+from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe, preset_config, resolve_how
 from metarl.fewshot import Sinusoid
 from metarl.fewshot.sources import DataConfig
 
@@ -123,6 +123,71 @@ def test_a_training_without_a_finite_update_fails(
     assert results(folder)["iterations"] == min(int(iterations), 100)
     assert not results(folder)["finished"]
     metarl.load_few_shot(folder)
+
+
+def test_auto_compiles_where_that_spares_more_than_it_takes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not in a short run, and not where compiling takes long."""
+    monkeypatch.setattr("metarl.few_shot.resolve_compile", lambda mode, *_: mode != "off")
+
+    def chosen(iterations: int) -> bool:
+        options = MamlConfig(tasks=2, iterations=iterations)
+        config = of_sinusoid(options, "vmap")
+        choice = resolve_how(config, Sinusoid(), "vmap", "auto", threads=1)
+        assert ("not compiled, which takes about" in choice.why) != choice.config.compiled
+        return choice.config.compiled
+
+    assert not chosen(100)
+    assert chosen(10_000_000)
+    monkeypatch.setattr("metarl.few_shot.COMPILING", 1e9)
+    assert not chosen(10_000_000)
+
+
+def test_presets_make_tasks_of_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """20 ways and 60 in training, as published; beside the hyper-parameters."""
+    options = ["--algo", "protonet", "--data", "omniglot", "--preset", "snell2017-20way"]
+    assert main([*options, "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "(default: 20)" in shown
+    assert "(default: 60)" in shown
+    assert preset_config("reptile", "nichol2018", "omniglot").outer_optimizer == "sgd"
+    assert preset_config("maml", "finn2017-20way", "omniglot").inner_steps == 5
+    for algo in ("pretrain", "scratch", "imaml"):
+        assert preset_config(algo, "default", "omniglot").norm == "group"
+
+
+def test_pre_training_on_pictures_has_a_joint_head(tmp_path: Path) -> None:
+    """Of all training classes; it comes back from a checkpoint and fine-tuning leaves it out."""
+    pictures = ["--data", f"folder:{drawings(tmp_path / 'mine')}", "--ways", "2", "--shots", "1"]
+    options = [*pictures, "--queries", "2", "--filters", "4", "--algo", "pretrain"]
+    assert train(tmp_path / "run", *options) == 0
+    agent = metarl.load_few_shot(tmp_path / "run")
+    classes = len(agent.source.parts["train"])
+    assert agent.state.theta["joint.weight"].shape[0] == classes
+    x, y = torch.zeros(2, 1, 28, 28), torch.tensor([0, 1])
+    adapted = agent.adapt((x, y), steps=2)
+    assert not [name for name in adapted.adapted if name.startswith("joint")]
+    assert adapted.predict(x).shape == (2, 2)
+
+
+def test_what_an_adapted_model_knows_beside_its_predictions(tmp_path: Path) -> None:
+    """A CNP's deviations and a matching network's attention; other learners have none."""
+    assert train(tmp_path / "cnp", "--algo", "cnp") == 0
+    x = torch.randn(5, 1, generator=torch.Generator().manual_seed(0))
+    adapted = metarl.load_few_shot(tmp_path / "cnp").adapt((x, x))
+    assert adapted.deviation(x).shape == (5, 1)
+    assert bool((adapted.deviation(x) > 0).all())
+    with pytest.raises(ValueError, match="only matching-net has attention"):
+        adapted.attention(x)
+    pictures = ["--data", f"folder:{drawings(tmp_path / 'mine')}", "--ways", "2", "--shots", "1"]
+    options = [*pictures, "--queries", "2", "--filters", "4", "--algo", "matching-net"]
+    assert train(tmp_path / "match", *options) == 0
+    images = torch.rand(2, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    matching = metarl.load_few_shot(tmp_path / "match").adapt((images, torch.tensor([0, 1])))
+    torch.testing.assert_close(matching.attention(images).sum(-1), torch.ones(2))
+    with pytest.raises(ValueError, match="only cnp in regression"):
+        matching.deviation(images)
 
 
 def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
