@@ -63,7 +63,7 @@ def _interval(mean: float, ci95: float) -> tuple[str, str]:
 def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -> None:
     """Errors or accuracies by steps of adaptation."""
     columns = ("steps", f"mean {evaluation.metric}", "95 % interval", "median", "diverged")
-    over = f", intervals over {evaluation.sources} of them" if evaluation.sources else ""
+    over = f", intervals over their {evaluation.sources} sources" if evaluation.sources else ""
     table = Table(*columns, "no number", title=f"{title}{over}")
     for p in evaluation.points:
         steps = "" if p.steps is None else str(p.steps)
