@@ -30,8 +30,8 @@ from metarl.few_shot import (
     open_source,
     preset_config,
     read_run_config,
-    resolve_how,
 )
+from metarl.few_shot_mapping import resolve_how
 from metarl.few_shot_presets import data_options
 from metarl.fewshot.sources import DataConfig, absolute, make_source
 

@@ -14,7 +14,8 @@ from train_fewshot import main
 import metarl
 from metarl.algorithms.maml import MamlConfig
 from metarl.core.mapping import Mapping
-from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe, preset_config, resolve_how
+from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe, preset_config
+from metarl.few_shot_mapping import resolve_how
 from metarl.fewshot import Sinusoid
 from metarl.fewshot.sources import DataConfig
 
@@ -129,7 +130,7 @@ def test_auto_compiles_where_that_spares_more_than_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Not in a short run, and not where compiling takes long."""
-    monkeypatch.setattr("metarl.few_shot.resolve_compile", lambda mode, *_: mode != "off")
+    monkeypatch.setattr("metarl.few_shot_mapping.resolve_compile", lambda mode, *_: mode != "off")
 
     def chosen(iterations: int) -> bool:
         options = MamlConfig(tasks=2, iterations=iterations)
@@ -140,7 +141,7 @@ def test_auto_compiles_where_that_spares_more_than_it_takes(
 
     assert not chosen(100)
     assert chosen(10_000_000)
-    monkeypatch.setattr("metarl.few_shot.COMPILING", 1e9)
+    monkeypatch.setattr("metarl.few_shot_mapping.COMPILING", 1e9)
     assert not chosen(10_000_000)
 
 
