@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metarl.agent import Agent, load_agent
-    from metarl.few_shot_agent import AdaptedModel, FewShotAgent, load_adapted, load_few_shot
+    from metarl.few_shot_adapted import AdaptedModel, load_adapted
+    from metarl.few_shot_agent import FewShotAgent, load_few_shot
 
 _HOME = {
-    "AdaptedModel": "metarl.few_shot_agent",
+    "AdaptedModel": "metarl.few_shot_adapted",
     "Agent": "metarl.agent",
     "FewShotAgent": "metarl.few_shot_agent",
-    "load_adapted": "metarl.few_shot_agent",
+    "load_adapted": "metarl.few_shot_adapted",
     "load_agent": "metarl.agent",
     "load_few_shot": "metarl.few_shot_agent",
 }

@@ -1,134 +1,26 @@
-"""What a few-shot run has learned: an agent that adapts to a task, and what it makes of one."""
+"""What a few-shot run has learned: an agent that adapts to a task."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from metarl.agent import resolve_device
-from metarl.algorithms.cnp import Cnp
 from metarl.algorithms.few_shot import FewShotState
 from metarl.algorithms.imaml import Imaml
-from metarl.algorithms.matching_net import MatchingNet
-from metarl.core.params import Params
 from metarl.experiment import checkpoint
-from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, torch_seed
-from metarl.few_shot import (
-    FewShotRunConfig,
-    Parts,
-    build,
-    config_of,
-    open_source,
-    read_run_config,
-    restore,
-)
+from metarl.few_shot import FewShotRunConfig, Parts, build, open_source, read_run_config, restore
+from metarl.few_shot_adapted import AdaptedModel, as_inputs, placed
 from metarl.fewshot.data import Examples, Part, Source, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
 from metarl.fewshot.form import Form
-from metarl.fewshot.learner import Adapted, FewShotLearner
 
 EVAL_TASKS = 600
-_CONFIG = "metarl"
-"""Key of an adapted model's configuration in its file."""
-
-
-class AdaptedModel:
-    """What a few-shot agent has made of one task; takes and gives the user's own units."""
-
-    def __init__(
-        self, learner: FewShotLearner, theta: Params, adapted: Adapted, config: FewShotRunConfig
-    ) -> None:
-        """See `FewShotAgent.adapt` and `load_adapted`."""
-        self.learner = learner
-        self.theta = theta
-        self.adapted = pytree.tree_map(torch.clone, adapted)  # a view would be saved as a whole
-        self.config = config
-
-    @torch.no_grad()
-    def predict(self, x: Any) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`: predictions, or logits of the classes.
-
-        Raises:
-            ValueError: inputs of another shape.
-        """
-        return self._outputs(_inputs(x, self.config.form, self._device))
-
-    @torch.no_grad()
-    def deviation(self, x: Any) -> Tensor:
-        """Of the normal distributions that a CNP predicts, `[N, C]`.
-
-        Raises:
-            ValueError: another algorithm, classification, or inputs of another shape.
-        """
-        if not isinstance(self.learner, Cnp) or self.learner.kind != "regression":
-            raise ValueError("only cnp in regression predicts deviations")
-        form = self.config.form
-        inputs = form.units.inputs(_inputs(x, form, self._device))
-        return form.units.y.stretched(self.learner.deviation(self.theta, self.adapted, inputs))
-
-    @torch.no_grad()
-    def attention(self, x: Any) -> Tensor:
-        """How much each of the S examples counts in a matching network's answers, `[N, S]`.
-
-        Raises:
-            ValueError: another algorithm, or inputs of another shape.
-        """
-        if not isinstance(self.learner, MatchingNet):
-            raise ValueError("only matching-net has attention over the support set")
-        form = self.config.form
-        inputs = form.units.inputs(_inputs(x, form, self._device))
-        return self.learner.attention(self.theta, self.adapted, inputs)
-
-    def export(self, x: Any) -> torch.export.ExportedProgram:
-        """A program of its own, for any number of inputs like those of `x` `[N, …]`.
-
-        It takes numbers of the type of `x`. `torch.export.save(program, "model.pt2")`
-        writes it.
-        """
-        x = _inputs(x, self.config.form, self._device)
-        x = torch.cat([x, x])  # a single example would be taken for the only number there is
-        batch = torch.export.Dim("examples", min=1)
-        return torch.export.export(_Module(self), (x,), dynamic_shapes=({0: batch},))
-
-    def save(self, path: str | Path) -> None:
-        """Write one file, for `load_adapted`: tensors and JSON, as safetensors."""
-        leaves = enumerate(pytree.tree_leaves(self.adapted))
-        tensors = {f"theta/{name}": p.clone() for name, p in self.theta.items()}
-        tensors |= {f"adapted/{i}": leaf.contiguous() for i, leaf in leaves}
-        config = json.dumps(to_json(self.config))
-        safetensors.torch.save_file(tensors, path, metadata={_CONFIG: config})
-
-    @property
-    def _device(self) -> torch.device:
-        return next(iter(self.theta.values())).device
-
-    def _outputs(self, x: Tensor) -> Tensor:
-        """Of inputs on the parameters' device."""
-        units = self.config.form.units
-        outputs = self.learner.predict(self.theta, self.adapted, units.inputs(x))
-        return units.y.outwards(outputs)
-
-
-class _Module(torch.nn.Module):
-    """`predict` in the form that torch.export takes."""
-
-    def __init__(self, model: AdaptedModel) -> None:
-        super().__init__()
-        self._model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self._model._outputs(x)
 
 
 class FewShotAgent:
@@ -171,7 +63,7 @@ class FewShotAgent:
                 is not.
         """
         form, device, theta = self.config.form, self.trainer.device, self.state.theta
-        x = _inputs(support[0], form, device)
+        x = as_inputs(support[0], form, device)
         y = _targets(support[1], form, device)
         if len(x) != len(y) or not len(x):
             raise ValueError(f"got {len(x)} inputs and {len(y)} targets: each needs its own")
@@ -221,20 +113,6 @@ class FewShotAgent:
         )
 
 
-def _inputs(given: Any, form: Form, device: torch.device) -> Tensor:
-    """Inputs `[N, …]` in the user's units, floating-point numbers or images of uint8.
-
-    Raises:
-        ValueError: another shape.
-    """
-    x: Tensor = torch.as_tensor(given, device=device)
-    if tuple(x.shape[1:]) != form.x_shape or x.dim() < 1:
-        shape = ", ".join(map(str, form.x_shape))
-        raise ValueError(f"inputs must be [N, {shape}], got {list(x.shape)}")
-    kept = x.is_floating_point() or (x.dtype == torch.uint8 and len(form.x_shape) == 3)
-    return x if kept else x.double()
-
-
 def _targets(given: Any, form: Form, device: torch.device) -> Tensor:
     """Targets `[N, C]` as they are learned, or classes `[N]`.
 
@@ -268,52 +146,6 @@ def load_few_shot(run_dir: str | Path, *, threads: int = 1, device: str = "cpu")
     """
     folder = Path(run_dir)
     saved = checkpoint.load_latest(folder)
-    config = _here(read_run_config(folder), device)
+    config = placed(read_run_config(folder), device)
     parts = build(config, threads=threads)
     return FewShotAgent(parts, config, restore(config, parts, saved))
-
-
-def load_adapted(path: str | Path, *, device: str = "cpu") -> AdaptedModel:
-    """What `AdaptedModel.save` wrote.
-
-    Args:
-        path: of the file.
-        device: "cpu", "cuda" or "auto"; need not be the one that it was adapted on.
-
-    Raises:
-        ValueError: the file is damaged, or no adapted model.
-    """
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            described = (file.metadata() or {}).get(_CONFIG)
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (safetensors.SafetensorError, OSError) as error:
-        raise ValueError(f"{path} cannot be read as an adapted model: {error}") from None
-    if described is None:
-        raise ValueError(f"{path} is no adapted model: AdaptedModel.save writes one")
-    config = _here(config_of(json.loads(described)), device)
-    learner, trainer = build(config, threads=1)
-    groups: dict[str, Params] = {"theta": {}, "adapted": {}}
-    for name in sorted(tensors):
-        group, _, own = name.partition("/")
-        # copies, aligned as torch aligns its own memory, so that results are the same bits
-        groups[group][own] = tensors[name].clone().to(trainer.device)
-    theta, leaves = groups["theta"], groups["adapted"]
-    _, tree = pytree.tree_flatten(_some_adapted(learner, theta, config.form))
-    adapted = pytree.tree_unflatten([leaves[str(i)] for i in range(len(leaves))], tree)
-    return AdaptedModel(learner, theta, adapted, config)
-
-
-def _here(config: FewShotRunConfig, device: str) -> FewShotRunConfig:
-    """For use, on this device."""
-    return replace(config, device=resolve_device(device), compiled=False)
-
-
-def _some_adapted(learner: FewShotLearner, theta: Params, form: Form) -> Adapted:
-    """A tree of the kind that the learner makes."""
-    device = next(iter(theta.values())).device
-    x = torch.zeros(1, *form.x_shape, device=device)
-    regression = form.kind == "regression"
-    shape, kind = ((1, form.outputs), torch.float32) if regression else ((1,), torch.int64)
-    with torch.no_grad():
-        return learner.adapt(theta, Examples(x, torch.zeros(shape, dtype=kind, device=device)), 0)

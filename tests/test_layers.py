@@ -16,6 +16,7 @@ ALL = {"metarl.core", "metarl.rl", "metarl.fewshot", "metarl.algorithms", "metar
 ROOTS = {
     "metarl.agent",
     "metarl.few_shot",
+    "metarl.few_shot_adapted",
     "metarl.few_shot_agent",
     "metarl.few_shot_mapping",
     "metarl.few_shot_presets",
@@ -23,7 +24,7 @@ ROOTS = {
     "metarl.presets",
 }
 MAY_IMPORT: dict[str, set[str]] = {
-    "metarl": {"metarl.agent", "metarl.few_shot_agent"},
+    "metarl": {"metarl.agent", "metarl.few_shot_adapted", "metarl.few_shot_agent"},
     "metarl.core": set(),
     "metarl.rl": {"metarl.core"},
     "metarl.fewshot": {"metarl.core"},
@@ -31,6 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl.experiment": set(),
     "metarl.agent": ALL | ROOTS | {"envs"},
     "metarl.few_shot": ALL | ROOTS | {"envs"},
+    "metarl.few_shot_adapted": ALL | ROOTS | {"envs"},
     "metarl.few_shot_agent": ALL | ROOTS | {"envs"},
     "metarl.few_shot_mapping": ALL | ROOTS | {"envs"},
     "metarl.few_shot_presets": ALL | ROOTS | {"envs"},
