@@ -66,11 +66,16 @@ class Rl2:
         Raises:
             ValueError: a space that does not fit.
         """
+        discrete = isinstance(action_space, gymnasium.spaces.Discrete)
+        if config.prediction_weight and not discrete:
+            raise ValueError(
+                f"--prediction-weight needs discrete actions, got {action_space}; leave it at 0"
+            )
         self.config = config
         self.device = torch.device(device)
         self.policy = RecurrentPolicy(
             View.of(observation_space, action_space),
-            isinstance(action_space, gymnasium.spaces.Discrete),
+            discrete,
             _cell(config),
             Embeddings(*config.embeddings),
             config.head,
@@ -79,6 +84,7 @@ class Rl2:
             config.initial_std,
             config.min_std,
             config.transitions,
+            config.prediction_weight > 0,
         )
         self.scaling = ActionScaling.of(action_space, config.action_scale)
         self.ppo = TrialPpo(config, self.policy, self.device, Workers(threads))
@@ -185,6 +191,7 @@ class Rl2:
             log_prob=log_prob(trials.dist, trials.action),
             advantage=_standardized(advantage, mask),
             target=target / unit,
+            reward=_standardized(trials.reward, mask),
             mask=mask,
         )
         if observed:

@@ -79,6 +79,9 @@ class Rl2Config:
     """Weight of the value's loss."""
     value_loss: Literal["huber", "squared"] = "huber"
     """Loss of the value."""
+    prediction_weight: float = 0.0
+    """Weight of an auxiliary loss of the memory, half the squared error of the reward that it
+    expects of the action (arXiv 1611.05397); discrete actions only."""
     max_grad_norm: float = 0.5
     """Gradients are scaled down to this norm."""
     max_kl: float = 0.0
@@ -100,7 +103,7 @@ class Rl2Config:
         for name in ("lr", "initial_std", "min_std", "action_scale", "clip", "max_grad_norm"):
             value = getattr(self, name)
             self._require(name, math.isfinite(value) and value > 0, "positive and finite")
-        for name in ("entropy_weight", "value_weight", "max_kl"):
+        for name in ("entropy_weight", "value_weight", "prediction_weight", "max_kl"):
             value = getattr(self, name)
             self._require(name, math.isfinite(value) and value >= 0, "zero or positive, and finite")
         for name in ("discount", "gae_lambda"):

@@ -95,6 +95,7 @@ class TrialPpo:
             "ppo/policy_loss": float(means.policy),
             "ppo/value_loss": float(means.value),
             "ppo/entropy": float(means.entropy),
+            "ppo/prediction_loss": float(means.prediction),
             "ppo/clip_fraction": float(means.clipped),
             "ppo/approx_kl": float(means.approx_kl),
             "ppo/grad_norm": float(np.mean(norms)) if norms else 0.0,
@@ -108,7 +109,9 @@ class TrialPpo:
     ) -> tuple[Params, PpoTerms]:
         """The gradient of the loss over a minibatch, and the means of its terms.
 
-        L = mean(policy) + w_V mean(value) − w_H mean(entropy), w_H = `entropy_weight`
+        L = mean(policy) + w_V mean(value) − w_H mean(entropy) + w_R mean(prediction)
+
+        with w_H = `entropy_weight`.
 
         A thread takes a fixed number of trials at a time and sums are in the trials' order, so
         that the number of threads changes no bit.
@@ -135,11 +138,20 @@ class TrialPpo:
         length = c.bptt_steps or len(batch.mask)
         columns = (torch.split(field, length) for field in batch)
         for piece in (PpoBatch(*row) for row in zip(*columns, strict=True)):
-            dist, value, memory = self.policy.unroll(theta, piece.views, memory)
-            memory = tuple(m.detach() for m in memory)
-            terms = ppo_terms(dist, value, piece, clip=c.clip, value_loss=c.value_loss)
-            terms = PpoTerms(*(term / count for term in terms))
+            surprise = torch.zeros((), device=self.device)
+            if c.prediction_weight:
+                output, expected = self.policy.expect(theta, piece.views, memory, piece.action)
+                error = torch.where(piece.mask, expected - piece.reward, 0.0)
+                surprise = 0.5 * error.square().sum()
+            else:
+                output = self.policy.unroll(theta, piece.views, memory)
+            memory = tuple(m.detach() for m in output.memory)
+            terms = ppo_terms(
+                output.dist, output.value, piece, clip=c.clip, value_loss=c.value_loss
+            )
+            terms = PpoTerms(*(term / count for term in terms._replace(prediction=surprise)))
             loss = terms.policy + c.value_weight * terms.value - entropy_weight * terms.entropy
+            loss = loss + c.prediction_weight * terms.prediction
             gradients.append(torch.autograd.grad(loss, list(theta.values())))
             totals.append([term.detach() for term in terms])
         summed = map(_sum, zip(*gradients, strict=True))

@@ -21,6 +21,7 @@ class PpoBatch(NamedTuple):
     log_prob: Tensor  # [S, N], of the action when it was drawn
     advantage: Tensor  # [S, N]
     target: Tensor  # [S, N], what the value is to be
+    reward: Tensor  # [S, N], of mean 0 and variance 1, what is to be expected of the action
     mask: Tensor  # [S, N] bool
 
 
@@ -32,6 +33,7 @@ class PpoTerms(NamedTuple):
     entropy: Tensor
     clipped: Tensor  # how many ratios left 1 ± ε
     approx_kl: Tensor  # (ρ − 1) − log ρ (http://joschu.net/blog/kl-approx.html)
+    prediction: Tensor  # ½ (expected − reward)², zero where nothing is expected
 
 
 def ppo_terms(
@@ -66,6 +68,7 @@ def ppo_terms(
         torch.where(batch.mask, entropy(dist), 0.0).sum(),
         outside,
         kl,
+        torch.zeros_like(kl),
     )
 
 

@@ -91,6 +91,8 @@ class RecurrentPolicy:
     min_std: float = 1e-6
     transitions: bool = False
     """Each step sees the observation before too, and so a whole transition (o, a, r, o')."""
+    predicts: bool = False
+    """There is a head that expects the reward of every action, which must be discrete."""
 
     def init(self, generator: torch.Generator) -> Params:
         """Orthogonal weights and zero biases; the same generator state gives the same bits."""
@@ -106,6 +108,9 @@ class RecurrentPolicy:
                 last = i == len(self.head)
                 weight = orthogonal(fan_out, fan_in, generator, gain if last else _HIDDEN_GAIN)
                 params |= {f"{branch}.{i}.weight": weight, f"{branch}.{i}.bias": _zeros(fan_out)}
+        if self.predicts:
+            weight = orthogonal(self.view.action, self.cell.hidden, generator, _OUTPUT_GAIN)
+            params |= {"reward.weight": weight, "reward.bias": _zeros(self.view.action)}
         if not self.discrete:
             params["log_std"] = torch.full((self.view.action,), math.log(self.initial_std))
         return params
@@ -124,6 +129,18 @@ class RecurrentPolicy:
 
     def unroll(self, params: Params, views: Tensor, memory: Memory) -> Output:
         """Distributions and values of views `[S, N, D]` that follow `memory`."""
+        return self._unroll(params, views, memory)[0]
+
+    def expect(
+        self, params: Params, views: Tensor, memory: Memory, action: Tensor
+    ) -> tuple[Output, Tensor]:
+        """The same, and the rewards `[S, N]` that are expected of actions `[S, N]` int64."""
+        output, features = self._unroll(params, views, memory)
+        expected = _linear(params, "reward", features)
+        return output, expected.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+
+    def _unroll(self, params: Params, views: Tensor, memory: Memory) -> tuple[Output, Tensor]:
+        """The output, and the actor's features `[S, N, hidden]`."""
         first: Memory = ()
         if self.transitions:
             obs = views[..., : self.view.obs]
@@ -139,9 +156,9 @@ class RecurrentPolicy:
         out = self._head("actor", params, features)
         value = self._head("critic", params, heard).squeeze(-1)
         if self.discrete:
-            return Output({"logits": out}, value, after)
+            return Output({"logits": out}, value, after), features
         log_std = params["log_std"].clamp(min=math.log(self.min_std)).expand_as(out)
-        return Output({"mean": out, "log_std": log_std}, value, after)
+        return Output({"mean": out, "log_std": log_std}, value, after), features
 
     def step(self, params: Params, views: Tensor, memory: Memory) -> Output:
         """The same for one step: views `[N, D]`, results without the time axis."""

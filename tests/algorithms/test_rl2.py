@@ -239,6 +239,15 @@ def test_a_critic_per_step_says_the_same_at_every_step_of_a_steady_reward(
     torch.testing.assert_close(batch.target, torch.ones_like(batch.target))
 
 
+def test_a_memory_learns_to_expect_rewards_on_request() -> None:
+    """The goal's cell pays again, which is known once it has been found."""
+    config = replace(CONFIG, tasks=64, prediction_weight=1.0, episodes=4, entropy_weight=0.1)
+    losses = [iterate(config, n=n, env="grid-navi")[1]["ppo/prediction_loss"] for n in (1, 10)]
+    assert losses[1] < losses[0]
+    with pytest.raises(ValueError, match="needs discrete actions"):
+        algorithm(config)
+
+
 def test_the_step_size_is_annealed_to_zero() -> None:
     """After all iterations nothing moves."""
     config = replace(CONFIG, lr_schedule="linear", iterations=2)

@@ -121,7 +121,7 @@ def test_ppo_is_its_formula() -> None:
     old, advantage, value, target = torch.randn(4, 3, 2, generator=generator)
     action = torch.tensor([[0, 1], [2, 3], [1, 1]])
     mask = torch.tensor([[True, True], [True, True], [True, False]])
-    batch = PpoBatch(torch.zeros(3, 2, 1), action, old - 2, advantage, target, mask)
+    batch = PpoBatch(torch.zeros(3, 2, 1), action, old - 2, advantage, target, target, mask)
     batch = without_padding(batch)
     found = ppo_terms({"logits": logits}, value, batch, clip=0.2, value_loss="squared")
     expected = np.zeros(5)
@@ -137,14 +137,14 @@ def test_ppo_is_its_formula() -> None:
             abs(ratio - 1) > 0.2,
             ratio - 1 - np.log(ratio),
         ]
-    np.testing.assert_allclose(torch.stack(list(found)).numpy(), expected, rtol=1e-4)
+    np.testing.assert_allclose(torch.stack(list(found[:5])).numpy(), expected, rtol=1e-4)
 
 
 def test_the_hubers_value_loss_is_linear_in_large_errors() -> None:
     """½ e² up to 1, then |e| − ½."""
     zero = torch.zeros(2, 1)
     value = torch.tensor([[0.5], [3.0]])
-    batch = PpoBatch(zero, zero.long(), zero, zero, zero, torch.ones(2, 1, dtype=torch.bool))
+    batch = PpoBatch(zero, zero.long(), zero, zero, zero, zero, torch.ones(2, 1, dtype=torch.bool))
     terms: PpoTerms = ppo_terms(
         {"logits": torch.zeros(2, 1, 1)}, value, batch, clip=0.2, value_loss="huber"
     )
