@@ -13,6 +13,7 @@ python scripts/benchmark.py fewshot
 python scripts/benchmark.py fewshot-images
 python scripts/benchmark.py device-sampling --device cuda
 python scripts/benchmark.py device-iteration --device cuda
+python scripts/benchmark.py device-scaling --device cuda
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 from benchmarks.device import iteration_rows, sampling_rows
+from benchmarks.device import scaling as device_scaling
 from benchmarks.engines import vector_rows
 from benchmarks.few_shot import omniglot_rows, sinusoid_rows
 from benchmarks.iteration import iteration, peak_gib, scaling
@@ -63,6 +65,7 @@ What = Literal[
     "fewshot-images",
     "device-sampling",
     "device-iteration",
+    "device-scaling",
 ]
 
 
@@ -114,6 +117,17 @@ def grow(size: Size) -> dict[str, Any]:
     return {str(row.tasks): row._asdict() for row in rows}
 
 
+def grow_on_device(size: Size) -> dict[str, Any]:
+    """Print speed and memory by the number of environments; returns them."""
+    table = Table("environments", "steps per second", "physics' share", "GPU GiB")
+    rows = device_scaling(size)
+    for row in rows:
+        share = f"{row.physics:.2f}"
+        table.add_row(str(row.environments), f"{row.per_second:,.0f}", share, f"{row.gpu_gib:.2f}")
+    Console(width=100).print(table)
+    return {str(row.environments): row._asdict() for row in rows}
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write with --json; exit code 2 is a user's mistake."""
     torch.set_num_threads(1)
@@ -123,12 +137,14 @@ def main(argv: list[str] | None = None) -> int:
         size = Size(options.tasks, options.episodes, tiny=False, env=options.env, device=device)
         if options.tiny:
             size = size._replace(tasks=2, episodes=2, tiny=True)
-        rows = grow(size) if options.what == "scaling" else compare(options, size)
+        tables = {"scaling": grow, "device-scaling": grow_on_device}
+        table = tables.get(options.what)
+        rows = compare(options, size) if table is None else table(size)
     except ValueError as error:
         return fail(error)
     if options.json is not None:
-        table = {"what": options.what, "rows": rows, "peak_gib": peak_gib(), "cores": CORES}
-        write_json(options.json, table)
+        result = {"what": options.what, "rows": rows, "peak_gib": peak_gib(), "cores": CORES}
+        write_json(options.json, result)
     return 0
 
 

@@ -37,6 +37,7 @@ class Part(NamedTuple):
 
 
 _TRAIN = "{python} {scripts}/train_metarl.py --device {device} --checkpoint-every 5"
+_RL2 = "--algo rl2 --eval-every 0"
 _TINY = "--iterations 2 --tasks 2 --episodes 2 --horizon 5"
 _BENCH = "{python} {scripts}/benchmark.py {what} --device {device} --json {folder}/{what}.json"
 
@@ -56,14 +57,16 @@ PARTS = (
     Part("checks", "{python} -m pytest -q -m gpu {scripts}/../tests", 8, None),
     _bench("device-sampling", 6),
     _bench("device-iteration", 4),
+    _bench("device-scaling", 3),
     _training("cheetah-vel", "--env half-cheetah-vel --preset finn2017 --iterations 500", 10),
     _training(
         "cheetah-vel-rl2",
         "--env half-cheetah-vel --algo rl2 --preset varibad2020-gpu --eval-every 50",
         10,
     ),
-    _training("bandit-k50-n100", "--env bandit-k50 --algo rl2 --horizon 100 --iterations 500", 10),
-    _training("tabular-n100", "--env tabular-mdp --algo rl2 --episodes 100", 10),
+    _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100 --iterations 500", 10),
+    _training("bandit-k50-n500", f"--env bandit-k50 {_RL2} --horizon 500 --iterations 500", 10),
+    _training("tabular-n100", f"--env tabular-mdp {_RL2} --episodes 100 --context 1000", 10),
 )
 
 
