@@ -52,6 +52,7 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
 }
 CORE_MAY_IMPORT = {
     "collections",
+    "contextlib",
     "concurrent",
     "dataclasses",
     "math",

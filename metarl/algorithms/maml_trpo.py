@@ -26,6 +26,7 @@ from metarl.algorithms.meta_objective import (
 from metarl.core.adapt import adapt, adapt_values, inner_rates
 from metarl.core.mapping import Workers, over_tasks
 from metarl.core.params import Params, broadcast, detach, map_params
+from metarl.core.precision import products, require_precision
 from metarl.core.trust_region import Trial, conjugate_gradient, line_search
 from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
@@ -56,9 +57,13 @@ class MamlTrpo:
         device: where the tensors live.
         threads: worker threads of the update on a CPU.
         compiled: compile the Fisher product (faster after some seconds, the first time).
+
+        Raises:
+            ValueError: the device does not have the precision.
         """
         self.config = config
         self.device = torch.device(device)
+        require_precision(config.precision, self.device)
         self._policy = make_policy(
             observation_space,
             action_space,
@@ -163,11 +168,13 @@ class MamlTrpo:
             if statistics:
                 statistics = normalizer.updated(statistics, episodes.obs, episodes.mask)
             if k < self.config.inner_steps:
-                adapted = Adapting(objective.inner_step(batch), k + 1)
+                with products(self.config.precision):
+                    adapted = Adapting(objective.inner_step(batch), k + 1)
                 norms.append(objective.inner_gradient_norm())
             else:
                 objective.set_outer(batch)
-        state, outer = self.outer_step(state, objective)
+        with products(self.config.precision):
+            state, outer = self.outer_step(state, objective)
         if statistics:
             state = state._replace(normalizer=statistics)
         elapsed = time.perf_counter() - started

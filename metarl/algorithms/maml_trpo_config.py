@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from metarl.core.precision import Precision
 from metarl.rl.advantages import ReturnsConfig
 
 
@@ -62,6 +63,8 @@ class MamlTrpoConfig:
     """Candidates that the line search tries at most."""
     line_search_decay: float = 0.8
     """Factor between one candidate's step and the next one's."""
+    precision: Precision = "float32"
+    """Of products in the update on a GPU: tf32 rounds their factors to 10 bits."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values.

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from metarl.core.precision import Precision
+
 
 @dataclass(frozen=True)
 class Rl2Config:
@@ -86,6 +88,8 @@ class Rl2Config:
     """Gradients are scaled down to this norm."""
     max_kl: float = 0.0
     """End an iteration's updates once a minibatch's KL exceeds this; 0 never does."""
+    precision: Precision = "float32"
+    """Of products in the update on a GPU: tf32 rounds their factors to 10 bits."""
 
     def __post_init__(self) -> None:
         """Refuse impossible values.

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.core.precision import products
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 
 State = TypeVar("State")
@@ -81,6 +82,7 @@ class ActionScaling(NamedTuple):
         return raw if self.discrete else self.center + self.scale * raw
 
 
+@products("float32")
 def rollout(
     learner: Learner[State],
     state: State,

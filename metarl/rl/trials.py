@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.core.precision import products
 from metarl.rl.cells import Memory
 from metarl.rl.data import BatchedEnv, Tasks
 from metarl.rl.evaluate import SUCCESS
@@ -52,6 +53,7 @@ class TrialAgent(Protocol):
         """What the policy says of views `[N, D]` that follow `memory`."""
 
 
+@products("float32")
 def collect_trials(
     agent: TrialAgent,
     env: BatchedEnv,

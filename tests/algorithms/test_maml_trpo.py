@@ -221,13 +221,20 @@ def test_the_last_observation_is_checked_too() -> None:
         algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))
 
 
-def test_a_reward_that_is_not_finite_is_named() -> None:
+def test_a_reward_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Task, episode and step."""
     algo = algorithm()
     env = envs.make_engine(FAMILY, 3, 4)
     tasks = FAMILY.split("train").sample(3, 0)
-    tasks["goal"][1, 0] = np.nan
-    with pytest.raises(NonFiniteError, match=r"task 1 .*goal.*nan.*episode 0, step 0"):
+    step = env.step
+
+    def lost(action: Any, noise: Any) -> Any:
+        found = step(action, noise)
+        found[1][1] = np.nan
+        return found
+
+    monkeypatch.setattr(env, "step", lost)
+    with pytest.raises(NonFiniteError, match=r"task 1 .*goal.*episode 0, step 0"):
         algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))
 
 

@@ -291,12 +291,19 @@ def test_several_trials_of_a_task_start_with_the_same_memory() -> None:
     assert episodes.reward.shape == (6, 3, 8)
 
 
-def test_a_reward_that_is_not_finite_is_named() -> None:
+def test_a_reward_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Task, trial and step."""
     algo, trial = algorithm()
     tasks = family().split("train").sample(6, 0)
-    tasks["goal"][1, 0] = np.nan
-    with pytest.raises(NonFiniteError, match=r"task 1 .*goal.*nan.*episode 0, step 0"):
+    step = trial.step
+
+    def lost(action: Any, noise: Any) -> Any:
+        found = step(action, noise)
+        found[1][1] = np.nan
+        return found
+
+    monkeypatch.setattr(trial, "step", lost)
+    with pytest.raises(NonFiniteError, match=r"task 1 .*goal.*episode 0, step 0"):
         algo.iteration(algo.init(0), trial, tasks, lambda k: rng(0, k))
 
 
