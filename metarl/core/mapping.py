@@ -28,7 +28,12 @@ class Workers:
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self.threads = threads
-        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        self._pool = None
+        if threads > 1:
+            # torch counts a new thread's own threads anew; more than one also changes rounding
+            self._pool = ThreadPoolExecutor(
+                threads, initializer=torch.set_num_threads, initargs=(1,)
+            )
 
     def map(self, fn: Callable[..., Result], *items: Sequence[object]) -> list[Result]:
         """`[fn(*columns) for columns in zip(*items)]`; the first error is raised."""

@@ -9,6 +9,16 @@ from metarl.core.params import broadcast, map_params
 from tests.core.test_adapt import network, network_loss
 
 
+def test_every_worker_has_one_torch_thread() -> None:
+    """More would wait for each other, and round otherwise than one does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert Workers(2).map(lambda _: torch.get_num_threads(), [0, 1, 2, 3]) == [1] * 4
+    finally:
+        torch.set_num_threads(threads)
+
+
 @pytest.mark.parametrize("how", ["threads", "vmap"])
 def test_every_mapping_gives_what_the_loop_gives(how: Mapping) -> None:
     """Adapting five tasks: threads bit for bit, vmap within rounding."""

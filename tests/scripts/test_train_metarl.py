@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,8 @@ def results(folder: Path) -> Any:
 def signal_in_first_step(monkeypatch: pytest.MonkeyPatch, number: int, times: int = 1) -> None:
     step = train_metarl.Training.step
 
-    def interrupted(self: train_metarl.Training) -> dict[str, float]:
-        metrics = step(self)
+    def interrupted(self: train_metarl.Training, stopping: Callable[[], bool]) -> dict[str, float]:
+        metrics = step(self, stopping)
         for _ in range(times if self.position.iteration == 1 else 0):
             signal.raise_signal(number)
         return metrics
