@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import gymnasium
+import torch
 import tyro
 from command import Job, given, more_iterations, refuse_beside_resume, run_command
 from display import cores, fail, resume_command, say
@@ -32,6 +33,7 @@ try:
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
+from metarl.core.precision import require_precision
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.files import write_json
@@ -149,6 +151,7 @@ def _prepare_start(options: Options, console: Console) -> Job:
     if options.vary:
         _warn_of_what_varies(family)
     device = resolve_device(options.device)
+    require_precision(options.algorithm.precision, torch.device(device))
     config = RunConfig(
         algo=options.algo,
         preset=options.preset,

@@ -111,7 +111,8 @@ class WarpEngine(DeviceEngine):
         for name in ("ctrl", "qacc_warmstart"):
             t[name].copy_(torch.where(chosen, 0.0, t[name]))
         t["time"].copy_(torch.where(chosen[:, 0], 0.0, t["time"]))
-        t["overflow"].zero_()
+        if mask is None:  # else what was dropped before stays known
+            t["overflow"].zero_()
         if self._derived:
             self._forward(chosen)
         self._physics_now = self._physics()
@@ -152,19 +153,24 @@ class WarpEngine(DeviceEngine):
         if self.device.type != "cuda":
             self._physics_steps()
             return
-        stream = wp.stream_from_torch(torch.cuda.current_stream(self.device))
-        with wp.ScopedStream(stream):
-            if self._graph is None:
-                kept = {name: t.clone() for name, t in self._tensors.items()}
-                self._physics_steps()  # compiles, which a capture cannot
-                for name, values in kept.items():
-                    self._tensors[name].copy_(values)
-                with wp.ScopedCapture() as capture:
-                    self._physics_steps()
-                self._graph = capture.graph
-                for name, values in kept.items():
-                    self._tensors[name].copy_(values)
+        if self._graph is None:
+            self._graph = self._captured()
+        with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(self.device))):
             wp.capture_launch(self._graph)
+
+    def _captured(self) -> Any:
+        """The graph of a control step, captured on a stream of its own: torch's default cannot."""
+        wp = self._warp
+        kept = {name: t.clone() for name, t in self._tensors.items()}
+        torch.cuda.synchronize(self.device)
+        with wp.ScopedStream(wp.Stream(str(self.device))):
+            self._physics_steps()  # compiles, which a capture cannot
+            with wp.ScopedCapture() as capture:
+                self._physics_steps()
+        torch.cuda.synchronize(self.device)
+        for name, values in kept.items():
+            self._tensors[name].copy_(values)
+        return capture.graph
 
     def _physics_steps(self) -> None:
         with self._warp.ScopedDevice(str(self.device)):

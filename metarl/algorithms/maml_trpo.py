@@ -26,7 +26,7 @@ from metarl.algorithms.meta_objective import (
 from metarl.core.adapt import adapt, adapt_values, inner_rates
 from metarl.core.mapping import Workers, over_tasks
 from metarl.core.params import Params, broadcast, detach, map_params
-from metarl.core.precision import products, require_precision
+from metarl.core.precision import products
 from metarl.core.trust_region import Trial, conjugate_gradient, line_search
 from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
@@ -57,13 +57,9 @@ class MamlTrpo:
         device: where the tensors live.
         threads: worker threads of the update on a CPU.
         compiled: compile the Fisher product (faster after some seconds, the first time).
-
-        Raises:
-            ValueError: the device does not have the precision.
         """
         self.config = config
         self.device = torch.device(device)
-        require_precision(config.precision, self.device)
         self._policy = make_policy(
             observation_space,
             action_space,

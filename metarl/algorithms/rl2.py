@@ -20,7 +20,7 @@ from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State, TrialPpo
 from metarl.core.mapping import Workers
 from metarl.core.params import map_params
-from metarl.core.precision import products, require_precision
+from metarl.core.precision import products
 from metarl.rl import normalizer
 from metarl.rl.baseline import explained_variance
 from metarl.rl.cells import Cell, Memory, make_cell
@@ -65,7 +65,7 @@ class Rl2:
         threads: worker threads of the update on a CPU; they never change a result.
 
         Raises:
-            ValueError: a space that does not fit, or a precision that the device does not have.
+            ValueError: a space that does not fit.
         """
         discrete = isinstance(action_space, gymnasium.spaces.Discrete)
         if config.prediction_weight and not discrete:
@@ -74,7 +74,6 @@ class Rl2:
             )
         self.config = config
         self.device = torch.device(device)
-        require_precision(config.precision, self.device)
         self.policy = RecurrentPolicy(
             View.of(observation_space, action_space),
             discrete,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from metarl.core.params import Params
+from metarl.core.precision import products
 from metarl.rl.policy import Policy, mode, sample
 from metarl.rl.rollout import ActionScaling
 
@@ -45,6 +46,7 @@ class Adapted:
         """The environment itself: this policy needs nothing but its observations."""
         return env
 
+    @products("float32")
     def predict(
         self,
         observation: np.ndarray,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.core.precision import products
 from metarl.rl.adapted import fit_action
 from metarl.rl.cells import Memory
 from metarl.rl.policy import mode, sample
@@ -78,6 +79,7 @@ class AdaptedMemory:
             )
         return wrapped
 
+    @products("float32")
     def predict(
         self,
         observation: np.ndarray,
@@ -124,7 +126,7 @@ class AdaptedMemory:
         self, state: tuple[np.ndarray, ...] | None, start: np.ndarray | None, count: int
     ) -> Memory:
         """The memory that `state` holds, and the adapted one where an episode starts."""
-        adapted = tuple(m.expand(count, *m.shape[1:]) for m in self._memory)
+        adapted = tuple(m.expand(count, *m.shape[1:]).contiguous() for m in self._memory)
         if state is None:
             return adapted
         held = (torch.from_numpy(np.asarray(m)).to(self._memory[0].device) for m in state)

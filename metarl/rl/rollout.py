@@ -117,6 +117,7 @@ def rollout(
     buffer = _Buffer(shape, env.horizon, device)
     obs = env.reset(tasks, env_noise.reset)
     scale = scaling.like(obs)
+    asks = not isinstance(obs, Tensor) or obs.device.type == "cpu"  # a GPU would be waited for
     running = torch.ones(shape, dtype=torch.bool, device=device)
     inputs = _first_input(env, obs, device)
     final_obs = inputs.obs
@@ -139,8 +140,7 @@ def rollout(
         inputs = StepInput(obs, action.action, reward, done)
         final_obs = torch.where((running & done).unsqueeze(-1), obs, final_obs)
         running = running & ~done
-        # asking a GPU would wait for it
-        if device.type == "cpu" and not bool(running.any()):
+        if asks and not bool(running.any()):
             break
     final_obs = torch.where(running.unsqueeze(-1), inputs.obs, final_obs)
     episodes = buffer.episodes(final_obs)

@@ -64,7 +64,8 @@ class Transformer:
         """
         keys, values, length = memory
         steps = len(x)
-        require_context(self.context, int(length.max()) + steps)
+        if x.device.type == "cpu":  # asking a GPU would wait for it
+            require_context(self.context, int(length.max()) + steps)
         # the position of every step in its trial, [N, S]
         at = length.unsqueeze(1) + torch.arange(steps, device=x.device)
         visible = torch.arange(self.context, device=x.device) <= at.unsqueeze(-1)  # [N, S, context]

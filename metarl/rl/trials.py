@@ -84,6 +84,7 @@ def collect_trials(
     action_noise = agent.noise(rng, (env.horizon, trials)).to(device)
     memory = agent.fresh(trials)
     rows = _Rows()
+    told = False
     start = env.reset(tasks, env_noise.reset)
     scale = scaling.like(start)
     views = _flat(start, device)
@@ -99,8 +100,8 @@ def collect_trials(
             rows.put(views=views, action=action, value=value, mask=running)
             rows.put(reward=_flat(reward, device).float(), episode=_flat(metrics[EPISODE], device))
             rows.put("dist/", **dist)
-            shown = {k: _flat(v, device) for k, v in metrics.items() if k == SUCCESS}
-            rows.put("metrics/", **shown)
+            told = told or SUCCESS in metrics  # not at every step by every environment
+            rows.put("metrics/", **{SUCCESS: _flat(metrics.get(SUCCESS, np.zeros(shape)), device)})
             views = _flat(following, device)
             over = _flat(terminated | truncated, device)
             ended = running & over
@@ -115,6 +116,8 @@ def collect_trials(
         if bootstrap:
             final_value = agent.output(*last).value
     lived = rows.trials(final_value)
+    if not told:
+        lived.metrics.clear()
     finite = torch.isfinite(lived.reward) & torch.isfinite(lived.views).all(-1)
     require_finite((finite | ~lived.mask).view(-1, *shape).permute(1, 2, 0), tasks)
     env.require_room()

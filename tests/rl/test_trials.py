@@ -14,6 +14,7 @@ from metarl.rl.trials import (
     collect_trials,
     forward_returns,
     returns_by_episode,
+    success_by_episode,
     trial_advantages,
 )
 
@@ -149,3 +150,24 @@ def test_the_hubers_value_loss_is_linear_in_large_errors() -> None:
         {"logits": torch.zeros(2, 1, 1)}, value, batch, clip=0.2, value_loss="huber"
     )
     assert float(terms.value) == 0.125 + 2.5
+
+
+def test_success_may_be_told_at_some_steps_only() -> None:
+    """Where it is not, there was none; where it never is, it is no metric."""
+    assert not collected()[2].metrics
+
+    class Telling(TrialEngine):
+        def step(self, action, noise):
+            found = super().step(action, noise)
+            if found[4]["episode"].max() == 2:  # in the last episode, of all or of some trials
+                found[4]["success"] = np.ones((3, 2))
+            return found
+
+    env = Telling(envs.make_engine(FAMILY, 3, 2), 3)
+    algo = Rl2(CONFIG, env.observation_space, env.action_space)
+    trials = collect_trials(
+        algo.learner(algo.init(0)), env, TASKS, np.random.default_rng(0), scaling=algo.scaling,
+        device=algo.device,
+    )  # fmt: skip
+    assert trials.metrics["success"].shape == trials.reward.shape
+    assert success_by_episode(trials, 3)[2].all()
