@@ -151,7 +151,8 @@ class TrialEngine:
         nothing = xp.zeros(shape, device=device)
         action = xp.zeros((*shape, action_size(env.action_space)), device=device)
         self._last = History(action, nothing, nothing)
-        self._steps = 0  # since all trials were started
+        self._steps = 0  # since all trials were started together
+        self._together = True
 
     def draw_noise(self, rng: np.random.Generator) -> TrialNoise:
         """What K episodes need, one after the other."""
@@ -171,7 +172,7 @@ class TrialEngine:
         """
         xp = self._xp
         self._tasks, self._noise = tasks, noise
-        self._steps = 0
+        self._steps, self._together = 0, mask is None
         kept = xp.zeros_like(self._episode) if mask is None else xp.astype(~mask, xp.int64)
         self._episode = self._episode * kept
         obs = self._env.reset(tasks, noise[0], mask)
@@ -207,7 +208,8 @@ class TrialEngine:
         """Whether an episode may have to be restarted; asking a GPU would wait for it."""
         if self._host:
             return bool(again.any())
-        return bool(self._env.ends_early) or self._steps % self._env.horizon == 0
+        apart = bool(self._env.ends_early) or not self._together
+        return apart or self._steps % self._env.horizon == 0
 
     def _restart(self, mask: Any) -> Any:
         """Start the next episode where `mask` holds; observations `[T, E, O]`."""

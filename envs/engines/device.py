@@ -61,14 +61,20 @@ class DeviceEngine(Engine):
 
     def _begin(self, tasks: Tasks, mask: Any) -> Tensor:
         """Set the tasks, restart the masked clocks and return the mask `[T, E]`."""
+        known = tasks is self._checked  # the episodes of a trial share their tasks
         self._start(tasks, None)
-        self._given = {name: self.tensor(values) for name, values in self._tasks.items()}
+        if not known:
+            self._take(tasks)
         if mask is None:
             chosen = torch.ones(self.shape, dtype=torch.bool, device=self.device)
         else:
             chosen = torch.as_tensor(mask, device=self.device)
         self._clock = torch.where(chosen, 0, self._clock)
         return chosen
+
+    def _take(self, tasks: Tasks) -> None:
+        """Upload tasks that the engine has not had."""
+        self._given = {name: self.tensor(values) for name, values in self._tasks.items()}
 
     def _allowed(self, action: Any) -> Tensor:
         """Actions clipped to a `Box`."""

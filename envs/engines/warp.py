@@ -99,8 +99,6 @@ class WarpEngine(DeviceEngine):
     def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Tensor:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
         chosen = self._begin(tasks, mask).reshape(-1, 1)
-        if self._fields:
-            self._set_models(tasks)
         offsets = self.tensor(noise).reshape(self._count, -1)
         at, t = self._cpu_model.nq, self._tensors
         for name, start, offset in (
@@ -186,8 +184,11 @@ class WarpEngine(DeviceEngine):
             wide = chosen.view(-1, *[1] * (values.dim() - 1))
             values.copy_(torch.where(wide, values, kept[name]))
 
-    def _set_models(self, tasks: Tasks) -> None:
-        """The fields of every task; MuJoCo itself computes what follows from the masses."""
+    def _take(self, tasks: Tasks) -> None:
+        """The model's fields of every task too; MuJoCo computes what follows from the masses."""
+        super()._take(tasks)
+        if not self._fields:
+            return
         scratch = mujoco.MjData(self._cpu_model)
         found: dict[str, list[np.ndarray]] = {name: [] for name in self._fields}
         for i in range(self.num_tasks):

@@ -117,7 +117,7 @@ def rollout(
     buffer = _Buffer(shape, env.horizon, device)
     obs = env.reset(tasks, env_noise.reset)
     scale = scaling.like(obs)
-    asks = not isinstance(obs, Tensor) or obs.device.type == "cpu"  # a GPU would be waited for
+    asks = may_ask(obs)
     running = torch.ones(shape, dtype=torch.bool, device=device)
     inputs = _first_input(env, obs, device)
     final_obs = inputs.obs
@@ -151,6 +151,11 @@ def rollout(
     require_finite(finite | ~episodes.mask, tasks)
     env.require_room()
     return episodes, state
+
+
+def may_ask(obs: np.ndarray | Tensor) -> bool:
+    """Whether what an environment returned may decide what runs; a GPU would be waited for."""
+    return not isinstance(obs, Tensor) or obs.device.type == "cpu"
 
 
 def _tensor(array: np.ndarray | Tensor, device: torch.device) -> Tensor:

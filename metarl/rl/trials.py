@@ -20,7 +20,7 @@ from metarl.rl.evaluate import SUCCESS
 from metarl.rl.policy import Dist, sample
 from metarl.rl.recurrent import Output
 from metarl.rl.returns import gae
-from metarl.rl.rollout import ActionScaling, require_finite
+from metarl.rl.rollout import ActionScaling, may_ask, require_finite
 
 EPISODE = "episode"
 """The metric of a trial environment that counts a trial's episodes from 0."""
@@ -84,9 +84,9 @@ def collect_trials(
     action_noise = agent.noise(rng, (env.horizon, trials)).to(device)
     memory = agent.fresh(trials)
     rows = _Rows()
-    told = False
     start = env.reset(tasks, env_noise.reset)
-    scale = scaling.like(start)
+    scale, asks = scaling.like(start), may_ask(start)
+    told, nothing = False, torch.zeros(trials, device=device)
     views = _flat(start, device)
     running = torch.ones(trials, dtype=torch.bool, device=device)
     last = memory, views  # of every trial when it ended
@@ -100,17 +100,17 @@ def collect_trials(
             rows.put(views=views, action=action, value=value, mask=running)
             rows.put(reward=_flat(reward, device).float(), episode=_flat(metrics[EPISODE], device))
             rows.put("dist/", **dist)
-            told = told or SUCCESS in metrics  # not at every step by every environment
-            rows.put("metrics/", **{SUCCESS: _flat(metrics.get(SUCCESS, np.zeros(shape)), device)})
+            success = nothing
+            if SUCCESS in metrics:  # some environments tell it at some steps only
+                told, success = True, _flat(metrics[SUCCESS], device).float()
+            rows.put("metrics/", **{SUCCESS: success})
             views = _flat(following, device)
             over = _flat(terminated | truncated, device)
             ended = running & over
-            # asking a GPU would wait for it
-            waits = device.type != "cpu"
-            if bootstrap and (waits or bool(ended.any())):
+            if bootstrap and not (asks and not bool(ended.any())):
                 last = _where(ended, (memory, views), last)
             running = running & ~over
-            if not waits and not bool(running.any()):
+            if asks and not bool(running.any()):
                 break
         final_value = torch.zeros(trials, device=device)
         if bootstrap:
