@@ -1,0 +1,131 @@
+"""Meta-iterations whose simulation, acting and update are on one device."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._pytree import tree_map
+
+import envs
+from envs.trial import TrialEngine
+from metarl.algorithms.maml_trpo import MamlTrpo
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.meta_objective import MetaState
+from metarl.algorithms.rl2 import Rl2
+from metarl.algorithms.rl2_config import Rl2Config
+from metarl.core.params import flatten
+from metarl.experiment.seeding import rng
+from metarl.rl.data import Episodes
+from metarl.rl.rollout import rollout
+from tests.envs.test_device import DEVICES, available
+
+
+def engine(name: str, device: str, tasks: int, episodes: int) -> Any:
+    """Short episodes on an engine of the device, MuJoCo Warp on the CPU too."""
+    family = envs.make_family(name, horizon=10)
+    chosen = "warp" if family.definition.engine == "threads" else "auto"
+    return envs.make_engine(family, tasks, episodes, engine=chosen, device=device)
+
+
+def check(before: Any, after: Any, metrics: dict[str, float], device: str) -> None:
+    """Something finite has been learnt, and it is where it belongs."""
+    old, new = before.tensors(), after.tensors()
+    assert all(p.device.type == device and p.isfinite().all() for p in new.values())
+    assert any(not torch.equal(old[name], new[name]) for name in old)
+    assert all(math.isfinite(value) for value in metrics.values())
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", ["half-cheetah-vel", "point-nav"])
+def test_an_iteration_of_maml_trpo_on_one_device(name: str, device: str) -> None:
+    """It samples, adapts, samples again and accepts a step within the trust region."""
+    config = MamlTrpoConfig(tasks=3, episodes=4)
+    env = engine(name, available(device), 3, 4)
+    algorithm = MamlTrpo(config, env.observation_space, env.action_space, device=device)
+    state = algorithm.init(0)
+    tasks = env.family.split("train").sample(3, 0)
+    after, metrics = algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
+    check(state, after, metrics, device)
+    assert metrics["outer/accepted"] == 1.0
+    assert 0 < metrics["outer/kl"] <= config.max_kl
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("name", ["hopper-params", "bandit-k5"])
+def test_an_iteration_of_rl2_on_one_device(name: str, device: str) -> None:
+    """It samples trials and takes every step of PPO."""
+    config = Rl2Config(tasks=4, episodes=2, hidden=16, minibatches=2, epochs=2)
+    env = TrialEngine(engine(name, available(device), 4, 1), 2)
+    algorithm = Rl2(config, env.observation_space, env.action_space, device=device)
+    state = algorithm.init(0)
+    tasks = envs.make_family(name).split("train").sample(4, 0)
+    after, metrics = algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
+    check(state, after, metrics, device)
+    assert (metrics["ppo/steps"], metrics["ppo/non_finite"]) == (4.0, 0.0)
+
+
+def phases(algorithm: MamlTrpo, state: MetaState, env: Any) -> list[Episodes]:
+    """What one iteration on a CPU learns from."""
+    learner, tasks = algorithm.learner(state), env.family.split("train").sample(env.num_tasks, 0)
+    phi, lived = learner.start(env.num_tasks), []
+    for k in range(algorithm.config.inner_steps + 1):
+        options = {"scaling": algorithm.scaling, "device": algorithm.device}
+        episodes, _ = rollout(learner, phi, env, tasks, rng(0, k), **options)
+        phi = learner.adapt(phi, episodes)
+        lived.append(episodes)
+    return lived
+
+
+def moved(tree: Any, device: torch.device, dtype: torch.dtype) -> Any:
+    """Episodes or a state on a device, with floats of a kind."""
+    floats = tree_map(lambda p: p.to(dtype) if p.is_floating_point() else p, tree)
+    return tree_map(lambda p: p.to(device), floats)
+
+
+def update(
+    algorithm: MamlTrpo, state: MetaState, lived: list[Episodes], dtype: torch.dtype
+) -> torch.Tensor:
+    """The step of the meta-parameters, computed where the algorithm is."""
+    state = moved(state, algorithm.device, dtype)
+    objective = algorithm.objective(state, len(lived[0].obs))
+    for k, episodes in enumerate(lived):
+        batch, _ = algorithm.batch(state, moved(episodes, algorithm.device, dtype))
+        if k < len(lived) - 1:
+            objective.inner_step(batch)
+        else:
+            objective.set_outer(batch)
+    after, metrics = algorithm.outer_step(state, objective)
+    assert metrics["outer/accepted"] == 1.0
+    step = [flatten(new) - flatten(old) for new, old in zip(after[:2], state[:2], strict=True)]
+    return torch.cat(step).cpu()
+
+
+UPDATES = [
+    ("half-cheetah-vel", torch.float32),
+    ("half-cheetah-vel", torch.float64),
+    ("point-nav", torch.float64),  # float32's rounding changes its steps: F is nearly singular
+]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize(("name", "dtype"), UPDATES, ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"inner_steps": 2, "learn_inner_lr": True}], ids=["one step", "learnt rates"]
+)
+def test_an_update_is_the_same_on_a_device(
+    name: str, dtype: torch.dtype, device: str, options: dict[str, Any]
+) -> None:
+    """From the same data as on a CPU: 1e-4 of the step.
+
+    Without a GPU its way of computing, all tasks in one call, is taken on the CPU.
+    """
+    config = MamlTrpoConfig(tasks=4, episodes=5, **options)
+    env = envs.make_engine(envs.make_family(name, horizon=30), 4, 5)
+    spaces = env.observation_space, env.action_space
+    here, there = MamlTrpo(config, *spaces), MamlTrpo(config, *spaces, device=available(device))
+    there.stacked, there._setting = True, there._setting._replace(stacked=True)
+    state = here.init(0)
+    lived = phases(here, state, env)
+    expected, found = (update(algorithm, state, lived, dtype) for algorithm in (here, there))
+    assert (found - expected).norm() <= 1e-4 * expected.norm()
