@@ -8,6 +8,9 @@ a model that asks for it (the humanoid) is solved by Newton's method, which conv
 from __future__ import annotations
 
 import copy
+import dataclasses
+import os
+from importlib.metadata import version
 from typing import Any
 
 import mujoco
@@ -74,19 +77,16 @@ class WarpEngine(DeviceEngine):
         """Model and data on the device, and the tensors that share their memory."""
         model, to_torch = self._cpu_model, self._warp.to_torch
         varied = TASK_FIELDS if self._definition.changes_model else ()
-        self._model = self._mjw.put_model(model, dict.fromkeys(varied, self._count))
+        free = free_bytes(self.device)
+        try:
+            self._model = self._mjw.put_model(model, dict.fromkeys(varied, self._count))
+            d = self._data = self._make_data(self._count)
+        except RuntimeError as error:
+            if "allocate" not in str(error):  # Warp has no kind of its own for it
+                raise
+            raise ValueError(self._too_many(varied, free)) from None
         # what the solver leaves unsolved after all its iterations is MuJoCo's own business
         self._model.opt.warn_overflow = 0
-        try:
-            self._data = self._mjw.make_data(
-                model, nworld=self._count, nconmax=contacts(model), njmax=rows(model)
-            )
-        except (RuntimeError, torch.cuda.OutOfMemoryError) as error:
-            raise ValueError(
-                f"{self._count} environments of {self.family.name} do not fit into the memory of "
-                f"{self.device}: {error}; take fewer tasks or episodes"
-            ) from None
-        d = self._data
         self._tensors = {
             name: to_torch(getattr(d, name))
             for name in ("qpos", "qvel", "ctrl", "time", "qacc_warmstart", "overflow")
@@ -95,6 +95,21 @@ class WarpEngine(DeviceEngine):
         self._derived = {name: to_torch(getattr(d, name)) for name in self._definition.derived}
         initial = mujoco.MjData(model)
         self._initial = self.tensor(initial.qpos), self.tensor(initial.qvel)
+
+    def _make_data(self, count: int) -> Any:
+        model = self._cpu_model
+        return self._mjw.make_data(model, nworld=count, nconmax=contacts(model), njmax=rows(model))
+
+    def _too_many(self, varied: tuple[str, ...], free: int) -> str:
+        """That the environments do not fit; it measures one of them on the CPU."""
+        with self._warp.ScopedDevice("cpu"):
+            one = size_in_bytes(self._make_data(1), self._warp.array)
+        one += sum(4 * getattr(self._cpu_model, name).size for name in varied)
+        return (
+            f"{self._count} environments of {self.family.name} need at least "
+            f"{_gib(self._count * one)} GiB of the memory of {self.device}, where {_gib(free)} GiB "
+            f"are free, room for {free // one} at most; take fewer tasks or episodes"
+        )
 
     def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Tensor:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
@@ -232,6 +247,26 @@ def rows(model: Any) -> int:
     return max(ROWS, 4 * contacts(model) + int(model.njnt) + int(model.nv))
 
 
+def size_in_bytes(data: Any, array: type) -> int:
+    """Memory of the arrays of a kind in a dataclass, those in its fields' own fields included."""
+    if isinstance(data, array):
+        return int(data.capacity)  # type: ignore[attr-defined]
+    if not dataclasses.is_dataclass(data):
+        return 0
+    return sum(size_in_bytes(getattr(data, f.name), array) for f in dataclasses.fields(data))
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that nothing uses yet."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:.2f}"
+
+
 def _packages() -> tuple[Any, Any]:
     """Warp and MuJoCo Warp.
 
@@ -240,16 +275,16 @@ def _packages() -> tuple[Any, Any]:
     """
     extra = 'install the extra: pip install -e ".[gpu]" -c constraints.txt'
     try:
+        ours, theirs = mujoco.__version__, version("mujoco-warp")
+        if ours.split(".")[:2] != theirs.split(".")[:2]:  # it might not even be imported then
+            raise ValueError(
+                f"MuJoCo {ours} and MuJoCo Warp {theirs} do not fit: both must be of one version "
+                f"(the extra metaworld pins an older MuJoCo); {extra}"
+            )
         import warp
 
         warp.config.log_level = warp.LOG_ERROR  # else it tells of every kernel that it loads
         import mujoco_warp
     except ImportError as error:
         raise ValueError(f"the warp engine needs MuJoCo Warp ({error}); {extra}") from None
-    ours, theirs = (v.split(".")[:2] for v in (mujoco.__version__, mujoco_warp.__version__))
-    if ours != theirs:
-        raise ValueError(
-            f"MuJoCo {mujoco.__version__} and MuJoCo Warp {mujoco_warp.__version__} do not fit: "
-            f"both must be of one version (the extra metaworld pins an older MuJoCo); {extra}"
-        )
     return warp, mujoco_warp

@@ -1,7 +1,6 @@
 """Engines whose states are tensors, against those on numpy arrays and on MuJoCo itself."""
 
 import copy
-import sys
 from typing import Any
 
 import array_api_compat.torch as xp
@@ -195,17 +194,3 @@ def test_families_that_say_so_never_end_early(family: TaskFamily) -> None:
         found = engine.step(actions(family, rng, (4, 2)), noise.step[t])
         assert not found.terminated.any()
     engine.close()
-
-
-def test_what_cannot_run_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A family without a model, a device that is not there, a missing extra."""
-    with pytest.raises(ValueError, match="which has no MuJoCo model; use --engine arrays"):
-        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="warp")
-    with pytest.raises(ValueError, match="cannot run half-cheetah-vel; use --engine threads"):
-        TorchArraysEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cpu")
-    if not torch.cuda.is_available():
-        with pytest.raises(ValueError, match="finds no CUDA device"):
-            WarpEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cuda")
-    monkeypatch.setitem(sys.modules, "mujoco_warp", None)
-    with pytest.raises(ValueError, match=r'pip install -e "\.\[gpu\]"'):
-        WarpEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cpu")

@@ -1,13 +1,19 @@
-"""MuJoCo Warp: bodies that differ from task to task."""
+"""MuJoCo Warp: bodies that differ from task to task, and what it cannot run on."""
 
 import copy
+import re
+import sys
 from typing import Any
 
 import mujoco
+import mujoco_warp
 import numpy as np
 import pytest
+import torch
 
 import envs
+from envs.engines import warp as warp_module
+from envs.engines.device import TorchArraysEngine
 from envs.engines.warp import WarpEngine
 from envs.family import TaskFamily, Tasks
 from tests.envs.test_device import DEVICES, available
@@ -76,3 +82,76 @@ def test_bodies_of_one_batch_move_as_on_models_of_their_own(name: str, device: s
         assert np.all(np.abs(found - expected) <= 1e-3 * (1 + np.abs(expected)))
         # bodies that moved alike would show no mistake
         assert np.all(expected.reshape(4, 2, -1).std(0).max(-1) > 0.05)
+
+
+CHEETAHS = envs.make_family("half-cheetah-params")
+
+
+def test_an_engine_that_cannot_run_a_family_says_which_one_can() -> None:
+    """Array functions, a MuJoCo model, and an environment of Gymnasium's."""
+    with pytest.raises(ValueError, match="which has no MuJoCo model; use --engine arrays"):
+        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="warp")
+    with pytest.raises(ValueError, match="cannot run half-cheetah-vel; use --engine threads"):
+        TorchArraysEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cpu")
+    pendulum = envs.TaskFamily(env="Pendulum-v1", parameters={"g": envs.Uniform(5, 15)})
+    for engine in ("warp", "threads"):
+        with pytest.raises(ValueError, match="has no MuJoCo model; use --engine vector"):
+            envs.make_engine(pendulum, 1, 1, engine=engine)
+
+
+def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Instead of an error from inside torch."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="finds no CUDA device"):
+        WarpEngine(CHEETAHS, 1, 1, "cuda")
+
+
+@pytest.mark.parametrize("package", ["warp", "mujoco_warp"])
+def test_a_missing_extra_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the command that installs it."""
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ValueError, match=r'needs MuJoCo Warp .*pip install -e "\.\[gpu\]"'):
+        WarpEngine(CHEETAHS, 1, 1, "cpu")
+
+
+def test_versions_that_do_not_fit_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before MuJoCo Warp is imported, which may not survive another MuJoCo."""
+    monkeypatch.setattr(mujoco, "__version__", "3.3.0")
+    monkeypatch.setitem(sys.modules, "mujoco_warp", None)
+    message = "MuJoCo 3.3.0 and MuJoCo Warp .* do not fit: both must be of one version"
+    with pytest.raises(ValueError, match=message):
+        WarpEngine(CHEETAHS, 1, 1, "cpu")
+
+
+def failing(message: str) -> Any:
+    def fail(*arguments: Any, **options: Any) -> None:
+        raise RuntimeError(message)
+
+    return fail
+
+
+@pytest.mark.parametrize("function", ["put_model", "make_data"])
+def test_too_little_memory_is_told_in_figures(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What so many environments need, what is free, and how many would fit."""
+    original = getattr(mujoco_warp, function)
+
+    def allocate(model: Any, *arguments: Any, **options: Any) -> Any:
+        if options.get("nworld") == 1:  # what the message is computed from
+            return original(model, *arguments, **options)
+        raise RuntimeError("Failed to allocate 40000 bytes on device 'cuda:0'")
+
+    monkeypatch.setattr(mujoco_warp, function, allocate)
+    monkeypatch.setattr(warp_module, "free_bytes", lambda device: 2**30)
+    with pytest.raises(ValueError, match="1000000 environments of half-cheetah-params") as caught:
+        WarpEngine(CHEETAHS, 1000, 1000, "cpu")
+    message = str(caught.value)
+    numbers = re.search(r"need at least (\S+) GiB .* 1.00 GiB are free, room for (\d+) at", message)
+    assert numbers is not None
+    need, room = float(numbers[1]), int(numbers[2])
+    assert 30 < need < 60  # 40 kB of contacts, rows and states each
+    assert room == pytest.approx(1e6 / need, rel=1e-3)
+    monkeypatch.setattr(mujoco_warp, function, failing("a kernel does not compile"))
+    with pytest.raises(RuntimeError, match="does not compile"):
+        WarpEngine(CHEETAHS, 1, 1, "cpu")
