@@ -45,6 +45,21 @@ class Rl2State(NamedTuple):
         return cls(**groups)
 
 
+class Schedule(NamedTuple):
+    """What changes from iteration to iteration."""
+
+    lr: float
+    entropy_weight: float
+
+
+class Steps(NamedTuple):
+    """What the steps of an iteration say of themselves."""
+
+    terms: Tensor  # [minibatches, terms], the means that each began with
+    norms: Tensor  # [steps], of the gradients
+    skipped: int  # minibatches whose gradient was not finite
+
+
 class TrialPpo:
     """Steps the parameters of a recurrent policy on a batch of trials."""
 
@@ -73,36 +88,68 @@ class TrialPpo:
         left = max(1 - float(state.counters["iterations"]) / c.iterations, 0.0)
         lr = c.lr * (left if c.lr_schedule == "linear" else 1.0)
         entropy_weight = c.entropy_weight * (left if c.entropy_schedule == "linear" else 1.0)
-        params, optimizer = self._optimizer(state, lr)
-        seen: list[Tensor] = []  # the terms of every minibatch
-        norms: list[float] = []
-        skipped = 0
-        for index in self.minibatches(batch, rng):
-            gradient, terms = self.gradient(params, take_trials(batch, index), entropy_weight)
-            seen.append(torch.stack(terms))
-            if c.max_kl and float(terms.approx_kl) > c.max_kl:
-                break
-            norm = float(global_norm(gradient))
-            if not math.isfinite(norm):
-                skipped += 1
-                continue
-            norms.append(norm)
-            for name, p in params.items():
-                p.grad = gradient[name] * min(1.0, c.max_grad_norm / (norm + 1e-6))
-            optimizer.step()
-        means = PpoTerms(*torch.stack(seen).mean(0))
-        metrics = {
-            "ppo/policy_loss": float(means.policy),
-            "ppo/value_loss": float(means.value),
-            "ppo/entropy": float(means.entropy),
-            "ppo/prediction_loss": float(means.prediction),
-            "ppo/clip_fraction": float(means.clipped),
-            "ppo/approx_kl": float(means.approx_kl),
+        schedule = Schedule(lr, entropy_weight)
+        indices = list(self.minibatches(batch, rng))
+        after, done = self._epochs(state, batch, indices, schedule, reads=c.max_kl > 0)
+        norms = done.norms.tolist()
+        if not all(map(math.isfinite, norms)):  # rare: once more, with an eye on every step
+            after, done = self._epochs(state, batch, indices, schedule, reads=True)
+            norms = done.norms.tolist()
+        means = dict(zip(PpoTerms._fields, done.terms.mean(0).tolist(), strict=True))
+        return after, {
+            "ppo/policy_loss": means["policy"],
+            "ppo/value_loss": means["value"],
+            "ppo/entropy": means["entropy"],
+            "ppo/prediction_loss": means["prediction"],
+            "ppo/clip_fraction": means["clipped"],
+            "ppo/approx_kl": means["approx_kl"],
             "ppo/grad_norm": float(np.mean(norms)) if norms else 0.0,
             "ppo/steps": float(len(norms)),
-            "ppo/non_finite": float(skipped),
+            "ppo/non_finite": float(done.skipped),
         }
-        return self._after(state, params, optimizer), metrics
+
+    def _epochs(
+        self,
+        state: Rl2State,
+        batch: PpoBatch,
+        indices: list[Tensor],
+        schedule: Schedule,
+        *,
+        reads: bool,
+    ) -> tuple[Rl2State, Steps]:
+        """The steps of all minibatches.
+
+        Args:
+            state: before them.
+            batch: all trials.
+            indices: the trials of every minibatch.
+            schedule: of this iteration.
+            reads: read every gradient's norm, to leave out steps that are not finite, and every
+                KL, to end once it is too large; a GPU would be waited for.
+        """
+        c = self.config
+        params, optimizer = self._optimizer(state, schedule.lr)
+        seen: list[Tensor] = []  # the terms of every minibatch
+        norms = [torch.zeros(0, device=self.device)]
+        skipped = 0
+        for index in indices:
+            gradient, terms = self.gradient(
+                params, take_trials(batch, index), schedule.entropy_weight
+            )
+            seen.append(torch.stack(terms))
+            if reads and c.max_kl and float(terms.approx_kl) > c.max_kl:
+                break
+            norm = global_norm(gradient)
+            if reads and not bool(torch.isfinite(norm)):
+                skipped += 1
+                continue
+            norms.append(norm.unsqueeze(0))
+            shrink = (c.max_grad_norm / (norm.double() + 1e-6)).clamp(max=1.0).to(norm.dtype)
+            for name, p in params.items():
+                p.grad = gradient[name] * shrink
+            optimizer.step()
+        steps = Steps(torch.stack(seen), torch.cat(norms), skipped)
+        return self._after(state, params, optimizer), steps
 
     def gradient(
         self, params: Params, batch: PpoBatch, entropy_weight: float
@@ -163,7 +210,8 @@ class TrialPpo:
     def minibatches(self, batch: PpoBatch, rng: np.random.Generator) -> Iterator[Tensor]:
         """Indices of the trials of every minibatch of every epoch."""
         for _ in range(self.config.epochs):
-            order = torch.from_numpy(rng.permutation(batch.mask.shape[1])).to(self.device)
+            order = torch.from_numpy(rng.permutation(batch.mask.shape[1]))
+            order = order.to(self.device, non_blocking=True)
             yield from order.tensor_split(self.config.minibatches)
 
     def _optimizer(self, state: Rl2State, lr: float) -> tuple[Params, torch.optim.Adam]:

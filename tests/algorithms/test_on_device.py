@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils._pytree import tree_map
@@ -14,11 +15,14 @@ from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.trial_ppo import Schedule
 from metarl.core.params import flatten
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes
 from metarl.rl.rollout import rollout
+from metarl.rl.trials import collect_trials
 from tests.envs.test_device import DEVICES, available
+from tests.rl.test_waiting import NoCopies
 
 
 def engine(name: str, device: str, tasks: int, episodes: int) -> Any:
@@ -63,6 +67,25 @@ def test_an_iteration_of_rl2_on_one_device(name: str, device: str) -> None:
     after, metrics = algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
     check(state, after, metrics, device)
     assert (metrics["ppo/steps"], metrics["ppo/non_finite"]) == (4.0, 0.0)
+
+
+@pytest.mark.parametrize("options", [{}, {"policy": "transformer"}], ids=["gru", "transformer"])
+def test_no_minibatch_of_ppo_waits_for_the_device(options: dict[str, Any]) -> None:
+    """On the device `meta`, whose tensors hold no values, whatever reads one raises."""
+    config = Rl2Config(tasks=4, episodes=2, hidden=16, minibatches=2, epochs=2, **options)
+    env = TrialEngine(engine("point-nav", "cpu", 4, 1), 2)
+    algorithm = Rl2(config, env.observation_space, env.action_space)
+    state, tasks = algorithm.init(0), envs.make_family("point-nav").split("train").sample(4, 0)
+    where = {"scaling": algorithm.scaling, "device": algorithm.device}
+    trials = collect_trials(algorithm.learner(state), env, tasks, rng(0), **where)
+    batch, state, _ = algorithm.batch(trials, state, env.horizon)
+    meta = algorithm.ppo.device = torch.device("meta")
+    indices = list(algorithm.ppo.minibatches(batch, np.random.default_rng(0)))
+    batch, there = (moved(tree, meta, torch.float32) for tree in (batch, state))
+    there = there._replace(counters=state.counters)  # read once per iteration
+    with NoCopies():
+        _, steps = algorithm.ppo._epochs(there, batch, indices, Schedule(0.1, 0.1), reads=False)
+    assert steps.norms.shape == (4,)
 
 
 def phases(algorithm: MamlTrpo, state: MetaState, env: Any) -> list[Episodes]:

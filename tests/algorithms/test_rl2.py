@@ -264,6 +264,19 @@ def test_updates_end_once_the_kl_is_too_large() -> None:
     assert 1 <= metrics["ppo/steps"] < 4
 
 
+def test_minibatches_that_are_not_finite_are_left_out() -> None:
+    """One in each of two epochs has the trial that is not; the others are learnt from."""
+    algo, trial = algorithm()
+    state = algo.init(0)
+    batch = batch_of(algo, trial, state)
+    batch.advantage[:, 0] = torch.nan
+    after, metrics = algo.ppo.update(state, batch, np.random.default_rng(0))
+    assert (metrics["ppo/steps"], metrics["ppo/non_finite"]) == (2.0, 2.0)
+    assert float(after.counters["adam"]) == 2.0
+    assert all(p.isfinite().all() for p in after.params.values())
+    assert not all(torch.equal(p, state.params[name]) for name, p in after.params.items())
+
+
 def test_the_learner_goes_on_in_its_memory() -> None:
     """A rollout over trials gives what training's own collection gives; adapt is the identity."""
     algo, trial = algorithm()
