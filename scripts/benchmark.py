@@ -82,7 +82,7 @@ class Options:
     episodes: int = 20
     """E."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Of device-sampling and device-iteration."""
+    """Of device-sampling, device-iteration and device-scaling."""
     repetitions: int = 5
     """How often every row is measured; rows take turns."""
     tiny: bool = False
@@ -144,6 +144,8 @@ def main(argv: list[str] | None = None) -> int:
         return fail(error)
     if options.json is not None:
         result = {"what": options.what, "rows": rows, "peak_gib": peak_gib(), "cores": CORES}
+        if device == "cuda":
+            result["gpu"] = torch.cuda.get_device_name()
         write_json(options.json, result)
     return 0
 

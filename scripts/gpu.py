@@ -1,22 +1,27 @@
-"""All that is to be done on a GPU, in order of worth, within some minutes.
+"""All that is to be done on a GPU, in order of worth, in calls of some minutes each.
 
-python scripts/gpu.py --minutes 28 --folder gpu-results
+python scripts/gpu.py --minutes 9 --folder gpu-results
+python scripts/gpu.py --folder gpu-results --only checks device-scaling
 python scripts/gpu.py --tiny
 
-Checks, benchmarks, then trainings. Every part is a command of its own, whose output and exit code
-are kept; parts that are done are left out the next time, and trainings go on where they stopped.
+Checks, benchmarks, then trainings: each a command of its own, with a log. `parts.json` says how
+each of them ended. The next call goes on with what is left: parts that are done, failed or took all
+their minutes are not run again unless they are asked for, trainings go on where they stopped, and
+whatever else the end of a call has cut off starts again.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+import shutil
+import signal
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import tyro
 from display import fail
@@ -25,21 +30,35 @@ from metarl.agent import resolve_device
 from metarl.experiment.files import read_json, write_json
 
 SCRIPTS = Path(__file__).parent
+SHORT = 20.0
+"""Seconds that are not worth a start."""
+GRACE = 60.0
+"""Seconds that an ended part has to write what it knows."""
 
 
 class Part(NamedTuple):
     """One command."""
 
     name: str
-    command: str  # {device} and {folder} are filled in
-    minutes: float  # at most
+    command: str  # {python}, {scripts}, {device} and {folder} are filled in
+    minutes: float  # at most, over all calls
     tiny: str | None  # what only shows that it runs; None leaves it out
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it starts where it was ended: trainings do."""
+        return "--run-dir" in self.command
 
 
 _TRAIN = "{python} {scripts}/train_metarl.py --device {device} --checkpoint-every 5"
-_RL2 = "--algo rl2 --eval-every 0"
+_RL2 = "--algo rl2 --iterations 500"
 _TINY = "--iterations 2 --tasks 2 --episodes 2 --horizon 5"
 _BENCH = "{python} {scripts}/benchmark.py {what} --device {device} --json {folder}/{what}.json"
+
+
+def _checks(name: str, marks: str, minutes: float) -> Part:
+    command = f"{{python}} -m pytest -v --durations 10 -m '{marks}' {{scripts}}/../tests"
+    return Part(name, command, minutes, None)
 
 
 def _bench(what: str, minutes: float) -> Part:
@@ -54,19 +73,16 @@ def _training(name: str, options: str, minutes: float) -> Part:
 
 
 PARTS = (
-    Part("checks", "{python} -m pytest -q -m gpu {scripts}/../tests", 8, None),
+    _checks("checks", "gpu and not slow", 6),
     _bench("device-sampling", 6),
-    _bench("device-iteration", 4),
-    _bench("device-scaling", 3),
-    _training("cheetah-vel", "--env half-cheetah-vel --preset finn2017 --iterations 500", 10),
-    _training(
-        "cheetah-vel-rl2",
-        "--env half-cheetah-vel --algo rl2 --preset varibad2020-gpu --eval-every 50",
-        10,
-    ),
-    _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100 --iterations 500", 10),
-    _training("bandit-k50-n500", f"--env bandit-k50 {_RL2} --horizon 500 --iterations 500", 10),
-    _training("tabular-n100", f"--env tabular-mdp {_RL2} --episodes 100 --context 1000", 10),
+    _bench("device-iteration", 5),
+    _bench("device-scaling", 5),
+    _training("cheetah-vel", "--env half-cheetah-vel --preset finn2017 --iterations 500", 15),
+    _checks("families", "gpu and slow", 8),
+    _training("cheetah-vel-rl2", "--env half-cheetah-vel --algo rl2 --preset varibad2020-gpu", 10),
+    _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100", 10),
+    _training("bandit-k50-n500", f"--env bandit-k50 {_RL2} --horizon 500", 10),
+    _training("tabular-n100", "--env tabular-mdp --algo rl2 --episodes 100 --context 1000", 10),
 )
 
 
@@ -74,68 +90,110 @@ PARTS = (
 class Options:
     """Checks, benchmarks and trainings on a GPU."""
 
-    minutes: float = 28.0
-    """Time for all of it; a part that would take longer is ended then, in order."""
+    minutes: float = 9.0
+    """Time of this call; the part that runs then is ended, within another minute."""
     folder: Path = Path("gpu-results")
-    """Where results and runs go; parts that are done in it are left out."""
+    """Where results and runs go; the next call with it goes on."""
+    only: tuple[str, ...] = ()
+    """Run these parts, whatever became of them before."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it all runs."""
     tiny: bool = False
     """Only show that every part runs."""
 
 
-def run_part(part: Part, options: Options, device: str, seconds: float) -> int:
-    """Run a part for at most `seconds`; returns its exit code, 124 where time ran out.
-
-    A training that is ended writes a checkpoint and results first.
-    """
+def command_of(part: Part, options: Options, device: str) -> list[str]:
+    """What to run; a training that has a checkpoint goes on."""
     folder = options.folder
     template = part.tiny if options.tiny and part.tiny else part.command
     values = {"python": sys.executable, "scripts": SCRIPTS, "device": device, "folder": folder}
-    command = shlex.split(template.format(**values))
-    if "--run-dir" in command and (folder / part.name / "checkpoints").is_dir():
-        command = [sys.executable, str(SCRIPTS / "train_metarl.py")]
-        command += ["--resume", str(folder / part.name)]
-    with (folder / f"{part.name}.log").open("ab") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    if not part.goes_on:
+        return shlex.split(template.format(**values))
+    run = folder / part.name
+    if (run / "checkpoints").is_dir():
+        return [sys.executable, str(SCRIPTS / "train_metarl.py"), "--resume", str(run)]
+    shutil.rmtree(run, ignore_errors=True)  # killed before its first checkpoint
+    return shlex.split(template.format(**values))
+
+
+def run_for(command: list[str], log: Path, seconds: float) -> int | None:
+    """The exit code of a command, None where it was ended for want of time.
+
+    It is interrupted, at which a training writes a checkpoint and results and pytest what it found.
+    """
+    with log.open("ab") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=subprocess.STDOUT)
         try:
             return process.wait(seconds)
         except subprocess.TimeoutExpired:
-            process.terminate()
-            try:
-                process.wait(60)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            return 124
+            process.send_signal(signal.SIGINT)
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+    return None
+
+
+def run_part(part: Part, options: Options, device: str, before: float, left: float) -> Any:
+    """Run a part, which took `before` seconds already, for at most `left`; returns its row."""
+    budget = 60 * part.minutes - before
+    command, log = command_of(part, options, device), options.folder / f"{part.name}.log"
+    print(f"{part.name}: at most {min(budget, left) / 60:.1f} minutes", flush=True)
+    started = time.monotonic()
+    code = run_for(command, log, min(budget, left))
+    ended = "done" if code == 0 else "failed"
+    if code is None:
+        ended = "timed out" if budget <= left else "cut off"
+    lines = log.read_text(errors="replace").split("\n")
+    row = {
+        "ended": ended,
+        "exit_code": code,
+        "seconds": before + time.monotonic() - started,
+        "command": shlex.join(command),
+        "last_line": next((line for line in reversed(lines) if line.strip()), ""),
+    }
+    print(f"{part.name}: {ended}, {row['seconds']:.0f} s; {log}", flush=True)
+    return row
 
 
 def run_all(options: Options) -> int:
-    """Run what is not done yet; the exit code is 1 where a part has failed."""
+    """Run what is left; the exit code is 1 where a part of this call has failed."""
+    names = [part.name for part in PARTS]
+    if unknown := set(options.only) - set(names):
+        raise ValueError(f"--only {', '.join(sorted(unknown))}: the parts are {', '.join(names)}")
     device = resolve_device(options.device)
     options.folder.mkdir(parents=True, exist_ok=True)
     file = options.folder / "parts.json"
-    done = read_json(file) if file.exists() else {}
-    end = time.monotonic() + 60 * options.minutes
+    rows = read_json(file) if file.exists() else {}
+    end, failed, first = time.monotonic() + 60 * options.minutes, [], True
     for part in PARTS:
-        left = end - time.monotonic()
-        skipped = options.tiny and part.tiny is None
-        if skipped or done.get(part.name, {}).get("exit_code") == 0 or left < 10:
+        if (part.name not in options.only) if options.only else not _is_left(part, rows, options):
             continue
-        print(f"{part.name}: at most {min(part.minutes, left / 60):.1f} minutes", flush=True)
-        started = time.monotonic()
-        code = run_part(part, options, device, min(60 * part.minutes, left))
-        done[part.name] = {"exit_code": code, "seconds": time.monotonic() - started}
-        write_json(file, done)
-        print(f"{part.name}: exit code {code}, {options.folder / part.name}.log", flush=True)
-    failed = [name for name, row in done.items() if row["exit_code"] not in (0, 124, 130)]
+        row, left = rows.get(part.name, {}), end - time.monotonic()
+        # what starts again is for a call that has time for it
+        whole = options.tiny or part.goes_on or first or left >= 60 * part.minutes
+        if left < SHORT or not whole:
+            continue
+        first = False
+        before = row["seconds"] if part.goes_on and row.get("ended") == "cut off" else 0.0
+        rows[part.name] = run_part(part, options, device, before, left)
+        write_json(file, rows)
+        failed += [part.name] if rows[part.name]["ended"] == "failed" else []
     if failed:
         return fail(f"failed: {', '.join(failed)}; their logs are in {options.folder}") and 1
     return 0
 
 
+def _is_left(part: Part, rows: dict[str, Any], options: Options) -> bool:
+    """Whether a part has still to be run."""
+    if options.tiny and part.tiny is None:
+        return False
+    return rows.get(part.name, {}).get("ended", "cut off") == "cut off"
+
+
 def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0 all that ran went well, 1 a part failed, 2 a user's mistake."""
+    """Exit code: 0 all that ran went well, 1 a part failed, 2 a user's mistake, 130 interrupted."""
     os.environ.setdefault("MUJOCO_GL", "egl")
     try:
         return run_all(tyro.cli(Options, args=argv))
@@ -143,6 +201,8 @@ def main(argv: list[str] | None = None) -> int:
         return int(stop.code or 0)
     except (ValueError, OSError) as error:
         return fail(error)
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
@@ -61,19 +62,26 @@ class Scale(NamedTuple):
 
 
 def scaling(size: Size) -> list[Scale]:
-    """half-cheetah-vel by the number of environments; memory is freed in between."""
+    """half-cheetah-vel by the number of environments, up to the first that do not fit."""
     rows = []
     for tasks, episodes in ((2, 2), (3, 3)) if size.tiny else SCALES:
-        engine, run, steps = _cheetahs(tasks, episodes, size)
-        physics: Row = ("physics", _physics(engine), steps)
-        rates = measure([("all", run, steps), physics], 1 if size.tiny else 3)
-        share = rates["all"] / rates["physics"]
-        rows.append(Scale(tasks * episodes, rates["all"], share, _gpu_gib(size)))
-        del engine, run, physics
-        gc.collect()
+        try:
+            rows.append(_scale(tasks, episodes, size))
+        except (ValueError, torch.OutOfMemoryError) as error:
+            print(error, file=sys.stderr)
+            break
+        gc.collect()  # frees its memory
         if size.device == "cuda":
             torch.cuda.empty_cache()
     return rows
+
+
+def _scale(tasks: int, episodes: int, size: Size) -> Scale:
+    engine, run, steps = _cheetahs(tasks, episodes, size)
+    physics: Row = ("physics", _physics(engine), steps)
+    rates = measure([("all", run, steps), physics], 1 if size.tiny else 3)
+    share = rates["all"] / rates["physics"]
+    return Scale(tasks * episodes, rates["all"], share, _gpu_gib(size))
 
 
 def _gpu_gib(size: Size) -> float:
