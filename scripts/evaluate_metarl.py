@@ -15,7 +15,7 @@ import tyro
 from display import cores, fail, make_console, show_evaluation, show_players, show_score
 
 try:
-    from metarl.agent import Agent, load_agent
+    from metarl.agent import Agent, load_agent, read_run_config
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -48,6 +48,9 @@ class Options:
     as in training if not given."""
     seed: int = 0
     """Of tasks, environments and actions."""
+    device: Literal["auto", "cpu", "cuda"] | None = None
+    """Where the policy lives, and what steps the environments; the run's if not given. Noise is
+    drawn there, so that the CPU's episodes are others than a GPU's."""
     threads: int = cores()
     """Worker threads; they never change a result."""
     workers: int = 0
@@ -72,13 +75,15 @@ def evaluate(options: Options) -> dict[str, Any]:
     torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ValueError(f"--json {options.json}: its folder does not exist")
-    agent = load_agent(options.run_dir, threads=options.threads, workers=options.workers)
+    device = options.device or _device_of(options.run_dir)
+    parallel = {"threads": options.threads, "workers": options.workers}
+    agent = load_agent(options.run_dir, device=device, **parallel)
     sequence(options.seed)  # refuses an impossible one
     if options.metaworld:
         return _evaluate_officially(agent, options)
     drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
     chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
-    outcome = agent.outcome(chosen, threads=options.threads, workers=options.workers)
+    outcome = agent.outcome(chosen, **parallel)
     evaluation = agent.summary(outcome, drawn)
     if options.oracles and not isinstance(evaluation.curve[0], EpisodePoint):
         raise ValueError("--oracles compares whole trials: it needs a run of rl2")
@@ -96,6 +101,7 @@ def evaluate(options: Options) -> dict[str, Any]:
         "updates": options.updates,
         "episodes": options.episodes,
         "seed": options.seed,
+        "device": agent.algorithm.device.type,
         **evaluation.to_json(),
     }
     if options.oracles:
@@ -108,6 +114,20 @@ def evaluate(options: Options) -> dict[str, Any]:
             name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
         }
     return table
+
+
+def _device_of(run_dir: Path) -> str:
+    """Where a run was trained.
+
+    Raises:
+        ValueError: it is not a run, or this machine has no such device.
+    """
+    device = read_run_config(run_dir).device
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"{run_dir} was trained on cuda, but torch finds no CUDA device; use --device cpu"
+        )
+    return device
 
 
 def _evaluate_officially(agent: Agent, options: Options) -> dict[str, Any]:

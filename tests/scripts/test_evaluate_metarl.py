@@ -1,9 +1,12 @@
 """The evaluation command, on a tiny run."""
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 import envs
 from scripts import evaluate_metarl, train_metarl
@@ -52,6 +55,41 @@ def test_velocities_are_compared_with_the_best_constant_speed(
     wanted = envs.make_family("half-cheetah-vel").split("test").sample(2, 0)["velocity"]
     (reference,) = json.loads(file.read_text())["references"]
     assert reference["mean"] == pytest.approx(-3 * abs(wanted[0] - wanted[1]) / 2)
+
+
+@pytest.mark.parametrize("trained", ["cpu", "cuda"])
+def test_the_device_is_that_of_the_run_or_a_named_one(
+    run: Path,
+    trained: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run of a GPU is evaluated without one where that is asked for."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    folder, file = tmp_path / "run", tmp_path / "table.json"
+    shutil.copytree(run, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "device": trained}))
+    tiny = [str(folder), "--tasks", "2", "--episodes", "2", "--json", str(file)]
+    assert evaluate_metarl.main(tiny) == (0 if trained == "cpu" else 2)
+    assert ("trained on cuda" in capsys.readouterr().err) == (trained == "cuda")
+    for device in ("cpu", "auto"):
+        assert evaluate_metarl.main([*tiny, "--device", device]) == 0
+        assert json.loads(file.read_text())["device"] == "cpu"
+    assert evaluate_metarl.main([*tiny, "--device", "cuda"]) == 2
+    assert "finds no CUDA device; use cpu" in capsys.readouterr().err
+
+
+@pytest.mark.gpu
+def test_a_run_is_evaluated_on_a_gpu(run: Path, tmp_path: Path) -> None:
+    """With finite returns, though it was trained on a CPU."""
+    file = tmp_path / "table.json"
+    tiny = ["--tasks", "2", "--episodes", "2", "--json", str(file)]
+    assert evaluate_metarl.main([str(run), *tiny, "--device", "cuda"]) == 0
+    table = json.loads(file.read_text())
+    assert table["device"] == "cuda"
+    assert all(math.isfinite(point["mean"]) for point in table["curve"])
 
 
 @pytest.mark.parametrize(
