@@ -38,7 +38,7 @@ class Training:
     """Meta-trains an agent on a family of tasks (a `Trainable`)."""
 
     eval_tasks = EVAL_TASKS
-    failures = (NonFiniteError, envs.EnvironmentFailure)
+    failures = (NonFiniteError, envs.EnvironmentFailure, torch.OutOfMemoryError)
 
     def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.

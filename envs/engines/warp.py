@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import os
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
 
@@ -70,7 +71,7 @@ class WarpEngine(DeviceEngine):
         self._cpu_model = solvable(self._definition.model)
         with self._warp.ScopedDevice(str(self.device)):
             self._allocate()
-        self._graph: Any = None
+        self._graphs: dict[str, Any] = {}  # by the name of the work
         self._physics_now: Physics | None = None
 
     def _allocate(self) -> None:
@@ -161,40 +162,46 @@ class WarpEngine(DeviceEngine):
             )
 
     def _advance(self) -> None:
-        """The physics steps of a control step, by a captured graph on CUDA."""
-        wp = self._warp
-        if self.device.type != "cuda":
-            self._physics_steps()
-            return
-        if self._graph is None:
-            self._graph = self._captured()
-        with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(self.device))):
-            wp.capture_launch(self._graph)
+        """The physics steps of a control step."""
+        self._launch(self._physics_steps)
 
-    def _captured(self) -> Any:
-        """The graph of a control step, captured on a stream of its own: torch's default cannot."""
+    def _launch(self, work: Callable[[], None]) -> None:
+        """Work on model and data; on CUDA by a graph on torch's stream, captured the first time."""
+        wp, name = self._warp, work.__name__
+        if self.device.type != "cuda":
+            with wp.ScopedDevice(str(self.device)):
+                work()
+            return
+        if name not in self._graphs:
+            self._graphs[name] = self._captured(work)
+        with wp.ScopedStream(wp.stream_from_torch(torch.cuda.current_stream(self.device))):
+            wp.capture_launch(self._graphs[name])
+
+    def _captured(self, work: Callable[[], None]) -> Any:
+        """The graph of some work, captured on a stream of its own: torch's default cannot."""
         wp = self._warp
         kept = {name: t.clone() for name, t in self._tensors.items()}
         torch.cuda.synchronize(self.device)
         with wp.ScopedStream(wp.Stream(str(self.device))):
-            self._physics_steps()  # compiles, which a capture cannot
+            work()  # compiles, which a capture cannot
             with wp.ScopedCapture() as capture:
-                self._physics_steps()
+                work()
         torch.cuda.synchronize(self.device)
         for name, values in kept.items():
             self._tensors[name].copy_(values)
         return capture.graph
 
     def _physics_steps(self) -> None:
-        with self._warp.ScopedDevice(str(self.device)):
-            for _ in range(self._skip):
-                self._mjw.step(self._model, self._data)
+        for _ in range(self._skip):
+            self._mjw.step(self._model, self._data)
+
+    def _forward_pass(self) -> None:
+        self._mjw.forward(self._model, self._data)
 
     def _forward(self, chosen: Tensor) -> None:
         """Derived fields of states that no step led to; the others keep theirs."""
         kept = {name: values.clone() for name, values in self._derived.items()}
-        with self._warp.ScopedDevice(str(self.device)):
-            self._mjw.forward(self._model, self._data)
+        self._launch(self._forward_pass)
         for name, values in self._derived.items():
             wide = chosen.view(-1, *[1] * (values.dim() - 1))
             values.copy_(torch.where(wide, values, kept[name]))

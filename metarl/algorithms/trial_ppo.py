@@ -218,9 +218,10 @@ class TrialPpo:
         """Adam as it was, on a copy of the parameters."""
         params = map_params(lambda p: p.clone(), state.params)
         optimizer = torch.optim.Adam(list(params.values()), lr=lr, eps=_ADAM_EPS)
+        step = state.counters["adam"].cpu()
         for name, p in params.items():
             optimizer.state[p] = {
-                "step": state.counters["adam"].cpu().clone(),
+                "step": step.clone(),
                 "exp_avg": state.first[name].clone(),
                 "exp_avg_sq": state.second[name].clone(),
             }

@@ -12,11 +12,12 @@ import envs
 from envs.trial import TrialEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaState
+from metarl.algorithms.meta_objective import MetaObjective, MetaState
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Schedule
 from metarl.core.params import flatten
+from metarl.core.trust_region import conjugate_gradient
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes
 from metarl.rl.rollout import rollout
@@ -122,6 +123,26 @@ def update(
     assert metrics["outer/accepted"] == 1.0
     step = [flatten(new) - flatten(old) for new, old in zip(after[:2], state[:2], strict=True)]
     return torch.cat(step).cpu()
+
+
+def test_no_fisher_product_waits_for_the_device() -> None:
+    """Nor does conjugate gradient, nor an inner step: on the device `meta`, as above."""
+    config = MamlTrpoConfig(tasks=3, episodes=4)
+    env = engine("point-nav", "cpu", 3, 4)
+    algorithm = MamlTrpo(config, env.observation_space, env.action_space)
+    state, meta = algorithm.init(0), torch.device("meta")
+    batches = [algorithm.batch(state, e)[0] for e in phases(algorithm, state, env)]
+    inner, outer = (moved(batch, meta, torch.float32) for batch in batches)
+    state = moved(state, meta, torch.float32)
+    setting = algorithm._setting._replace(stacked=True)
+    with NoCopies():
+        objective = MetaObjective(state, 3, setting, algorithm.workers)
+        objective.inner_step(inner)
+        objective.set_outer(outer)
+        solution = conjugate_gradient(
+            objective.fisher, objective.vector(), iterations=3, stops=False
+        )
+    assert solution.x.device.type == "meta"
 
 
 UPDATES = [

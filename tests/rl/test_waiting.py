@@ -102,7 +102,12 @@ def views(env: Any, tasks: Tasks, device: torch.device, *, bootstrap: bool) -> T
 
 ON_CUDA = [
     pytest.param(name, "cuda", marks=pytest.mark.gpu)
-    for name in (*(family.name for family in ON_ARRAYS), "half-cheetah-vel", "hopper-params")
+    for name in (
+        *(family.name for family in ON_ARRAYS),
+        "half-cheetah-vel",
+        "hopper-params",
+        "ant-goal",
+    )
 ]
 WHERE = [*((family.name, "meta") for family in ON_ARRAYS), *ON_CUDA]
 

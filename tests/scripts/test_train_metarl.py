@@ -447,6 +447,21 @@ def test_an_environment_that_fails_ends_the_run_with_a_checkpoint(
     assert (folder / "checkpoints" / "000000").is_dir()
 
 
+def test_a_gpu_that_is_full_ends_the_run_with_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With torch's own message, which says how much was asked for, instead of a traceback."""
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+
+    monkeypatch.setattr("metarl.algorithms.maml_trpo.rollout", full)
+    assert train(tmp_path / "run") == 1
+    said = capsys.readouterr().err
+    assert "Tried to allocate 9.00 GiB" in said
+    assert "a checkpoint was saved" in said
+
+
 def test_what_goes_stale_on_the_command_line_is_warned_of(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
