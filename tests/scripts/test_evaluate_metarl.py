@@ -10,6 +10,7 @@ import torch
 
 import envs
 from scripts import evaluate_metarl, train_metarl
+from tests.envs.test_device import available
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,7 @@ def test_the_device_is_that_of_the_run_or_a_named_one(
 @pytest.mark.gpu
 def test_a_run_is_evaluated_on_a_gpu(run: Path, tmp_path: Path) -> None:
     """With finite returns, though it was trained on a CPU."""
+    available("cuda")
     file = tmp_path / "table.json"
     tiny = ["--tasks", "2", "--episodes", "2", "--json", str(file)]
     assert evaluate_metarl.main([str(run), *tiny, "--device", "cuda"]) == 0
