@@ -21,6 +21,7 @@ import gymnasium
 import numpy as np
 
 from envs.family import Task
+from envs.views import ActionCode, History, action_size, join, trial_space
 
 
 class TrialNoise(NamedTuple):
@@ -28,89 +29,6 @@ class TrialNoise(NamedTuple):
 
     reset: Any  # [K, T, E, …]
     step: Any  # [K · H, T, E, …]
-
-
-class History(NamedTuple):
-    """What an agent is shown of the step before."""
-
-    action: Any  # […, A], see `ActionCode`
-    reward: Any  # […]
-    done: Any  # […]
-
-
-def action_size(space: gymnasium.Space[Any]) -> int:
-    """Length of an encoded action.
-
-    Raises:
-        ValueError: a space that is neither a flat `Box` nor a `Discrete` from 0.
-    """
-    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
-        return int(space.n)
-    if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
-        return space.shape[0]
-    raise ValueError(f"a trial needs actions in a flat Box or a Discrete from 0, got {space}")
-
-
-class ActionCode:
-    """Actions as the agent sees them in the next step, `[…, A]` float32.
-
-    Discrete actions are one-hot. The others are clipped to the space, as environments do, and its
-    bounds mapped to ±1 where both are finite.
-    """
-
-    def __init__(self, space: gymnasium.Space[Any], xp: Any = _xp, device: Any = "cpu") -> None:
-        """Args:
-        space: of the actions.
-        xp: the array namespace of the actions.
-        device: where they live.
-
-        Raises:
-            ValueError: a space that is neither a flat `Box` nor a `Discrete` from 0.
-        """
-        self._xp = xp
-        self._size = action_size(space)
-        self._bounds: tuple[Any, ...] | None = None
-        if isinstance(space, gymnasium.spaces.Box):
-            low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-            bounded = np.isfinite(low) & np.isfinite(high)
-            unit = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
-            rows = low, high, (unit[0] + unit[1]) / 2, (unit[1] - unit[0]) / 2
-            self._bounds = tuple(xp.asarray(row, device=device) for row in rows)
-        else:
-            self._numbers = xp.arange(self._size, device=device)
-
-    def __call__(self, action: Any) -> Any:
-        """Of actions `[…, A]`, or `[…]` discrete ones."""
-        xp = self._xp
-        if self._bounds is None:
-            return xp.astype(action[..., None] == self._numbers, xp.float32)
-        low, high, center, half = self._bounds
-        clipped = xp.clip(xp.astype(action, xp.float64), low, high)
-        return xp.astype((clipped - center) / half, xp.float32)
-
-
-def trial_space(
-    observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]
-) -> gymnasium.spaces.Box:
-    """The space of `[observation | previous action | previous reward | previous done]`.
-
-    Raises:
-        ValueError: names the space that does not fit.
-    """
-    if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
-        raise ValueError(
-            f"a trial needs observations in a flat Box, got {observation_space}; flatten them "
-            "with gymnasium.wrappers.FlattenObservation"
-        )
-    size = observation_space.shape[0] + action_size(action_space) + 2
-    return gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
-
-
-def join(xp: Any, obs: Any, history: History) -> Any:
-    """The agent's view `[…, O + A + 2]` float32 of observations `[…, O]`."""
-    reward, done = history.reward[..., None], history.done[..., None]
-    parts = (obs, history.action, reward, done)
-    return xp.concat([xp.astype(part, xp.float32) for part in parts], axis=-1)
 
 
 class TrialEngine:

@@ -98,6 +98,30 @@ def test_bandits_are_scored_by_the_means_of_the_pulled_arms(tmp_path: Path) -> N
     assert point.ci95 < 1.96 * np.sqrt(6 / 4 / 400)
 
 
+def test_actions_of_several_parts_are_learnt_and_predicted(tmp_path: Path) -> None:
+    """Two dials are set at once: without a memory nobody earns more than 2.5 on average."""
+    options = ["--tasks", "64", "--hidden", "32", "--lr", "1e-2", "--episodes", "1"]
+    spec = "tests.envs.gallery:dials"
+    folder = tmp_path / "run"
+    train(folder, "--iterations", "30", *options, "--prediction-weight", "0.5", env=spec)
+    agent = load_agent(folder)
+    (point,) = agent.evaluate(tasks=200).curve
+    assert point.mean - point.ci95 > 2.5
+    env = agent.family.make()
+    env.reset(seed=0, options={"task": {"left": 1, "right": 2}})
+    adapted = agent.adapt(env, episodes=1)
+    shown = adapted.env(env)
+    for deterministic in (True, False):
+        action, memory = adapted.predict(shown.reset()[0], deterministic=deterministic)
+        assert env.action_space.contains(action)
+        obs = shown.step(action)[0]
+        assert obs[1:6].tolist() == gymnasium.spaces.flatten(env.action_space, action).tolist()
+        action, _ = adapted.predict(obs, memory, deterministic=deterministic)
+        assert env.action_space.contains(action)
+    both = DummyVecEnv([lambda: adapted.env(agent.family.make())] * 2)
+    assert np.isfinite(evaluate_policy(adapted, both, n_eval_episodes=2, warn=False)[0])
+
+
 def test_an_adapted_agent_serves_evaluate_policy(agent: Agent) -> None:
     """On `adapted.env(env)`, single or vectorised, and the task stays."""
     env = point()

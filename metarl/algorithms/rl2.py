@@ -26,7 +26,7 @@ from metarl.rl.baseline import explained_variance
 from metarl.rl.cells import Cell, Memory, make_cell
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 from metarl.rl.evaluate import SUCCESS
-from metarl.rl.policy import log_prob, sample
+from metarl.rl.policy import choices_of, log_prob, sample
 from metarl.rl.ppo import PpoBatch, without_padding
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
 from metarl.rl.returns import normalize_advantages
@@ -60,14 +60,14 @@ class Rl2:
         """Args:
         config: hyper-parameters.
         observation_space: of a trial: `[observation | action | reward | done]`.
-        action_space: of one environment, a flat `Box` or a `Discrete` from 0.
+        action_space: of one environment, a flat `Box`, a `Discrete` or a `MultiDiscrete` from 0.
         device: where the tensors live.
         threads: worker threads of the update on a CPU; they never change a result.
 
         Raises:
             ValueError: a space that does not fit.
         """
-        discrete = isinstance(action_space, gymnasium.spaces.Discrete)
+        discrete = not isinstance(action_space, gymnasium.spaces.Box)
         if config.prediction_weight and not discrete:
             raise ValueError(
                 f"--prediction-weight needs discrete actions, got {action_space}; leave it at 0"
@@ -86,6 +86,7 @@ class Rl2:
             config.min_std,
             config.transitions,
             config.prediction_weight > 0,
+            choices_of(action_space),
         )
         self.scaling = ActionScaling.of(action_space, config.action_scale)
         self.ppo = TrialPpo(config, self.policy, self.device, Workers(threads))

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from envs import TaskFamily
 from envs.metaworld import official_envs, package
-from envs.trial import ActionCode, History, action_size, join
+from envs.views import ActionCode, History, action_size, join
 from metarl.rl.adapted import fit_action
 from metarl.rl.data import Episodes, StepInput
 from metarl.rl.evaluate import Score

@@ -10,7 +10,8 @@ import numpy as np
 from torch import Tensor
 
 from envs import TaskFamily
-from envs.trial import History, TrialEngine, TrialEnv, action_size, trial_space
+from envs.trial import TrialEngine, TrialEnv
+from envs.views import History, action_size, trial_space
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State

@@ -79,7 +79,7 @@ class StepInput(NamedTuple):
     """All that an agent may see before it acts, each `[T, E, …]`."""
 
     obs: Tensor  # [T, E, O]
-    prev_action: Tensor  # [T, E, A], or [T, E]; zero before the first step
+    prev_action: Tensor  # [T, E, A], or [T, E] or [T, E, K]; zero before the first step
     prev_reward: Tensor  # [T, E]
     prev_done: Tensor  # [T, E] bool
 
@@ -88,7 +88,7 @@ class Episodes(NamedTuple):
     """Raw experience, `[T, E, H, …]`; entries where `mask` is False hold no experience."""
 
     obs: Tensor  # [T, E, H, O]
-    action: Tensor  # [T, E, H, A] in the policy's units, or [T, E, H] int64
+    action: Tensor  # [T, E, H, A] in the policy's units, or [T, E, H] or [T, E, H, K] int64
     reward: Tensor  # [T, E, H]
     mask: Tensor  # [T, E, H] bool
     terminated: Tensor  # [T, E, H] bool
@@ -105,7 +105,7 @@ class PolicyBatch(NamedTuple):
     """
 
     obs: Tensor  # [E, H, O]
-    action: Tensor  # [E, H, A] or [E, H] int64
+    action: Tensor  # [E, H, A], or [E, H] or [E, H, K] int64
     advantage: Tensor  # [E, H]
     mask: Tensor  # [E, H] bool
     dist: dict[str, Tensor]  # parameters of the behaviour distribution, each [E, H, …]

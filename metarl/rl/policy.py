@@ -91,6 +91,16 @@ def entropy(dist: Dist) -> Tensor:
     return _joint(dist, -(log_probs.exp() * log_probs).sum(-1))
 
 
+def in_parts(values: Tensor, choices: tuple[int, ...]) -> Tensor:
+    """`[…, Σ choices]` as `[…, K, max(choices)]`, filled up with `IMPOSSIBLE`."""
+    widest = max(choices)
+    parts = [
+        functional.pad(part, (0, widest - part.shape[-1]), value=IMPOSSIBLE)
+        for part in torch.split(values, list(choices), -1)
+    ]
+    return torch.stack(parts, -2)
+
+
 def _logits(dist: Dist) -> Tensor:
     return dist["logits"] if "logits" in dist else dist["parts"]
 
@@ -180,12 +190,7 @@ class MultiCategoricalMlpPolicy:
     def distribution(self, params: Params, obs: Tensor) -> Dist:
         """`{"parts"}`, `[…, K, max(choices)]`."""
         logits = _mlp(params, obs, len(self.hidden) + 1, self.activation)
-        widest = max(self.choices)
-        parts = [
-            functional.pad(part, (0, widest - part.shape[-1]), value=IMPOSSIBLE)
-            for part in torch.split(logits, list(self.choices), -1)
-        ]
-        return {"parts": torch.stack(parts, -2)}
+        return {"parts": in_parts(logits, self.choices)}
 
     def noise(
         self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
@@ -223,14 +228,21 @@ def make_policy(
         return GaussianMlpPolicy(
             obs_dim, action_space.shape[0], hidden, activation, initial_std, min_std, output_gain
         )
-    multi = gymnasium.spaces.MultiDiscrete
-    if isinstance(action_space, multi) and len(action_space.shape) == 1:
-        choices = tuple(int(n) for n in action_space.nvec)
+    choices = choices_of(action_space)
+    if choices:
         return MultiCategoricalMlpPolicy(obs_dim, choices, hidden, activation, output_gain)
     raise ValueError(
         f"actions must be a flat Box, or a Discrete or a flat MultiDiscrete from 0, "
         f"got {action_space}"
     )
+
+
+def choices_of(space: gymnasium.Space[Any]) -> tuple[int, ...]:
+    """How many values every part of a flat `MultiDiscrete` from 0 has; none of other spaces."""
+    multi = gymnasium.spaces.MultiDiscrete
+    if not isinstance(space, multi) or len(space.shape) != 1 or space.start.any():
+        return ()
+    return tuple(int(n) for n in space.nvec)
 
 
 def _init_mlp(sizes: tuple[int, ...], generator: torch.Generator) -> Params:

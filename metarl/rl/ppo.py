@@ -17,7 +17,7 @@ class PpoBatch(NamedTuple):
     """All that PPO may see, time-major `[S, N, …]`."""
 
     views: Tensor  # [S, N, D]
-    action: Tensor  # [S, N, A], or [S, N] int64
+    action: Tensor  # [S, N, A], or [S, N] or [S, N, K] int64
     log_prob: Tensor  # [S, N], of the action when it was drawn
     advantage: Tensor  # [S, N]
     target: Tensor  # [S, N], what the value is to be

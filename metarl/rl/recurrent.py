@@ -23,7 +23,7 @@ from torch.nn import functional
 from metarl.core.params import Params
 from metarl.rl.cells import Cell, Memory, orthogonal
 from metarl.rl.noise import CPU, normal, uniform
-from metarl.rl.policy import Activation, Dist
+from metarl.rl.policy import Activation, Dist, choices_of, in_parts
 
 _OUTPUT_GAIN = 0.01  # the first distributions are close to uniform, or to zero mean
 _HIDDEN_GAIN = math.sqrt(2)
@@ -93,6 +93,8 @@ class RecurrentPolicy:
     """Each step sees the observation before too, and so a whole transition (o, a, r, o')."""
     predicts: bool = False
     """There is a head that expects the reward of every action, which must be discrete."""
+    choices: tuple[int, ...] = ()
+    """How many values each part of a discrete action of several parts has; empty for others."""
 
     def init(self, generator: torch.Generator) -> Params:
         """Orthogonal weights and zero biases; the same generator state gives the same bits."""
@@ -134,10 +136,16 @@ class RecurrentPolicy:
     def expect(
         self, params: Params, views: Tensor, memory: Memory, action: Tensor
     ) -> tuple[Output, Tensor]:
-        """The same, and the rewards `[S, N]` that are expected of actions `[S, N]` int64."""
+        """The same, and the rewards `[S, N]` that are expected of actions `[S, N]` int64.
+
+        Of actions of K parts, `[S, N, K]`, it is the sum of what is expected of each.
+        """
         output, features = self._unroll(params, views, memory)
         expected = _linear(params, "reward", features)
-        return output, expected.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        if not self.choices:
+            return output, expected.gather(-1, action.unsqueeze(-1)).squeeze(-1)
+        parts = in_parts(expected, self.choices)
+        return output, parts.gather(-1, action.unsqueeze(-1)).squeeze(-1).sum(-1)
 
     def _unroll(self, params: Params, views: Tensor, memory: Memory) -> tuple[Output, Tensor]:
         """The output, and the actor's features `[S, N, hidden]`."""
@@ -155,6 +163,8 @@ class RecurrentPolicy:
         after = first + after
         out = self._head("actor", params, features)
         value = self._head("critic", params, heard).squeeze(-1)
+        if self.choices:
+            return Output({"parts": in_parts(out, self.choices)}, value, after), features
         if self.discrete:
             return Output({"logits": out}, value, after), features
         log_std = params["log_std"].clamp(min=math.log(self.min_std)).expand_as(out)
@@ -168,9 +178,9 @@ class RecurrentPolicy:
     def noise(
         self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
     ) -> Tensor:
-        """What `sample` needs: uniform `[*shape]`, or standard normal `[*shape, A]`."""
+        """What `sample` needs: uniform `[*shape]` or `[*shape, K]`, or normal `[*shape, A]`."""
         if self.discrete:
-            return uniform(rng, shape, device)
+            return uniform(rng, (*shape, len(self.choices)) if self.choices else shape, device)
         return normal(rng, (*shape, self.view.action), device)
 
     @property
@@ -230,4 +240,8 @@ def _num_actions(space: gymnasium.Space[Any]) -> int:
         return int(space.n)
     if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
         return space.shape[0]
-    raise ValueError(f"actions must be a flat Box or a Discrete from 0, got {space}")
+    if choices := choices_of(space):
+        return sum(choices)
+    raise ValueError(
+        f"actions must be a flat Box, or a Discrete or a flat MultiDiscrete from 0, got {space}"
+    )

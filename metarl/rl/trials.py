@@ -30,7 +30,7 @@ class Trials(NamedTuple):
     """Raw experience, `[S, N, …]`: S steps of N = T · E trials; padding where `mask` is False."""
 
     views: Tensor  # [S, N, D]
-    action: Tensor  # [S, N, A] in the policy's units, or [S, N] int64
+    action: Tensor  # [S, N, A] in the policy's units, or [S, N] or [S, N, K] int64
     dist: Dist  # parameters of the behaviour distribution, each [S, N, …]
     value: Tensor  # [S, N], of the critic while acting
     reward: Tensor  # [S, N]

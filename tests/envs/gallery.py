@@ -176,3 +176,25 @@ class Reach(Walk):
 
 
 reach = TaskFamily(env=Reach, parameters={"target": Uniform(-1, 1)}, horizon=5)
+
+
+class Dials(gymnasium.Env):
+    """Two dials without a mark: each that stands where it belongs pays a half."""
+
+    observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)
+    action_space = spaces.MultiDiscrete([2, 3])
+    left, right = 0, 0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        assert self.action_space.contains(action), action
+        paid = (action[0] == self.left) + (action[1] == self.right)
+        return np.zeros(1, np.float32), 0.5 * paid, False, False, {}
+
+
+dials = TaskFamily(
+    env=Dials, parameters={"left": Choice((0, 1)), "right": Choice((0, 1, 2))}, horizon=6
+)

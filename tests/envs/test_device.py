@@ -38,6 +38,8 @@ def actions(family: TaskFamily, rng: np.random.Generator, shape: tuple[int, ...]
     space: Any = family.action_space
     if isinstance(space, gymnasium.spaces.Discrete):
         return rng.integers(space.n, size=shape)
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return rng.integers(space.nvec, size=(*shape, *space.shape))
     return 0.3 * rng.uniform(space.low, space.high, (*shape, *space.shape))
 
 
@@ -155,12 +157,50 @@ def test_noise_may_be_drawn_where_it_is_used(name: str, device: str) -> None:
         assert abs(float(column.std()) - std) < 0.03
 
 
-@pytest.mark.parametrize("name", ["point-nav", "tabular-mdp", "cartpole"])
+class Dials:
+    """Two dials: each that stands where it belongs pays a half."""
+
+    engine, ends_early = "arrays", False
+    observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
+    action_space = gymnasium.spaces.MultiDiscrete([2, 3])
+
+    def draw_reset_noise(self, rng: Any, shape: tuple[int, ...]) -> np.ndarray:
+        return np.zeros((*shape, 0))
+
+    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
+        return rng.random((*shape, 1))
+
+    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+        return task["dials"][..., :1] * 0.0
+
+    def observe(self, xp: Any, state: Any) -> Any:
+        return state
+
+    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+        reward = xp.mean(xp.astype(action == task["dials"], xp.float32), axis=-1)
+        return state, reward, reward < 0, {}
+
+
+DIALS = TaskFamily(
+    name="dials",
+    definition=Dials(),
+    parameters={"dials": envs.Choice(((0.0, 0.0), (1.0, 2.0)))},
+    horizon=6,
+)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        *(envs.make_family(name, horizon=6) for name in ("point-nav", "tabular-mdp", "cartpole")),
+        DIALS,
+    ],
+    ids=lambda f: f.name,
+)
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("asks", [True, False])
-def test_trials_are_the_same_on_torch(name: str, device: str, asks: bool) -> None:
+def test_trials_are_the_same_on_torch(family: TaskFamily, device: str, asks: bool) -> None:
     """Also where nothing may ask whether an episode has ended, as on a GPU."""
-    family = envs.make_family(name, horizon=6)
     host = TrialEngine(ArraysEngine(family, 5, 2), 3)
     mine = TrialEngine(TorchArraysEngine(family, 5, 2, available(device)), 3)
     mine._host = asks and mine._host

@@ -1,5 +1,8 @@
 """K episodes of one task as one trial."""
 
+import array_api_compat.numpy as numpy_api
+import array_api_compat.torch as torch_api
+import array_api_strict
 import gymnasium
 import numpy as np
 import pytest
@@ -8,7 +11,8 @@ from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
-from envs.trial import ActionCode, History, TrialEngine, TrialEnv
+from envs.trial import TrialEngine, TrialEnv
+from envs.views import ActionCode, History
 
 FAMILY = envs.make_family("point-nav", horizon=4)
 NEAR = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}  # ends at step 1, never, step 2
@@ -156,12 +160,26 @@ def test_discrete_actions_are_seen_one_hot() -> None:
     ])  # fmt: skip
 
 
+@pytest.mark.parametrize("xp", [numpy_api, torch_api, array_api_strict], ids=lambda xp: xp.__name__)
+def test_actions_of_several_parts_are_seen_one_hot_one_after_the_other(xp) -> None:
+    """As gymnasium flattens them, in every array namespace."""
+    space = gymnasium.spaces.MultiDiscrete([2, 4, 1])
+    actions = np.array([[[1, 3, 0]], [[0, 2, 0]]])
+    seen = np.asarray(ActionCode(space, xp, None)(xp.asarray(actions)))
+    assert seen.shape == (2, 1, 7)
+    for row, action in zip(seen[:, 0], actions[:, 0], strict=True):
+        np.testing.assert_array_equal(row, gymnasium.spaces.flatten(space, action))
+
+
 def test_impossible_trials_are_refused() -> None:
     """No episodes, or spaces that do not fit."""
     with pytest.raises(ValueError, match="at least 1 episode per trial, got 0"):
         TrialEngine(envs.make_engine(FAMILY, 1, 1), 0)
     with pytest.raises(ValueError, match="flat Box, got Discrete"):
         TrialEnv(gymnasium.make("FrozenLake-v1"), 2)
+    for space in (gymnasium.spaces.MultiDiscrete([2], start=[1]), gymnasium.spaces.MultiBinary(2)):
+        with pytest.raises(ValueError, match="flat MultiDiscrete from 0, got Multi"):
+            ActionCode(space)
 
 
 def test_recurrent_agents_of_other_libraries_run_on_trials() -> None:

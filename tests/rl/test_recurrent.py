@@ -4,8 +4,10 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from torch.distributions import Categorical
 
 from metarl.rl.cells import Gru, Lstm, make_cell
+from metarl.rl.policy import entropy, kl_divergence, log_prob
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
 from metarl.rl.transformer import Transformer
 
@@ -22,12 +24,13 @@ POLICIES = {
     "embeddings": {"embeddings": Embeddings(5, 4, 3), "head": (6,)},
     "separate critic": {"separate_critic": True, "head": (6, 5), "activation": "relu"},
     "continuous": {"discrete": False},
+    "several parts": {"view": View(1, 4), "choices": (3, 1)},
     "transitions": {"transitions": True, "separate_critic": True, "embeddings": (5, 4, 3)},
 }
 
 
 def policy(cell: object = CELLS[0], **options: object) -> RecurrentPolicy:
-    return RecurrentPolicy(VIEW, **{"discrete": True, "cell": cell, **options})
+    return RecurrentPolicy(**{"view": VIEW, "discrete": True, "cell": cell, **options})
 
 
 def views(steps: int = 7, trials: int = 4) -> torch.Tensor:
@@ -164,10 +167,37 @@ def test_a_view_has_an_observation_an_action_a_reward_and_a_flag() -> None:
     box, discrete = gymnasium.spaces.Box, gymnasium.spaces.Discrete
     assert View.of(box(-1, 1, (9,)), discrete(4)) == View(3, 4)
     assert View.of(box(-1, 1, (9,)), box(-1, 1, (2,))) == View(5, 2)
+    assert View.of(box(-1, 1, (9,)), gymnasium.spaces.MultiDiscrete([2, 3])) == View(2, 5)
     with pytest.raises(ValueError, match="4 \\+ 2 entries after the observation"):
         View.of(box(-1, 1, (3,)), discrete(4))
     with pytest.raises(ValueError, match="--cell must be gru or lstm, got 'rnn'"):
         make_cell("rnn", 8, layer_norm=False)
+
+
+def test_an_action_of_several_parts_has_independent_distributions() -> None:
+    """Joint log-probability, entropy, KL and expected reward are sums over the parts."""
+    options = {"view": View(0, 5), "predicts": True}
+    several, flat = policy(choices=(2, 3), **options), policy(**options)  # the same weights
+    params, x = parameters(several), views(steps=8)
+    memory = several.start(4, x.device)
+    action = torch.from_numpy(np.random.default_rng(0).integers([2, 3], size=(8, 4, 2)))
+    output, expected = several.expect(params, x, memory, action)
+    logits = flat.unroll(params, x, memory).dist["logits"]
+    first, second = (Categorical(logits=part) for part in logits.split([2, 3], -1))
+    a, b = action.unbind(-1)
+    torch.testing.assert_close(
+        log_prob(output.dist, action), first.log_prob(a) + second.log_prob(b)
+    )
+    torch.testing.assert_close(entropy(output.dist), first.entropy() + second.entropy())
+    other = several.unroll(params, x + 1, memory).dist
+    moved = flat.unroll(params, x + 1, memory).dist["logits"].split([2, 3], -1)
+    divergences = (
+        torch.distributions.kl_divergence(old, Categorical(logits=new))
+        for old, new in zip((first, second), moved, strict=True)
+    )
+    torch.testing.assert_close(kl_divergence(output.dist, other), sum(divergences))
+    alone = (flat.expect(params, x, memory, entry)[1] for entry in (a, b + 2))
+    torch.testing.assert_close(expected, sum(alone))
 
 
 def test_a_trial_beyond_the_context_is_refused() -> None:

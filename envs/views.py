@@ -1,0 +1,109 @@
+"""What an agent sees at every step of a trial, as one flat vector, and how actions look in it."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import array_api_compat.numpy as _xp
+import gymnasium
+import numpy as np
+
+
+class History(NamedTuple):
+    """What an agent is shown of the step before."""
+
+    action: Any  # […, A], see `ActionCode`
+    reward: Any  # […]
+    done: Any  # […]
+
+
+def action_size(space: gymnasium.Space[Any]) -> int:
+    """Length of an encoded action.
+
+    Raises:
+        ValueError: a space that is neither a flat `Box` nor a `Discrete` or a flat
+            `MultiDiscrete` from 0.
+    """
+    if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
+        return space.shape[0]
+    return sum(_choices(space))
+
+
+def _choices(space: gymnasium.Space[Any]) -> tuple[int, ...]:
+    """How many values every part of a discrete action has."""
+    if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
+        return (int(space.n),)
+    multi = gymnasium.spaces.MultiDiscrete
+    if isinstance(space, multi) and len(space.shape) == 1 and not space.start.any():
+        return tuple(int(n) for n in space.nvec)
+    raise ValueError(
+        "a trial needs actions in a flat Box, or in a Discrete or a flat MultiDiscrete from 0, "
+        f"got {space}"
+    )
+
+
+class ActionCode:
+    """Actions as the agent sees them in the next step, `[…, A]` float32.
+
+    Discrete actions are one-hot, those of several parts one part after the other. The others are
+    clipped to the space, as environments do, and its bounds mapped to ±1 where both are finite.
+    """
+
+    def __init__(self, space: gymnasium.Space[Any], xp: Any = _xp, device: Any = "cpu") -> None:
+        """Args:
+        space: of the actions.
+        xp: the array namespace of the actions.
+        device: where they live.
+
+        Raises:
+            ValueError: a space that `action_size` refuses.
+        """
+        self._xp = xp
+        self._bounds: tuple[Any, ...] | None = None
+        self._several = isinstance(space, gymnasium.spaces.MultiDiscrete)
+        if isinstance(space, gymnasium.spaces.Box):
+            low, high = space.low.astype(np.float64), space.high.astype(np.float64)
+            bounded = np.isfinite(low) & np.isfinite(high)
+            unit = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+            rows = low, high, (unit[0] + unit[1]) / 2, (unit[1] - unit[0]) / 2
+            self._bounds = tuple(xp.asarray(row, device=device) for row in rows)
+        else:
+            choices = _choices(space)
+            part = np.repeat(np.arange(len(choices)), choices)
+            number = np.concatenate([np.arange(n) for n in choices])
+            # of every entry of the code: the part of the action, and the value that sets it
+            self._part, self._number = (xp.asarray(x, device=device) for x in (part, number))
+
+    def __call__(self, action: Any) -> Any:
+        """Of actions `[…, A]`, `[…]` discrete ones, or `[…, K]` discrete ones of K parts."""
+        xp = self._xp
+        if self._bounds is None:
+            row = xp.take(action, self._part, axis=-1) if self._several else action[..., None]
+            return xp.astype(row == self._number, xp.float32)
+        low, high, center, half = self._bounds
+        clipped = xp.clip(xp.astype(action, xp.float64), low, high)
+        return xp.astype((clipped - center) / half, xp.float32)
+
+
+def trial_space(
+    observation_space: gymnasium.Space[Any], action_space: gymnasium.Space[Any]
+) -> gymnasium.spaces.Box:
+    """The space of `[observation | previous action | previous reward | previous done]`.
+
+    Raises:
+        ValueError: names the space that does not fit.
+    """
+    if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
+        raise ValueError(
+            f"a trial needs observations in a flat Box, got {observation_space}; flatten them "
+            "with gymnasium.wrappers.FlattenObservation"
+        )
+    size = observation_space.shape[0] + action_size(action_space) + 2
+    return gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
+
+
+def join(xp: Any, obs: Any, history: History) -> Any:
+    """The agent's view `[…, O + A + 2]` float32 of observations `[…, O]`."""
+    reward, done = history.reward[..., None], history.done[..., None]
+    parts = (obs, history.action, reward, done)
+    return xp.concat([xp.astype(part, xp.float32) for part in parts], axis=-1)
