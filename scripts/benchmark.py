@@ -92,18 +92,23 @@ class Options:
 
 
 def compare(options: Options, size: Size) -> dict[str, Any]:
-    """Print units of work per second and their ratios to the first row; returns them."""
+    """Print units of work per second, their ratios to the first row and shares; returns them."""
     repetitions = 1 if options.tiny else options.repetitions
     rates = measure(COMPARISONS[options.what](size), repetitions)
-    first = next(iter(rates.values()))
+    first = next(iter(rates.values())).per_second
     table = Table(options.what, "per second", "ratio to the first row")
-    for name, rate in rates.items():
+    found: dict[str, Any] = {}
+    for name, (rate, shares) in rates.items():
         table.add_row(name, f"{rate:,.2f}", f"{rate / first:.2f}")
+        found[name] = {"per_second": rate, "ratio": rate / first}
+        if shares:
+            table.add_row("  of its time", *(f"{part} {of:.2f}" for part, of in shares.items()))
+            found[name]["shares"] = shares
     Console(width=100).print(table)
     print(f"peak memory {peak_gib():.2f} GiB, {CORES} cores, median of {repetitions}")
     if torch.cuda.is_available():
         print(f"peak GPU memory {torch.cuda.max_memory_allocated() / 2**30:.2f} GiB of torch's")
-    return {name: {"per_second": rate, "ratio": rate / first} for name, rate in rates.items()}
+    return found
 
 
 def grow(size: Size) -> dict[str, Any]:

@@ -80,8 +80,8 @@ def _scale(tasks: int, episodes: int, size: Size) -> Scale:
     engine, run, steps = _cheetahs(tasks, episodes, size)
     physics: Row = ("physics", _physics(engine), steps)
     rates = measure([("all", run, steps), physics], 1 if size.tiny else 3)
-    share = rates["all"] / rates["physics"]
-    return Scale(tasks * episodes, rates["all"], share, _gpu_gib(size))
+    rate, limit = (rates[name].per_second for name in ("all", "physics"))
+    return Scale(tasks * episodes, rate, rate / limit, _gpu_gib(size))
 
 
 def _gpu_gib(size: Size) -> float:

@@ -22,17 +22,44 @@ class Size(NamedTuple):
     device: str = "cpu"  # of the rows that have a choice
 
 
+class Parts(NamedTuple):
+    """What a repetition may return: how long its parts took."""
+
+    seconds: dict[str, float]
+
+
+class Rate(NamedTuple):
+    """The speed of a row."""
+
+    per_second: float  # units of work
+    shares: dict[str, float]  # of its time, by part; empty where the row does not tell
+
+
 Row = tuple[str, Callable[[], Any], float]  # what, one repetition, units of work in it
 
 
-def measure(rows: list[Row], repetitions: int) -> dict[str, float]:
-    """Units of work per second of every row, by the median of interleaved repetitions."""
+def measure(rows: list[Row], repetitions: int) -> dict[str, Rate]:
+    """The speed of every row, by the median of interleaved repetitions."""
     seconds: dict[str, list[float]] = {name: [] for name, _, _ in rows}
+    parts: dict[str, list[dict[str, float]]] = {name: [] for name, _, _ in rows}
     for _, run, _ in rows:
         run()
     for _ in range(repetitions):
         for name, run, _ in rows:
             start = time.perf_counter()
-            run()
+            found = run()
             seconds[name].append(time.perf_counter() - start)
-    return {name: work / float(np.median(seconds[name])) for name, _, work in rows}
+            if isinstance(found, Parts):
+                parts[name].append(found.seconds)
+    return {
+        name: Rate(work / float(np.median(seconds[name])), _shares(parts[name], seconds[name]))
+        for name, _, work in rows
+    }
+
+
+def _shares(parts: list[dict[str, float]], seconds: list[float]) -> dict[str, float]:
+    """The median share of every part in the whole of its repetition."""
+    return {
+        part: float(np.median([row[part] / t for row, t in zip(parts, seconds, strict=True)]))
+        for part in (parts[0] if parts else ())
+    }

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from benchmarks.measure import CORES, Row, Size
+from benchmarks.measure import CORES, Parts, Row, Size
 from benchmarks.sampling import raw_limit
 
 import envs
+from envs.family import Task
 from envs.trial import TrialEngine, TrialEnv
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
@@ -31,14 +32,10 @@ def bandit_rows(size: Size) -> list[Row]:
         rl2_preset("default", "bandit-k5"), tasks=trials, hidden=64, minibatches=4, epochs=4
     )
     algorithm, env, tasks = _make(config, "bandit-k5", pulls, CORES)
-    state, steps = algorithm.init(0), trials * pulls
-
-    def iterate() -> None:
-        algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
-
+    steps = trials * pulls
     return [
         ("nn.GRU, forward and backward", _bare(config, algorithm, pulls), steps),
-        (f"rl2, whole iteration of {steps:,} steps", iterate, steps),
+        (f"rl2, whole iteration of {steps:,} steps", _iteration(algorithm, env, tasks), steps),
         ("rl2, sampling alone", _sampling(algorithm, env, tasks), steps),
         *_recurrent_ppo(config, pulls, size),
     ]
@@ -57,7 +54,7 @@ def _recurrent_ppo(config: Rl2Config, pulls: int, size: Size) -> list[Row]:
 
     family = envs.make_family("bandit-k5", horizon=pulls)
 
-    def draw(generator: np.random.Generator) -> envs.Task:
+    def draw(generator: np.random.Generator) -> Task:
         return envs.task_at(family.sample(1, generator), 0)
 
     count = 2 if size.tiny else 8
@@ -84,18 +81,14 @@ def cheetah_rows(size: Size) -> list[Row]:
     """Sampling and whole iterations on half-cheetah-vel, beside its physics alone."""
     config = replace(rl2_preset("varibad2020", "half-cheetah-vel"), tasks=4 if size.tiny else 400)
     algorithm, env, tasks = _make(config, "half-cheetah-vel", 5 if size.tiny else 200, CORES)
-    state, steps = algorithm.init(0), config.tasks * env.horizon
+    steps = config.tasks * env.horizon
     sample = _sampling(algorithm, env, tasks)
-
-    def iterate() -> None:
-        algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
-
     controls = algorithm.scaling(sample().action.transpose(0, 1)).clip(-1, 1).astype(np.float64)
     cheetah = envs.make_family("half-cheetah-vel").definition
     return [
         raw_limit([cheetah.model] * config.tasks, cheetah.frame_skip, controls),
         (f"rl2, sampling of {config.tasks} trials", sample, steps),
-        (f"rl2, whole iteration of {steps:,} steps", iterate, steps),
+        (f"rl2, whole iteration of {steps:,} steps", _iteration(algorithm, env, tasks), steps),
     ]
 
 
@@ -109,6 +102,19 @@ def _make(
     spaces = trials.observation_space, trials.action_space
     tasks = family.split("train").sample(config.tasks, 0)
     return Rl2(config, *spaces, threads=threads), trials, tasks
+
+
+def _iteration(
+    algorithm: Rl2, env: TrialEngine, tasks: dict[str, np.ndarray]
+) -> Callable[[], Parts]:
+    """A whole iteration, and how much of it is sampling and how much the update."""
+    state = algorithm.init(0)
+
+    def run() -> Parts:
+        _, metrics = algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
+        return Parts({part: metrics[f"time/{part}"] for part in ("sampling", "update")})
+
+    return run
 
 
 def _sampling(

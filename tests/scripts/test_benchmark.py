@@ -1,0 +1,24 @@
+"""The benchmark command, as small as it gets."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scripts import benchmark
+
+
+def test_an_iterations_time_is_divided_between_sampling_and_update(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In the table and in the file; there is nothing else."""
+    file = tmp_path / "rl2.json"
+    assert benchmark.main(["rl2-cheetah", "--tiny", "--json", str(file)]) == 0
+    out = capsys.readouterr().out
+    assert "sampling 0." in out
+    assert "update 0." in out
+    shares = [
+        row["shares"] for row in json.loads(file.read_text())["rows"].values() if "shares" in row
+    ]
+    assert [sorted(row) for row in shares] == [["sampling", "update"]]
+    assert sum(shares[0].values()) == pytest.approx(1.0, abs=0.05)
