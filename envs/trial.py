@@ -40,10 +40,12 @@ class TrialEngine:
     most.
     """
 
-    def __init__(self, env: Any, episodes: int) -> None:
+    def __init__(self, env: Any, episodes: int, *, endless: bool = False) -> None:
         """Args:
         env: an engine, or whatever speaks its protocol.
         episodes: K.
+        endless: show after a trial's end how a further episode starts, again from the state in
+            which its last one did, so that what it would be worth can be asked.
 
         Raises:
             ValueError: K below 1, no fixed horizon, or a space that does not fit.
@@ -52,6 +54,7 @@ class TrialEngine:
         if not isinstance(env.horizon, int | np.integer) or env.horizon < 1:
             raise ValueError(f"a trial needs episodes of a fixed horizon, got {env.horizon!r}")
         self._env = env
+        self._endless = endless
         self.episodes = episodes
         self.num_tasks: int = env.num_tasks
         self.num_episodes: int = env.num_episodes
@@ -103,10 +106,10 @@ class TrialEngine:
 
         Returns:
             The agent's view (at the end of a trial with the true successor, not with another
-            start), reward, terminated (the trial's K-th episode has ended), truncated (never),
-            and the metrics with `episode`, the number from 0 of the episode that the step
-            belongs to (K after the trial's end). What is returned after a trial's end means
-            nothing.
+            start, unless it is endless), reward, terminated (the trial's K-th episode has
+            ended), truncated (never), and the metrics with `episode`, the number from 0 of the
+            episode that the step belongs to (K after the trial's end). What is returned after a
+            trial's end means nothing.
         """
         xp = self._xp
         obs, reward, terminated, truncated, metrics = self._env.step(action, noise)
@@ -115,7 +118,7 @@ class TrialEngine:
         episode = self._episode
         self._episode = xp.clip(episode + xp.astype(ended, xp.int64), max=self.episodes)
         over = self._episode == self.episodes
-        again = ended & ~over
+        again = ended if self._endless else ended & ~over
         if self._may_hold(again):
             obs = xp.where(again[..., None], self._restart(again), obs)
         self._last = History(self._encode(action), reward, xp.astype(ended, xp.float32))

@@ -58,7 +58,8 @@ class Rl2Config:
     gae_lambda: float = 0.95
     """λ of generalised advantage estimation, over the whole trial."""
     bootstrap_at_end: bool = False
-    """Continue the value beyond the trial's end instead of ending it there with zero."""
+    """End a trial with the value of a further episode's start instead of zero; a guess with
+    `--episodes 1`, where the critic learns of no such start."""
     lr: float = 7e-4
     """Step size of Adam."""
     lr_schedule: Literal["constant", "linear"] = "constant"

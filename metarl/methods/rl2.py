@@ -49,7 +49,8 @@ class Rl2Method:
 
     def make_env(self, config: Rl2Config, make: MakeEngine) -> BatchedEnv:
         """One trial of K episodes for each of T tasks."""
-        return _trials(config, make(config.tasks, 1), config.episodes)
+        env = make(config.tasks, 1)
+        return _trials(config, env, config.episodes, endless=config.bootstrap_at_end)
 
     def restore(self, tensors: dict[str, Tensor]) -> Rl2State:
         """The state that a checkpoint holds."""
@@ -153,9 +154,11 @@ def _views(family: TaskFamily) -> gymnasium.spaces.Box:
     return trial_space(family.observation_space, family.action_space)
 
 
-def _trials(config: Rl2Config, env: BatchedEnv, episodes: int) -> TrialEngine:
+def _trials(
+    config: Rl2Config, env: BatchedEnv, episodes: int, *, endless: bool = False
+) -> TrialEngine:
     """Trials that the policy can remember."""
-    trials = TrialEngine(env, episodes)
+    trials = TrialEngine(env, episodes, endless=endless)
     if config.policy == "transformer":
         # the value after a trial's end is that of one more step
         require_context(config.context, trials.horizon + int(config.bootstrap_at_end))

@@ -15,6 +15,7 @@ from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State
 from metarl.experiment.seeding import rng
+from metarl.methods.rl2 import Rl2Method
 from metarl.rl.ppo import PpoBatch, take_trials, without_padding
 from metarl.rl.rollout import NonFiniteError, rollout
 from metarl.rl.trials import collect_trials
@@ -256,6 +257,18 @@ def test_the_step_size_is_annealed_to_zero() -> None:
     state = iterate(config, n=2)[0]
     after, _ = algo.iteration(state, trial, tasks, lambda k: rng(0, 5, k))
     assert all(torch.equal(p, state.params[name]) for name, p in after.params.items())
+
+
+def test_a_bootstrapped_trial_ends_with_the_value_of_a_further_episode() -> None:
+    """Which starts where the others do: at zero; without the option the trial shows its own end."""
+    for bootstrap in (False, True):
+        config = replace(CONFIG, bootstrap_at_end=bootstrap)
+        trial = Rl2Method().make_env(config, lambda t, e: envs.make_engine(family(), t, e))
+        trial.reset(family().split("train").sample(6, 0), trial.draw_noise(rng(0)).reset)
+        for _ in range(trial.horizon):
+            view = trial.step(np.full((6, 1, 2), 0.1), np.zeros((6, 1, 0)))[0]
+        assert (view[..., -1] == 1).all()
+        assert (view[..., :2] == 0).all() == bootstrap
 
 
 def test_updates_end_once_the_kl_is_too_large() -> None:

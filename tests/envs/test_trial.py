@@ -66,6 +66,27 @@ def test_episodes_of_different_lengths_make_trials_of_different_lengths() -> Non
     np.testing.assert_array_equal(rows[2], [0, 0, 1, 1, 2, 2, *[3] * 6])
 
 
+def test_an_endless_trial_shows_how_a_further_episode_starts() -> None:
+    """With the last reward and done = 1, as at the ends of its other episodes; once, at its end."""
+    plain, endless = (TrialEngine(envs.make_engine(FAMILY, 3, 2), 2, endless=e) for e in (0, 1))
+    noise = plain.draw_noise(np.random.default_rng(0))
+    for trial in (plain, endless):
+        trial.reset(NEAR, noise.reset)
+    running = np.ones((3, 2), bool)
+    for _ in range(8):
+        expected, found = (t.step(RIGHT, np.zeros((3, 2, 0))) for t in (plain, endless))
+        for one, other in zip(expected[1:4], found[1:4], strict=True):
+            np.testing.assert_array_equal(one[running], other[running])
+        ended = running & expected[2]
+        seen, last = found[0][ended], expected[0][ended]
+        np.testing.assert_array_equal(seen[:, :2], 0.0)
+        np.testing.assert_array_equal(seen[:, 2:], last[:, 2:])
+        assert (seen[:, -1] == 1).all()
+        running &= ~expected[2]
+        np.testing.assert_array_equal(expected[0][running], found[0][running])
+    assert not running.any()
+
+
 def test_every_episode_of_a_trial_has_its_own_noise() -> None:
     """The cheetah starts its episodes in different states, the same for the same generator."""
     family = envs.make_family("half-cheetah-vel", horizon=2)
