@@ -68,8 +68,7 @@ def log_prob(dist: Dist, action: Tensor) -> Tensor:
     if "mean" in dist:
         z = (action - dist["mean"]) * (-dist["log_std"]).exp()
         return (-0.5 * z.square() - dist["log_std"] - 0.5 * math.log(2 * math.pi)).sum(-1)
-    log_probs = torch.log_softmax(_logits(dist), -1)
-    return _joint(dist, log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1))
+    return _taken(dist, torch.log_softmax(_logits(dist), -1), action)
 
 
 def kl_divergence(old: Dist, new: Dist) -> Tensor:
@@ -87,8 +86,15 @@ def entropy(dist: Dist) -> Tensor:
     """−E[log π], `[…]`."""
     if "mean" in dist:
         return (dist["log_std"] + 0.5 * math.log(2 * math.pi * math.e)).sum(-1)
+    return _spread(dist, torch.log_softmax(_logits(dist), -1))
+
+
+def log_prob_and_entropy(dist: Dist, action: Tensor) -> tuple[Tensor, Tensor]:
+    """Both, `[…]` each, at the price of one softmax."""
+    if "mean" in dist:
+        return log_prob(dist, action), entropy(dist)
     log_probs = torch.log_softmax(_logits(dist), -1)
-    return _joint(dist, -(log_probs.exp() * log_probs).sum(-1))
+    return _taken(dist, log_probs, action), _spread(dist, log_probs)
 
 
 def in_parts(values: Tensor, choices: tuple[int, ...]) -> Tensor:
@@ -103,6 +109,14 @@ def in_parts(values: Tensor, choices: tuple[int, ...]) -> Tensor:
 
 def _logits(dist: Dist) -> Tensor:
     return dist["logits"] if "logits" in dist else dist["parts"]
+
+
+def _taken(dist: Dist, log_probs: Tensor, action: Tensor) -> Tensor:
+    return _joint(dist, log_probs.gather(-1, action.unsqueeze(-1)).squeeze(-1))
+
+
+def _spread(dist: Dist, log_probs: Tensor) -> Tensor:
+    return _joint(dist, -(log_probs.exp() * log_probs).sum(-1))
 
 
 def _joint(dist: Dist, values: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metarl.rl.policy import Dist, entropy, log_prob
+from metarl.rl.policy import Dist, log_prob_and_entropy
 
 ValueLoss = Literal["huber", "squared"]
 
@@ -50,7 +50,8 @@ def ppo_terms(
         clip: ε.
         value_loss: "huber" (quadratic up to an error of 1, then linear) or "squared" (½ error²).
     """
-    log_ratio = torch.where(batch.mask, log_prob(dist, batch.action) - batch.log_prob, 0.0)
+    log_prob, entropy = log_prob_and_entropy(dist, batch.action)
+    log_ratio = torch.where(batch.mask, log_prob - batch.log_prob, 0.0)
     ratio = log_ratio.exp()
     clipped = ratio.clamp(1 - clip, 1 + clip)
     surrogate = torch.minimum(ratio * batch.advantage, clipped * batch.advantage)
@@ -65,7 +66,7 @@ def ppo_terms(
     return PpoTerms(
         -torch.where(batch.mask, surrogate, 0.0).sum(),
         critic,
-        torch.where(batch.mask, entropy(dist), 0.0).sum(),
+        torch.where(batch.mask, entropy, 0.0).sum(),
         outside,
         kl,
         torch.zeros_like(kl),

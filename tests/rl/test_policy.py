@@ -43,6 +43,8 @@ def test_probabilities_equal_those_of_torch_distributions(policy) -> None:
     action = p.sample(old, policy.noise(np.random.default_rng(0), (7, 6)))
     torch.testing.assert_close(p.log_prob(old, action), reference(old).log_prob(action))
     torch.testing.assert_close(p.entropy(old), reference(old).entropy())
+    both = p.log_prob_and_entropy(old, action)
+    torch.testing.assert_close(both, (p.log_prob(old, action), p.entropy(old)), rtol=0, atol=0)
     expected = kl_divergence(reference(old), reference(new))
     torch.testing.assert_close(p.kl_divergence(old, new), expected)
 
