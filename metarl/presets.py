@@ -34,13 +34,18 @@ _BEST_CHEETAH: Overrides = {
 }
 _BEST_BANDIT: Overrides = {"tasks": 100, "hidden": (32, 32), "inner_lr": 0.5, "iterations": 150}
 # The likelihood ratio's Hessian is right, but noisier; later steps are short lest they overshoot.
-# Of policies that start by running away some seeds never learn more than to stop
+# Of policies that start by running away some seeds never learn more than to stop. Trained for one
+# step alone, a quarter of the tasks are solved by no further one
 _BEST_POINT: Overrides = {
     **_FINN_POINT,
     "inner_loss": "log-likelihood",
+    "inner_steps": 2,
+    "inner_lr_decay": 0.3,
+    "later_inner_lr": 0.5,
+    "multi_step_loss": True,
     "gae_lambda": 0.8,
-    "later_inner_lr": 0.25,
     "output_gain": 0.01,
+    "iterations": 200,
 }
 _SCALED: Overrides = {
     "action_scale": 0.1,  # the policy's unit action is a tenth of the range

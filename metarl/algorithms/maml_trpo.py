@@ -23,6 +23,7 @@ from metarl.algorithms.meta_objective import (
     MetaState,
     Setting,
 )
+from metarl.algorithms.multi_step import MultiStepObjective
 from metarl.core.adapt import adapt, adapt_values, inner_rates
 from metarl.core.mapping import Workers, over_tasks
 from metarl.core.params import Params, broadcast, detach, map_params
@@ -35,6 +36,8 @@ from metarl.rl.evaluate import SUCCESS, episode_returns, episode_success
 from metarl.rl.losses import INNER_LOSSES, mean_kl, surrogate
 from metarl.rl.policy import Policy, make_policy, sample
 from metarl.rl.rollout import Action, ActionScaling, rollout
+
+Objective = MetaObjective | MultiStepObjective
 
 
 class MamlTrpo:
@@ -114,9 +117,19 @@ class MamlTrpo:
         obs = normalizer.normalized(batch.obs, state.normalizer)
         return batch._replace(obs=obs), explained
 
-    def objective(self, state: MetaState, num_tasks: int) -> MetaObjective:
+    def objective(self, state: MetaState, num_tasks: int) -> Objective:
         """The outer problem at `state`, still without data."""
-        return MetaObjective(state, num_tasks, self._setting, self.workers)
+        problem = state, num_tasks, self._setting, self.workers
+        if self.config.multi_step_loss:
+            return MultiStepObjective(*problem, self.config.inner_steps)
+        return MetaObjective(*problem)
+
+    def inner(self, batch: PolicyBatch, step: int) -> PolicyBatch:
+        """What the inner loss learns from in a step, counted from 0.
+
+        The losses are linear in the advantages: a step of α f on one is a step of α on f times it.
+        """
+        return batch._replace(advantage=self.config.step_factor(step) * batch.advantage)
 
     def iteration(
         self,
@@ -163,12 +176,11 @@ class MamlTrpo:
             steps += float(episodes.mask.sum())
             if statistics:
                 statistics = normalizer.updated(statistics, episodes.obs, episodes.mask)
+            objective.set_outer(batch)
             if k < self.config.inner_steps:
                 with products(self.config.precision):
-                    adapted = Adapting(objective.inner_step(batch), k + 1)
+                    adapted = Adapting(objective.inner_step(self.inner(batch, k)), k + 1)
                 norms.append(objective.inner_gradient_norm())
-            else:
-                objective.set_outer(batch)
         with products(self.config.precision):
             state, outer = self.outer_step(state, objective)
         if statistics:
@@ -192,7 +204,7 @@ class MamlTrpo:
         return state, metrics
 
     def outer_step(
-        self, state: MetaState, objective: MetaObjective
+        self, state: MetaState, objective: Objective
     ) -> tuple[MetaState, dict[str, float]]:
         """TRPO on θ ↦ surrogate(adapt(θ)): natural gradient, then a backtracking line search."""
         c = self.config
@@ -263,12 +275,9 @@ class MamlLearner:
         return Action(sample(dist, noise), dist), state
 
     def adapt(self, state: Adapting, episodes: Episodes) -> Adapting:
-        """One inner step per task on its own episodes, shorter beyond those of training."""
-        algorithm, config = self._algorithm, self._algorithm.config
-        trained = state.updates < max(1, config.inner_steps)
-        factor = 1.0 if trained else config.later_inner_lr
-        rates = map_params(lambda a: a * factor, self._state.rates)
-        batch, _ = algorithm.batch(self._state, episodes)
+        """One inner step per task on its own episodes."""
+        algorithm, rates = self._algorithm, self._state.rates
+        batch = algorithm.inner(algorithm.batch(self._state, episodes)[0], state.updates)
         one_step = adapt if algorithm.stacked else adapt_values
         step = over_tasks(
             lambda params, data: one_step(params, [data], algorithm.losses.inner, rates),

@@ -24,13 +24,18 @@ class MamlTrpoConfig:
     """K, gradient steps of adaptation, each on fresh episodes; 0 is TRPO on all tasks."""
     inner_lr: float = 0.1
     """α, the step size of adaptation (its initial value where it is learned)."""
+    inner_lr_decay: float = 1.0
+    """Factor on α from one of the `inner_steps` of training to the next."""
     later_inner_lr: float = 0.5
-    """Factor on α for updates beyond the `inner_steps` of training, which start where training
-    ended (Finn et al. 2017, A.2)."""
+    """Factor on the last of these for updates beyond the `inner_steps` of training, which start
+    where training ended (Finn et al. 2017, A.2)."""
     learn_inner_lr: bool = False
     """Learn α, one value per weight, together with θ (Meta-SGD, arXiv 1707.09835)."""
     first_order: bool = False
     """Take ∂φ/∂θ = I (FOMAML): cheaper, biased."""
+    multi_step_loss: bool = False
+    """Improve the policies after 1, 2, … K steps alike, not that after K alone (MAML++, arXiv
+    1810.09502)."""
     inner_loss: Literal["likelihood-ratio", "log-likelihood", "dice"] = "likelihood-ratio"
     """What adaptation descends; log-likelihood has the right gradient and a wrong Hessian."""
     discount: float = 0.99
@@ -78,7 +83,10 @@ class MamlTrpoConfig:
         positive = ("inner_lr", "initial_std", "min_std", "action_scale", "max_kl", "output_gain")
         for name in positive:
             self._require(name, _finite(getattr(self, name)) > 0, "positive and finite")
+        self._require("inner_lr_decay", 0 < self.inner_lr_decay <= 1, "above 0 and at most 1")
         self._require("later_inner_lr", 0 <= self.later_inner_lr <= 1, "between 0 and 1")
+        possible = self.inner_steps >= 1 or not self.multi_step_loss
+        self._require("multi_step_loss", possible, "off where there are no --inner-steps")
         self._require("cg_damping", _finite(self.cg_damping) >= 0, "zero or positive, and finite")
         for name in ("discount", "gae_lambda"):
             self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
@@ -92,6 +100,12 @@ class MamlTrpoConfig:
         if not holds:
             option = "--" + name.replace("_", "-")
             raise ValueError(f"{option} must be {allowed}, got {getattr(self, name)!r}")
+
+    def step_factor(self, step: int) -> float:
+        """What α is multiplied by in a step of adaptation, counted from 0."""
+        trained = max(1, self.inner_steps)
+        factor = self.inner_lr_decay ** min(step, trained - 1)
+        return factor if step < trained else factor * self.later_inner_lr
 
     @property
     def returns(self) -> ReturnsConfig:

@@ -41,6 +41,7 @@ def vector(state: MetaState) -> torch.Tensor:
     [
         {},
         {"inner_steps": 2},
+        {"inner_steps": 2, "multi_step_loss": True, "inner_lr_decay": 0.5},
         {"inner_steps": 0},
         {"first_order": True},
         {"learn_inner_lr": True},

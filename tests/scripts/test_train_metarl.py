@@ -175,7 +175,7 @@ def test_a_value_that_is_not_finite_ends_the_run_after_a_checkpoint(
     def broken(self: ArraysEngine, action: Any, noise: Any) -> Any:
         out = step(self, action, noise)
         calls.append(1)
-        if len(calls) == 13:  # the second iteration's third step: there are two phases of five
+        if len(calls) == 18:  # the second iteration's third step: there are three phases of five
             out.reward[1, 0] = np.nan
         return out
 

@@ -1,0 +1,70 @@
+"""The outer problem of MAML after every inner step: means over the policies of 1, 2, … K steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from metarl.algorithms.meta_objective import MetaObjective, MetaState, Setting
+from metarl.core.mapping import Workers
+from metarl.core.params import Params
+from metarl.core.trust_region import Trial
+
+
+class MultiStepObjective:
+    """The mean of the surrogates after 1 … K steps, and of their KLs, instead of those after K.
+
+    The multi-step loss of MAML++ (arXiv 1810.09502, section 4) with equal weights. One
+    `MetaObjective` per number of steps, each with its own Jacobian; they share their data.
+    """
+
+    def __init__(
+        self, state: MetaState, num_tasks: int, setting: Setting, workers: Workers, steps: int
+    ) -> None:
+        """As `MetaObjective`; `steps` is K, at least 1."""
+        self._after = [MetaObjective(state, num_tasks, setting, workers) for _ in range(steps)]
+        self._taken = 0
+
+    def inner_step(self, batches: Any) -> Params:
+        """Adapt every task on its batch (`[T, …]` in every field); returns φ `[T, …]`."""
+        phis = [objective.inner_step(batches) for objective in self._after[self._taken :]]
+        self._taken += 1
+        return phis[0]
+
+    def inner_gradient_norm(self) -> float:
+        """Norm of the latest inner gradient, averaged over tasks."""
+        return self._after[self._taken - 1].inner_gradient_norm()
+
+    def set_outer(self, batches: Any) -> None:
+        """Freeze the data after as many steps as were taken; those before the first are no use."""
+        if self._taken:
+            self._after[self._taken - 1].set_outer(batches)
+
+    def vector(self) -> Tensor:
+        """The meta-parameters as one vector `[P]`."""
+        return self._after[0].vector()
+
+    def state(self, vector: Tensor) -> MetaState:
+        """The inverse of `vector`."""
+        return self._after[0].state(vector)
+
+    def start(self) -> tuple[float, Tensor]:
+        """The mean surrogate at θ_old and its gradient `[P]`."""
+        values, gradients = zip(*(each.start() for each in self._after), strict=True)
+        return sum(values) / len(values), _mean(gradients)
+
+    def fisher(self, vector: Tensor) -> Tensor:
+        """The mean of JᵀFJ · vector over the numbers of steps."""
+        return _mean([each.fisher(vector) for each in self._after])
+
+    def evaluate(self, vector: Tensor) -> Trial:
+        """Mean surrogate and mean KL at other meta-parameters, re-adapting on the same data."""
+        columns = zip(*(each.evaluate(vector) for each in self._after), strict=True)
+        return Trial(*(sum(values) / len(values) for values in columns))
+
+
+def _mean(vectors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(vectors)).mean(0)
