@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import json
-import shutil
-import sysconfig
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
 import numpy as np
-import torch
 
 import envs
 from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json
+from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
-from metarl.rl.data import BatchedEnv, Tasks
+from metarl.rl.data import Tasks
 from metarl.rl.evaluate import Evaluation, Outcome, references
 
 try:
-    from envs import TaskFamily, family_from_json, make_engine
+    from envs import TaskFamily, family_from_json
 except ImportError as error:
     where = envs.__file__ or list(envs.__path__)
     raise ImportError(
@@ -31,7 +29,15 @@ except ImportError as error:
     ) from error
 
 from metarl.methods import METHODS, get_method
-from metarl.methods.base import Algorithm, EvalOptions, MakeEngine, Method, Predictor, State
+from metarl.methods.base import (
+    Algorithm,
+    EvalOptions,
+    MakeEngine,
+    Method,
+    Predictor,
+    State,
+    engine_maker,
+)
 from metarl.methods.batches import in_batches
 from metarl.methods.metaworld import MetaWorldAgent
 from metarl.methods.plain import OnPlain, fitting
@@ -74,10 +80,6 @@ class RunConfig:
             if getattr(self, name) < least:
                 option = "--" + name.replace("_", "-")
                 raise ValueError(f"{option} must be at least {least}, got {getattr(self, name)}")
-
-
-WORTH_COMPILING = 20
-"""Iterations from which on compiling saves more time than it takes."""
 
 
 class Parts(NamedTuple):
@@ -137,56 +139,6 @@ def build(config: RunConfig, *, threads: int, device: str, workers: int = 0) -> 
         compiled=config.compiled,
     )
     return Parts(family, algorithm, method)
-
-
-def engine_maker(
-    family: TaskFamily, engine: str, threads: int, workers: int = 0, device: str = "cpu"
-) -> MakeEngine:
-    """Makes T × E environments of a family on a named engine; see `make_engine`."""
-
-    def make(num_tasks: int, num_episodes: int) -> BatchedEnv:
-        return make_engine(
-            family,
-            num_tasks,
-            num_episodes,
-            engine=engine,
-            threads=threads,
-            workers=workers,
-            device=device,
-        )
-
-    return make
-
-
-def resolve_device(device: str) -> Literal["cpu", "cuda"]:
-    """The device that `auto`, `cpu` or `cuda` means on this machine.
-
-    Raises:
-        ValueError: `cuda` where there is none, or an unknown name.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"the device must be auto, cpu or cuda, got {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("the device cuda was asked for, but torch finds no CUDA device; use cpu")
-    return "cuda" if device != "cpu" and torch.cuda.is_available() else "cpu"
-
-
-def resolve_compile(mode: str, device: str, iterations: int) -> bool:
-    """Whether `auto`, `on` or `off` means to compile: a run that is long enough to gain by it.
-
-    Compiling takes some seconds once and makes the Fisher product 1.7 times as fast.
-
-    Raises:
-        ValueError: `on` where compiling is not possible.
-    """
-    headers = Path(sysconfig.get_path("include")) / "Python.h"
-    possible = device == "cpu" and shutil.which("g++") is not None and headers.exists()
-    if mode == "on" and not possible:
-        raise ValueError(
-            "--compile on needs the device cpu, g++ and Python's headers (Debian: g++ and "
-            "python3-dev); use --compile off"
-        )
-    return mode == "on" or (mode == "auto" and possible and iterations >= WORTH_COMPILING)
 
 
 def load_agent(

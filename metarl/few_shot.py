@@ -10,7 +10,6 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.agent import resolve_device
 from metarl.algorithms.cnp import Cnp, CnpConfig
 from metarl.algorithms.few_shot import FewShot, FewShotState
 from metarl.algorithms.few_shot_config import FewShotConfig
@@ -26,6 +25,7 @@ from metarl.algorithms.snail import Snail, SnailConfig
 from metarl.core.mapping import Mapping, Workers
 from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json, nearest, to_json
+from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import CONFIG, read_config
 from metarl.few_shot_presets import overrides
 from metarl.fewshot.augment import with_shifted_support

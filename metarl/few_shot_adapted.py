@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
-from metarl.agent import resolve_device
 from metarl.algorithms.cnp import Cnp
 from metarl.algorithms.matching_net import MatchingNet
 from metarl.core.params import Params
 from metarl.experiment.config import to_json
+from metarl.experiment.machine import resolve_device
 from metarl.few_shot import FewShotRunConfig, build, config_of
 from metarl.fewshot.data import Examples
 from metarl.fewshot.form import Form

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import torch
 
-from metarl.agent import resolve_compile
 from metarl.core.mapping import Mapping
+from metarl.experiment.machine import resolve_compile
 from metarl.few_shot import FewShotRunConfig, build, training_tasks
 from metarl.fewshot.data import Source
 

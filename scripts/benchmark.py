@@ -38,8 +38,8 @@ from display import fail
 from rich.console import Console
 from rich.table import Table
 
-from metarl.agent import resolve_device
 from metarl.experiment.files import write_json
+from metarl.experiment.machine import resolve_device
 
 COMPARISONS = {
     "sampling": sampling,

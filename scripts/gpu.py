@@ -26,8 +26,8 @@ from typing import Any, Literal, NamedTuple
 import tyro
 from display import fail
 
-from metarl.agent import resolve_device
 from metarl.experiment.files import read_json, write_json
+from metarl.experiment.machine import resolve_device
 
 SCRIPTS = Path(__file__).parent
 SHORT = 20.0

@@ -18,10 +18,10 @@ from few_shot_training import FewShotTraining
 from loop import train
 from rich.console import Console
 
-from metarl.agent import resolve_device
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.files import write_json
+from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import CONFIG, Run, default_folder, read_results
 from metarl.few_shot import (
     FewShotRunConfig,

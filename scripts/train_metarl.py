@@ -29,7 +29,8 @@ try:
     import envs
     from envs.checking import sign_advice
     from envs.contract import stale_advice
-    from metarl.agent import RunConfig, read_run_config, resolve_compile, resolve_device
+    from metarl.agent import RunConfig, read_run_config
+    from metarl.experiment.machine import resolve_compile, resolve_device
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 

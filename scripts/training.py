@@ -14,11 +14,11 @@ from loop import Metrics
 from rich.console import Console
 
 import envs
-from metarl.agent import Agent, RunConfig, build, engine_maker
+from metarl.agent import Agent, RunConfig, build
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.seeding import Phase, rng, torch_seed
-from metarl.methods.base import State
+from metarl.methods.base import State, engine_maker
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 

@@ -13,9 +13,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
-from metarl import agent as agent_module
 from metarl import load_agent
-from metarl.agent import Agent, Parts, resolve_compile
+from metarl.agent import Agent, Parts
+from metarl.experiment.machine import resolve_compile
+from metarl.methods import base
 from metarl.methods.base import EvalOptions
 from scripts import train_metarl
 from tests.envs import gallery
@@ -199,9 +200,9 @@ def test_an_evaluation_does_not_depend_on_its_batches(
         shapes.append(shape)
         return envs.make_engine(family, *shape, **rest)
 
-    monkeypatch.setattr(agent_module, "make_engine", make)
+    monkeypatch.setattr(base, "make_engine", make)
     whole = agent.method.outcome(
-        agent.algorithm, agent.state, agent_module.engine_maker(agent.family, "auto", 1), options
+        agent.algorithm, agent.state, base.engine_maker(agent.family, "auto", 1), options
     )
     np.testing.assert_allclose(agent.outcome(options).returns, whole.returns, rtol=1e-5)
     assert [shape[0] for shape in shapes] == [5, 2]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs import TaskFamily
+from envs import TaskFamily, make_engine
 from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import Overrides
 from metarl.rl.data import BatchedEnv, Tasks
@@ -144,3 +144,22 @@ class Method(Protocol):
 
     def points(self, values: np.ndarray) -> list[Point]:
         """Mean and interval of every row of returns or of success."""
+
+
+def engine_maker(
+    family: TaskFamily, engine: str, threads: int, workers: int = 0, device: str = "cpu"
+) -> MakeEngine:
+    """Makes T × E environments of a family on a named engine; see `make_engine`."""
+
+    def make(num_tasks: int, num_episodes: int) -> BatchedEnv:
+        return make_engine(
+            family,
+            num_tasks,
+            num_episodes,
+            engine=engine,
+            threads=threads,
+            workers=workers,
+            device=device,
+        )
+
+    return make
