@@ -195,6 +195,8 @@ def _is_left(part: Part, rows: dict[str, Any], options: Options) -> bool:
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 all that ran went well, 1 a part failed, 2 a user's mistake, 130 interrupted."""
     os.environ.setdefault("MUJOCO_GL", "egl")
+    # a shell's background job ignores interrupts, and so would the parts that it starts
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return run_all(tyro.cli(Options, args=argv))
     except SystemExit as stop:  # --help, or a message of tyro's
