@@ -116,6 +116,16 @@ _RL2_BANDIT: Overrides = {
     "normalize_rewards": False,
     "iterations": 500,
 }
+# Of fifty arms most are never pulled, and what helps with few is in the way
+_RL2_MANY_ARMS: Overrides = {
+    **_RL2_BANDIT,
+    "cell": "gru",
+    "discount": 0.99,
+    "gae_lambda": 0.3,
+    "value_per_step": False,
+    "prediction_weight": 0.0,
+    "entropy_schedule": "constant",
+}
 # Which reward followed which action in which state: attention finds it, a cell hardly does
 _RL2_TABULAR: Overrides = {
     **_RL2_BANDIT,
@@ -192,7 +202,7 @@ RL2: dict[str, dict[str, Overrides]] = {
         "point-nav-sparse": {**_RL2_NAVIGATION, "episodes": 3},
         "bandit-k5": _RL2_BANDIT,
         "bandit-k10": _RL2_BANDIT,
-        "bandit-k50": _RL2_BANDIT,
+        "bandit-k50": _RL2_MANY_ARMS,
         "tabular-mdp": _RL2_TABULAR,
         "grid-navi": {**_RL2_NAVIGATION, "episodes": 4},
     },
