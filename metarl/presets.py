@@ -98,7 +98,6 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
 """MAML-TRPO: preset → environment → what differs from the configuration's defaults."""
 
 
-# An LSTM counts pulls as well as a GRU, and torch runs it three times as fast on a CPU
 _RL2_BANDIT: Overrides = {
     "episodes": 1,  # of 10 pulls; --horizon sets another number
     "cell": "lstm",

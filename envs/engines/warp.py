@@ -254,10 +254,10 @@ def rows(model: Any) -> int:
     return max(ROWS, 4 * contacts(model) + int(model.njnt) + int(model.nv))
 
 
-def size_in_bytes(data: Any, array: type) -> int:
+def size_in_bytes(data: Any, array: Any) -> int:
     """Memory of the arrays of a kind in a dataclass, those in its fields' own fields included."""
     if isinstance(data, array):
-        return int(data.capacity)  # type: ignore[attr-defined]
+        return int(data.capacity)
     if not dataclasses.is_dataclass(data):
         return 0
     return sum(size_in_bytes(getattr(data, f.name), array) for f in dataclasses.fields(data))

@@ -7,7 +7,6 @@ and time is a loop. Weights start orthogonal, gate by gate.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -16,9 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.core.params import Params
-
-# cuDNN copies weights that do not lie side by side; they are small
-warnings.filterwarnings("ignore", message="RNN module weights are not part of single contiguous")
 
 CellName = Literal["gru", "lstm"]
 Memory = tuple[Tensor, ...]
