@@ -25,7 +25,7 @@ class Rollouts:
     def __init__(self, model: Any, count: int, skip: int, threads: int) -> None:
         """Args:
         model: any of the models; they share their sizes.
-        count: N, how many states.
+        count: how many states at most.
         skip: physics steps per control step.
         threads: physics threads.
         """
@@ -42,17 +42,18 @@ class Rollouts:
         self, models: Sequence[Any], states: np.ndarray, controls: np.ndarray
     ) -> tuple[np.ndarray, Derived]:
         """States `[N, S]` after a control step with controls `[N, nu]`."""
-        self._controls[:] = controls[:, None]
+        count = len(states)
+        self._controls[:count] = controls[:, None]
         self._pool.rollout(
             models,
             self._data,
             states,
-            self._controls,
+            self._controls[:count],
             skip_checks=True,
             nstep=self._controls.shape[1],
-            state=self._states,
+            state=self._states[:count],
         )
-        return self._states[:, -1].copy(), {}
+        return self._states[:count, -1].copy(), {}
 
     def close(self) -> None:
         """End the physics threads."""
@@ -67,12 +68,9 @@ class Loops:
 
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS | mujoco.mjtState.mjSTATE_WARMSTART
 
-    def __init__(
-        self, model: Any, count: int, skip: int, threads: int, fields: Sequence[str]
-    ) -> None:
+    def __init__(self, model: Any, skip: int, threads: int, fields: Sequence[str]) -> None:
         """Args:
         model: any of the models; they share their sizes.
-        count: N, how many states.
         skip: physics steps per control step.
         threads: physics threads.
         fields: names of fields of MjData to be read after every control step.
@@ -81,7 +79,6 @@ class Loops:
         self._fields = fields
         self._pool = ThreadPoolExecutor(threads)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
-        self._shares = np.array_split(np.arange(count), threads)
 
     def forward(self, models: Sequence[Any], states: np.ndarray) -> Derived:
         """The fields, each `[N, n]`, of states `[N, S]` that no step led to."""
@@ -117,9 +114,8 @@ class Loops:
                 for field, values in found.items():
                     values[i] = getattr(data, field).ravel()
 
-        for done in [
-            self._pool.submit(work, *w) for w in zip(self._data, self._shares, strict=True)
-        ]:
+        shares = np.array_split(np.arange(count), len(self._data))
+        for done in [self._pool.submit(work, *w) for w in zip(self._data, shares, strict=True)]:
             done.result()
         return found
 

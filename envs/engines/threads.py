@@ -19,8 +19,8 @@ from envs.pictures import MujocoCamera
 class ThreadsEngine(Engine):
     """T × E copies of a model, or of one model per task where tasks change the physics.
 
-    Results do not depend on the number of threads. MuJoCo's state vector starts with the time,
-    then qpos and qvel.
+    An environment whose episode has ended rests until it is reset. Results do not depend on the
+    number of threads. MuJoCo's state vector starts with the time, then qpos and qvel.
     """
 
     def __init__(
@@ -48,13 +48,12 @@ class ThreadsEngine(Engine):
         model, skip = self._definition.model, self._definition.frame_skip
         count, fields = num_tasks * num_episodes, self._definition.derived
         self._simulate = (
-            Loops(model, count, skip, threads, fields)
-            if fields
-            else Rollouts(model, count, skip, threads)
+            Loops(model, skip, threads, fields) if fields else Rollouts(model, count, skip, threads)
         )
         self._models = [model] * count
         self._initial = self._initial_state(model)
         self._state = np.zeros((count, len(self._initial)))
+        self._over = np.zeros(count, dtype=bool)
         self._derived: Derived = {}
         self._sizes = model.nq, model.nv
         self._camera: MujocoCamera | None = None
@@ -78,6 +77,7 @@ class ThreadsEngine(Engine):
         start = np.tile(self._initial, (len(self._state), 1))
         start[:, 1 : 1 + sum(self._sizes)] += np.asarray(noise).reshape(len(start), -1)
         self._state = np.where(chosen[:, None], start, self._state)
+        self._over = self._over & ~chosen
         fresh = self._simulate.forward(self._models, self._state)
         self._derived = {
             name: np.where(chosen[:, None], values, self._derived.get(name, values))
@@ -105,13 +105,24 @@ class ThreadsEngine(Engine):
         """One control step (frame_skip physics steps) of every environment."""
         clipped = self._fit(action)
         before = self._physics()
-        self._state, self._derived = self._simulate.step(
-            self._models, self._state, clipped.reshape(len(self._state), -1)
-        )
+        self._advance(clipped.reshape(len(self._state), -1))
         after = self._physics()
         reward, metrics = self._definition.reward(np, before, clipped, after, self._tasks)
-        terminated = self._definition.terminated(np, after)
-        return StepOutput(self._observe(after), reward, terminated, self._truncated(), metrics)
+        terminated, truncated = self._definition.terminated(np, after), self._truncated()
+        self._over = self._over | (terminated | truncated).reshape(-1)
+        return StepOutput(self._observe(after), reward, terminated, truncated, metrics)
+
+    def _advance(self, controls: np.ndarray) -> None:
+        """The physics of those whose episodes go on, with controls `[T · E, nu]` of all."""
+        going = np.flatnonzero(~self._over)
+        if len(going) == len(controls):
+            self._state, self._derived = self._simulate.step(self._models, self._state, controls)
+        elif len(going):
+            models = [self._models[i] for i in going]
+            state, derived = self._simulate.step(models, self._state[going], controls[going])
+            self._state = _written(self._state, going, state)
+            for name, values in derived.items():
+                self._derived[name] = _written(self._derived[name], going, values)
 
     def _physics(self) -> Physics:
         """The states as `[T, E, …]`, without copies."""
@@ -135,3 +146,10 @@ class ThreadsEngine(Engine):
         if self._camera is not None:
             self._camera.close()
             self._camera = None
+
+
+def _written(all_rows: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """A copy with some rows replaced: what was returned before keeps its values."""
+    copied = all_rows.copy()
+    copied[rows] = values
+    return copied

@@ -39,12 +39,11 @@ def sampling(size: Size) -> list[Row]:
     low, high = family.action_space.low, family.action_space.high
     controls = algorithm.scaling(episodes.action.flatten(0, 1)).clip(low, high).astype(np.float64)
     taken = int(episodes.mask.any(0).any(0).sum())  # fewer than the horizon where all have ended
-    count = size.tasks * size.episodes
     name = f"metarl, {size.tasks} x {size.episodes} environments"
     others = size.env == "half-cheetah-vel"
     return [
         raw_limit(engine.models, family.definition.frame_skip, controls[:, :taken]),
-        (name, run, count * taken),
+        (name, run, int(episodes.mask.sum())),
         *([sync_vector(controls), *envpool_rows(controls)] if others else []),
     ]
 

@@ -49,7 +49,7 @@ def same_start(name: str, their_id: str, options: dict[str, Any], throw: float =
     ("name", "their_id", "options", "atol"), BODIES, ids=[b[0] for b in BODIES]
 )
 def test_the_physics_is_gymnasiums(name: str, their_id: str, options: dict, atol: float) -> None:
-    """Observations, root velocity and falls over 20 control steps of random actions."""
+    """Observations and root velocity over 20 control steps of random actions, or until a fall."""
     engine, noise, theirs, obs, rng = same_start(name, their_id, options)
     space = engine.action_space
     assert engine.family.definition.body.dt == pytest.approx(theirs.dt)
@@ -66,6 +66,9 @@ def test_the_physics_is_gymnasiums(name: str, their_id: str, options: dict, atol
             lagged = their_id == "Ant-v5"  # Gymnasium's ant takes it from the lagged xpos
             v = (theirs.data.qpos - before)[0] / theirs.dt if lagged else info["x_velocity"]
             assert out.metrics["velocity"].item() == pytest.approx(v, abs=200 * atol)
+        if out.terminated.item():
+            break
+    assert t >= 5
 
 
 @pytest.mark.parametrize("name", ["ant-vel", "humanoid-dir", "hopper-vel", "walker2d-vel"])
@@ -83,6 +86,33 @@ def test_a_body_that_falls_terminates_when_gymnasiums_does(name: str) -> None:
             break
     assert terminated
     assert not out.truncated.item()
+
+
+@pytest.mark.parametrize(("name", "height"), [("walker2d-vel", 1), ("ant-vel", 2)])
+def test_who_has_fallen_rests_until_its_reset(name: str, height: int) -> None:
+    """The others do what they would do without it."""
+    family = envs.make_family(name)
+    task = envs.stack_tasks([family.definition.default_task])
+    both, alone = (envs.make_engine(family, 1, n, threads=2) for n in (2, 1))
+    noise = both.draw_noise(np.random.default_rng(0))
+    noise.reset[0, 0, height] += 10.0  # of the first one, which counts as fallen
+    both.reset(task, noise.reset)
+    last = alone.reset(task, noise.reset[:, 1:])
+    rng = np.random.default_rng(1)
+    for t in range(8):
+        action = rng.uniform(-0.1, 0.1, (1, 2, *family.action_space.shape))
+        out = both.step(action, noise.step[t])
+        if t == 0:
+            assert out.terminated.tolist() == [[True, False]]
+            fallen = out.obs[0, 0]
+        np.testing.assert_array_equal(out.obs[0, 0], fallen)
+        assert out.terminated[0, 0]
+        last = alone.step(action[:, 1:], noise.step[t]).obs
+        np.testing.assert_array_equal(out.obs[0, 1], last[0, 0])
+    again = both.reset(task, noise.reset[:, ::-1], np.array([[True, False]]))
+    np.testing.assert_array_equal(again[0, 1], last[0, 0])
+    moved = both.step(action, noise.step[0]).obs
+    assert not np.array_equal(moved[0, 0], again[0, 0])
 
 
 def test_the_cheetahs_torso_is_observed_with_gymnasiums_lag() -> None:
