@@ -29,7 +29,12 @@ def bandit_rows(size: Size) -> list[Row]:
     """
     trials, pulls = (8, 5) if size.tiny else (2048, 100)
     config = replace(
-        rl2_preset("default", "bandit-k5"), tasks=trials, hidden=64, minibatches=4, epochs=4
+        rl2_preset("default", "bandit-k5"),
+        tasks=trials,
+        cell="gru",
+        hidden=64,
+        minibatches=4,
+        epochs=4,
     )
     algorithm, env, tasks = _make(config, "bandit-k5", pulls, CORES)
     steps = trials * pulls
