@@ -56,6 +56,7 @@ CORE_MAY_IMPORT = {
     "concurrent",
     "dataclasses",
     "math",
+    "signal",
     "threading",
     "torch",
     "typing",

@@ -17,6 +17,8 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
+from metarl.core.compiling import compile_graph
+
 Point = TypeVar("Point")
 Vector = TypeVar("Vector")
 Result = TypeVar("Result")
@@ -97,10 +99,9 @@ class _Graphs:
         self.first = first
         self.second = second
         if compiled:
-            # one call into C++ per product: wrappers in Python would hold the interpreter's lock
-            self.second = torch.compile(second, dynamic=False, options={"cpp_wrapper": True})
             with torch.no_grad():
-                self.second(*self.first(*tensors), *vectors)
+                kept = self.first(*tensors)
+            self.second = compile_graph(second, *kept, *vectors)
 
 
 def _split(traced: fx.GraphModule, point_size: int) -> tuple[fx.GraphModule, fx.GraphModule]:

@@ -10,6 +10,8 @@ import torch
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils import _pytree as pytree
 
+from metarl.core.compiling import compile_graph
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
@@ -82,7 +84,7 @@ class Traced(Generic[Arguments, Result]):
         if any(node.op == "get_attr" for node in traced.graph.nodes):
             raise ValueError("the function closes over a tensor; pass it as an argument")
         if self._compiled:
-            return torch.compile(traced, dynamic=False, options={"cpp_wrapper": True}), form[-1]
+            return compile_graph(traced, *tensors), form[-1]
         traced.graph.eliminate_dead_code()
         traced.recompile()
         return traced, form[-1]
