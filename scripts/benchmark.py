@@ -133,11 +133,25 @@ def grow_on_device(size: Size) -> dict[str, Any]:
     return {str(row.environments): row._asdict() for row in rows}
 
 
+def refuse_impossible(options: Options) -> None:
+    """Before minutes of measuring.
+
+    Raises:
+        ValueError: names the option.
+    """
+    for name in ("tasks", "episodes", "repetitions"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        raise ValueError(f"--json {options.json}: its folder does not exist")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write with --json; exit code 2 is a user's mistake."""
     torch.set_num_threads(1)
     options = tyro.cli(Options, args=argv)
     try:
+        refuse_impossible(options)
         device = resolve_device(options.device)
         size = Size(options.tasks, options.episodes, tiny=False, env=options.env, device=device)
         if options.tiny:

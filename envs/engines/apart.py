@@ -10,7 +10,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar
 
 from envs.engines.base import EnvironmentFailure
-from envs.engines.crew import START, ending, sendable
+from envs.engines.crew import START, ending, launch, sendable
 from envs.engines.share import follow_parent
 from envs.family import TaskFamily
 
@@ -27,7 +27,7 @@ def apart(look: Callable[[TaskFamily], Seen], family: TaskFamily) -> Seen:
     context, data = multiprocessing.get_context("spawn"), sendable(family)
     ours, theirs = context.Pipe()
     process = context.Process(target=_answer, args=(theirs, look), daemon=True)
-    process.start()
+    launch(process)
     theirs.close()
     making = f"making an environment of {family.name} in a worker process"
     try:

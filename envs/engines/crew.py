@@ -9,12 +9,13 @@ import time
 import weakref
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from envs.engines.share import Board, Layout, Metrics, board, serve, size
+from envs.engines.share import INTERRUPTS, Board, Layout, Metrics, board, serve, size
 from envs.family import TaskFamily
 
 START = 120.0
@@ -71,7 +72,7 @@ class Crew:
                 process = context.Process(
                     target=serve, args=(theirs, memory, fields, place), daemon=True
                 )
-                process.start()
+                launch(process)
                 theirs.close()
                 self._workers.append((process, ours))
                 # not an argument: multiprocessing would wait for ever if the process died before
@@ -130,6 +131,16 @@ class Crew:
             raise WorkerError(w, "failed", content)
         metrics: Metrics = content
         return metrics
+
+
+def launch(process: SpawnProcess) -> None:
+    """Start a worker; Ctrl-C and SIGTERM do not reach it before it can say that it ignores them."""
+    resource_tracker.ensure_running()  # its start would unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, INTERRUPTS)  # which the worker inherits
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def sendable(family: TaskFamily) -> bytes:

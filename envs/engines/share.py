@@ -24,6 +24,7 @@ from envs.checking import OutOfRange
 from envs.family import Task, TaskFamily
 
 Metrics = dict[str, np.ndarray]
+INTERRUPTS = signal.SIGINT, signal.SIGTERM
 
 
 class Field(NamedTuple):
@@ -162,8 +163,9 @@ def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, 
 
 def follow_parent() -> None:
     """End with the parent process only: Ctrl-C and SIGTERM reach the whole group, and are its."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in INTERRUPTS:
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, INTERRUPTS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

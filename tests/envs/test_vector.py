@@ -1,7 +1,10 @@
 """The vector engine against single environments, and what it does when one of them fails."""
 
 import multiprocessing
+import os
+import signal
 from dataclasses import replace
+from multiprocessing.context import SpawnProcess
 
 import gymnasium
 import numpy as np
@@ -155,6 +158,21 @@ def test_a_worker_that_dies_before_it_has_read_the_family_is_noticed(
     with pytest.raises(envs.EnvironmentFailure, match=r"\(exit code 5\) while it was made") as e:
         VectorEngine(large, 2, 1, 2)
     assert "if __name__ == '__main__':" in str(e.value)
+
+
+def test_an_interrupt_leaves_workers_alone_from_their_first_moment_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A terminal sends Ctrl-C to every process of a command; what to do is the first one's."""
+    start = SpawnProcess.start
+
+    def interrupted(self: SpawnProcess) -> None:
+        start(self)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(self.pid or 0, number)
+
+    monkeypatch.setattr(SpawnProcess, "start", interrupted)
+    assert len(run(VectorEngine(trouble.FAMILY, 2, 1, 2), 1)) == 2
 
 
 def test_impossible_workers_are_refused() -> None:

@@ -22,3 +22,21 @@ def test_an_iterations_time_is_divided_between_sampling_and_update(
     ]
     assert [sorted(row) for row in shares] == [["sampling", "update"]]
     assert sum(shares[0].values()) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--tasks", "0"], "--tasks must be at least 1, got 0"),
+        (["--repetitions", "0"], "--repetitions must be at least 1, got 0"),
+        (["--json", "no/such/folder/file.json"], "its folder does not exist"),
+        (["--env", "half-cheetah-vle"], "did you mean half-cheetah-vel"),
+    ],
+    ids=" ".join,
+)
+def test_a_mistake_ends_with_code_2_and_one_message(
+    options: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything is measured."""
+    assert benchmark.main(["sampling", *options]) == 2
+    assert message in capsys.readouterr().err
