@@ -22,12 +22,15 @@ class OutOfRange(UserWarning):
     """A task from outside its family's range: out of distribution, and played all the same."""
 
 
-def check_task(family: TaskFamily, task: Task) -> None:
+def check_task(family: TaskFamily, task: Task | Any) -> None:
     """Check one task, and warn where it is out of distribution.
 
     Raises:
-        ValueError: see `check_tasks`.
+        ValueError: see `check_tasks`; or the task is no mapping.
     """
+    if not isinstance(task, Mapping):
+        names = ", ".join(f"{name!r}: …" for name in family.parameters)
+        raise ValueError(f"a task of {family.name} is a dictionary {{{names}}}, got {task!r}")
     for name in check_tasks(family, {name: [value] for name, value in task.items()}):
         warnings.warn(
             f"{name} of {family.name} is drawn from {family.parameters[name]}; this task is out of "

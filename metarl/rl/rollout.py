@@ -42,7 +42,7 @@ class Learner(Protocol[State]):
 
 
 class NonFiniteError(RuntimeError):
-    """An environment returned an observation or a reward that is not finite."""
+    """An observation, a reward or an action is not finite."""
 
 
 class ActionScaling(NamedTuple):
@@ -146,9 +146,10 @@ def rollout(
     episodes = buffer.episodes(final_obs)
     last = episodes.terminated | episodes.truncated
     final = torch.isfinite(final_obs).all(-1, keepdim=True)
-    finite = torch.isfinite(episodes.reward) & torch.isfinite(episodes.obs).all(-1)
-    finite = finite & (final | ~last)
-    require_finite(finite | ~episodes.mask, tasks)
+    seen = torch.isfinite(episodes.obs).all(-1)
+    finite = torch.isfinite(episodes.reward) & seen & (final | ~last)
+    acted = torch.isfinite(episodes.action.reshape(*seen.shape, -1)).all(-1) | ~seen
+    require_finite(finite | ~episodes.mask, acted, tasks)
     env.require_room()
     return episodes, state
 
@@ -214,21 +215,24 @@ class _Buffer:
         )
 
 
-def require_finite(finite: Tensor, tasks: Tasks) -> None:
+def require_finite(finite: Tensor, acted: Tensor, tasks: Tasks) -> None:
     """Refuse experience of which some steps are not finite.
 
     Args:
         finite: `[T, E, H]` bool, True where nothing is wrong.
+        acted: `[T, E, H]` bool, False where a finite observation led to an action that is not.
         tasks: one value of every parameter per task.
 
     Raises:
-        NonFiniteError: names the first task, episode and step.
+        NonFiniteError: names the first task, episode and step, and who is to blame.
     """
     if bool(finite.all()):
         return
     task, episode, step = (int(i) for i in (~finite).nonzero()[0])
     named = {name: np.asarray(values)[task].tolist() for name, values in tasks.items()}
+    what = "the environment returned a reward or an observation"
+    if not bool(acted[task, episode, : step + 1].all()):
+        what = "a step of learning went so far that the agent took an action"
     raise NonFiniteError(
-        f"the environment returned a reward or an observation that is not finite: "
-        f"task {task} ({named}), episode {episode}, step {step}"
+        f"{what} that is not finite: task {task} ({named}), episode {episode}, step {step}"
     )

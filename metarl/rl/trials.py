@@ -118,8 +118,11 @@ def collect_trials(
     lived = rows.trials(final_value)
     if not told:
         lived.metrics.clear()
-    finite = torch.isfinite(lived.reward) & torch.isfinite(lived.views).all(-1)
-    require_finite((finite | ~lived.mask).view(-1, *shape).permute(1, 2, 0), tasks)
+    seen = torch.isfinite(lived.views).all(-1)
+    finite = torch.isfinite(lived.reward) & seen | ~lived.mask
+    acted = torch.isfinite(lived.action.reshape(*seen.shape, -1)).all(-1) | ~seen
+    finite, acted = (x.view(-1, *shape).permute(1, 2, 0) for x in (finite, acted))
+    require_finite(finite, acted, tasks)
     env.require_room()
     return lived
 

@@ -14,6 +14,7 @@ from metarl.algorithms.meta_objective import MetaObjective, MetaState, Setting
 from metarl.core.mapping import Workers
 from metarl.core.params import flatten
 from metarl.experiment.seeding import rng
+from metarl.rl.data import PolicyBatch
 from metarl.rl.rollout import NonFiniteError, rollout
 
 CONFIG = MamlTrpoConfig(tasks=3, episodes=4, hidden=(8,), inner_lr=0.5)
@@ -185,6 +186,102 @@ def test_the_fisher_product_equals_the_hessian_of_the_kl_by_differences() -> Non
     assert sum(pair) / eps**2 == pytest.approx(expected, rel=0.02)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"inner_steps": 2},
+        {"inner_steps": 2, "multi_step_loss": True, "inner_lr_decay": 0.5},
+        {"learn_inner_lr": True},
+        {"inner_loss": "log-likelihood"},
+    ],
+    ids=str,
+)
+def test_the_meta_gradient_equals_finite_differences(change: dict) -> None:
+    """Of the surrogate after adaptation, in float64, with a policy's own losses and data.
+
+    DiCE's derivatives are right in expectation only: its value on given data does not have them.
+    """
+    algo = algorithm(replace(CONFIG, **change))
+    objective = exact_objective(algo)
+    gradient = objective.start()[1]
+    start, eps = objective.vector(), 1e-5
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        v = torch.randn(len(start), generator=generator, dtype=torch.float64)
+        there, back = (objective.evaluate(start + s * eps * v).surrogate for s in (1, -1))
+        assert (there - back) / (2 * eps) == pytest.approx(torch.dot(gradient, v).item(), rel=1e-6)
+
+
+def exact_objective(algo: MamlTrpo) -> Any:
+    """The outer problem of an iteration in float64."""
+    first = algo.init(0)
+    state = MetaState.from_tensors({k: p.double() for k, p in first.tensors().items()})
+    objective = algo.objective(state, 3)
+    env, tasks = envs.make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
+    learner, adapted = algo.learner(first), algo.learner(first).start(3)
+    steps = algo.config.inner_steps
+    for k in range(steps + 1):
+        episodes, _ = rollout(
+            learner, adapted, env, tasks, rng(0, k), scaling=algo.scaling, device=algo.device
+        )
+        batch = algo.batch(first, episodes)[0]
+        batch = PolicyBatch(
+            batch.obs.double(),
+            batch.action.double(),
+            batch.advantage.double(),
+            batch.mask,
+            {name: p.double() for name, p in batch.dist.items()},
+        )
+        objective.set_outer(batch)
+        if k < steps:
+            objective.inner_step(algo.inner(batch, k))
+            adapted = learner.adapt(adapted, episodes)
+    return objective
+
+
+def test_what_sampled_is_recomputed_bit_for_bit() -> None:
+    """φ of the episodes, and φ that the outer step differentiates."""
+    algo = algorithm()
+    state = algo.init(0)
+    learner, env = algo.learner(state), envs.make_engine(FAMILY, 3, 4)
+    start, tasks = learner.start(3), FAMILY.split("train").sample(3, 0)
+    episodes, _ = rollout(
+        learner, start, env, tasks, rng(0), scaling=algo.scaling, device=algo.device
+    )
+    sampling = learner.adapt(start, episodes).phi
+    recomputed = algo.objective(state, 3).inner_step(algo.batch(state, episodes)[0])
+    assert all(torch.equal(sampling[name], p) for name, p in recomputed.items())
+
+
+@pytest.mark.parametrize("lost", ["gradient", "product"])
+def test_an_update_that_is_not_finite_leaves_the_state_and_is_counted(
+    lost: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the gradient is lost, or a Fisher product."""
+    start, fisher = MetaObjective.start, MetaObjective.fisher
+
+    def broken_start(self: MetaObjective) -> tuple[float, torch.Tensor]:
+        loss, gradient = start(self)
+        return loss, torch.nan * gradient
+
+    if lost == "gradient":
+        monkeypatch.setattr(MetaObjective, "start", broken_start)
+    else:
+        monkeypatch.setattr(MetaObjective, "fisher", lambda self, v: torch.nan * fisher(self, v))
+    algo, env = algorithm(), envs.make_engine(FAMILY, 3, 4)
+    state, tasks = algo.init(0), FAMILY.split("train").sample(3, 0)
+    after, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
+    assert after is state
+    assert (metrics["outer/non_finite"], metrics["outer/accepted"]) == (1.0, 0.0)
+
+
+def test_an_inner_step_that_goes_too_far_is_not_the_environments_fault() -> None:
+    """The message says who is to blame, with task, episode and step."""
+    with pytest.raises(NonFiniteError, match=r"the agent took an action .*task 0 .*step 0"):
+        iterate(replace(CONFIG, inner_lr=1e30, inner_steps=2))
+
+
 def test_a_rejected_step_returns_the_same_object() -> None:
     """A trust region that nothing can meet leaves the state as it was."""
     algo = algorithm(replace(CONFIG, line_search_steps=1, max_kl=1e6))
@@ -270,7 +367,7 @@ def test_a_reward_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -
         return found
 
     monkeypatch.setattr(env, "step", lost)
-    with pytest.raises(NonFiniteError, match=r"task 1 .*goal.*episode 0, step 0"):
+    with pytest.raises(NonFiniteError, match=r"environment .*task 1 .*goal.*episode 0, step 0"):
         algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))
 
 

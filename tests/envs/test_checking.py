@@ -84,3 +84,10 @@ def test_probabilities_may_have_been_rounded() -> None:
     family = envs.make_family("tabular-mdp")
     tasks = family.sample(3, np.random.default_rng(0))
     assert check_tasks(family, {k: v.astype(np.float32) for k, v in tasks.items()}) == []
+
+
+def test_a_task_is_a_dictionary() -> None:
+    """A number alone does not say which parameter it is."""
+    env = envs.make_family("half-cheetah-vel").make()
+    with pytest.raises(ValueError, match=r"is a dictionary \{'velocity': …\}, got 1.5"):
+        env.reset(options={"task": 1.5})

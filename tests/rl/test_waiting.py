@@ -74,7 +74,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> t
         monkeypatch.setattr(noise, "_generator", lambda rng, device: None)
         monkeypatch.setattr(device_module.TensorSource, "__init__", without_generator)
         for module in (rollout, trials):
-            monkeypatch.setattr(module, "require_finite", lambda finite, tasks: None)
+            monkeypatch.setattr(module, "require_finite", lambda finite, acted, tasks: None)
     return torch.device(name)
 
 
