@@ -34,7 +34,7 @@ from metarl.fewshot.data import Source, Split
 from metarl.fewshot.form import Form
 from metarl.fewshot.learner import JOINT_CLASSES, FewShotLearner
 from metarl.fewshot.networks import Conv4, Mlp, Network, dropout
-from metarl.fewshot.sources import DataConfig, make_source
+from metarl.fewshot.sources import DataConfig, make_source, tuned_as
 
 
 class Algorithm(NamedTuple):
@@ -81,13 +81,13 @@ def get_algorithm(algo: str) -> Algorithm:
 
 
 def preset_config(algo: str, preset: str, data: str) -> FewShotConfig:
-    """The hyper-parameters of `preset` for an algorithm on data.
+    """The hyper-parameters of `preset` for an algorithm on data; own images have omniglot's.
 
     Raises:
         ValueError: an unknown algorithm or preset, or a preset that says nothing about the two.
     """
     chosen = get_algorithm(algo)
-    return chosen.config(**{**overrides(preset, algo, data), **chosen.options})
+    return chosen.config(**{**overrides(preset, algo, tuned_as(data)), **chosen.options})
 
 
 @dataclass(frozen=True)
@@ -251,9 +251,15 @@ def restore(config: FewShotRunConfig, parts: Parts, saved: checkpoint.Checkpoint
             f"{saved.path} was trained on other data than the run describes: {trained_on} instead "
             f"of {config.protocol}"
         )
-    fresh = parts.trainer.init(0).tensors()
-    if {k: t.shape for k, t in fresh.items()} != {k: t.shape for k, t in saved.tensors.items()}:
-        raise ValueError(f"{saved.path} does not hold the parameters that the run describes")
+    fresh = {name: list(t.shape) for name, t in parts.trainer.init(0).tensors().items()}
+    found = {name: list(t.shape) for name, t in saved.tensors.items()}
+    for name in fresh | found:
+        if fresh.get(name) != found.get(name):
+            raise ValueError(
+                f"{saved.path} does not hold the parameters that the run describes: {name} has the "
+                f"shape {found.get(name)} in it, {fresh.get(name)} in the run (None: it is not "
+                "there)"
+            )
     return FewShotState.from_tensors(
         {name: t.to(parts.trainer.device) for name, t in saved.tensors.items()}
     )

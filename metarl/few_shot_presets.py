@@ -58,6 +58,12 @@ _IMAML_OMNIGLOT: Overrides = {
     "cg_iterations": 10,
     "eval_steps": (0, 5, 32),
 }
+_LEARNED_OPTIMIZER_OMNIGLOT: Overrides = {
+    **{name: value for name, value in _OUR_OMNIGLOT.items() if name != "inner_lr"},
+    "tasks": 8,
+    "eval_steps": (0, 5, 10),
+    "iterations": 5_000,
+}
 _CONTROL_OMNIGLOT: Overrides = {**_OUR_OMNIGLOT, "inner_lr": 0.1, "eval_steps": (0, 10, 100)}
 _FINN_20WAY: Overrides = {
     **_MAML_OMNIGLOT,
@@ -113,7 +119,7 @@ PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
         "snail": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
         "film": {**_CLOSED, "omniglot": {**_PROTONET, "tasks": 8}},
         "imaml": {**_CURVES, "omniglot": _IMAML_OMNIGLOT},
-        "learned-optimizer": _CURVES,
+        "learned-optimizer": {**_CURVES, "omniglot": _LEARNED_OPTIMIZER_OMNIGLOT},
     },
     "finn2017": {"maml": {"sinusoid": _SINUSOID, "omniglot": _MAML_OMNIGLOT}},
     "finn2017-20way": {"maml": {"omniglot": _FINN_20WAY}},

@@ -41,6 +41,14 @@ def npz_source(path: Path, ways: Ways, seed: int, rotations: bool) -> ClassSourc
     return random_classes(path.stem, x, labels, names, ways, seed, rotations=rotations)
 
 
+def holds_images(path: Path) -> bool:
+    """Whether x of a .npz file has more axes than rows of numbers; no file has none."""
+    try:
+        return _read(path)["x"].ndim > 2
+    except ValueError:  # `npz_source` says what is wrong
+        return False
+
+
 def _read(path: Path) -> dict[str, np.ndarray]:
     """The arrays x and y."""
     try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from metarl.fewshot.arrays import npz_source
+from metarl.fewshot.arrays import holds_images, npz_source
 from metarl.fewshot.classes import Ways
 from metarl.fewshot.curves import Mixture, Sinusoid
 from metarl.fewshot.data import Source
@@ -154,6 +154,13 @@ def make_source(config: DataConfig) -> Source:
         raise ValueError(f"unknown data {config.data!r}; valid: {', '.join(SOURCES)}, {own}")
     _refuse_unused(config, makers[name].options)
     return makers[name].make(config, Path(path))
+
+
+def tuned_as(data: str) -> str:
+    """The data whose hyper-parameters suit: for images of the user's own those of omniglot."""
+    kind, _, path = data.partition(":")
+    images = kind == "folder" or (kind == "npz" and holds_images(Path(path)))
+    return "omniglot" if images else data
 
 
 def absolute(config: DataConfig) -> DataConfig:

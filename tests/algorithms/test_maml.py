@@ -85,6 +85,32 @@ def test_the_meta_gradient_equals_finite_differences(options: dict[str, Any], no
     assert_slope(trainer(maml), start(maml), curves())
 
 
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("options", [{}, {"adapts": "head"}, {"inner_momentum": 0.5}])
+def test_the_first_order_gradient_equals_finite_differences(
+    options: dict[str, Any], norm: Norm
+) -> None:
+    """Of the query loss at weights that move as the initial ones do, ∂φ/∂θ = I."""
+    maml = learner({**options, "first_order": True}, network(norm))
+    theta, batch = start(maml), curves()
+    _, gradient = trainer(maml).gradient(theta, batch)
+    generator = torch.Generator().manual_seed(3)
+    way = {k: torch.randn(p.shape, generator=generator).double() for k, p in theta.items()}
+
+    def loss(step: float) -> Tensor:
+        tasks = [take(batch, t) for t in range(3)]
+        moved = (
+            map_params(lambda p, d: p + step * d, maml.adapt(theta, task.support), way)
+            for task in tasks
+        )
+        pairs = zip(moved, tasks, strict=True)
+        return torch.stack([maml.network_loss(phi, task.query) for phi, task in pairs]).mean()
+
+    slope = sum((gradient[k] * way[k]).sum() for k in theta)
+    expected = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    torch.testing.assert_close(slope, expected, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("pooling", ["stride", "max"])
 @pytest.mark.parametrize("norm", NORMS)
 def test_the_meta_gradient_of_convolutions_equals_finite_differences(
@@ -103,10 +129,13 @@ def test_the_meta_gradient_of_convolutions_equals_finite_differences(
 
 @pytest.mark.parametrize("options", KIN.values(), ids=list(KIN))
 def test_all_ways_to_map_over_tasks_agree(options: dict[str, Any]) -> None:
-    """vmap, loop and threads."""
+    """vmap, the graph that is compiled of it, loop and threads."""
     maml, batch = learner(options), curves()
     theta = start(maml)
     loss, expected = trainer(maml, how="loop").gradient(theta, batch)
+    traced = trainer(maml)
+    assert traced.operations(theta, batch, {}) > 0  # from now on the graph is used
+    torch.testing.assert_close(traced.gradient(theta, batch), (loss, expected))
     for how in ({"how": "vmap"}, {"how": "threads", "workers": Workers(2)}):
         other, gradient = trainer(maml, **how).gradient(theta, batch)
         torch.testing.assert_close(other, loss)
