@@ -11,6 +11,7 @@ python scripts/benchmark.py rl2
 python scripts/benchmark.py rl2-cheetah
 python scripts/benchmark.py fewshot
 python scripts/benchmark.py fewshot-images
+python scripts/benchmark.py fewshot-memory
 python scripts/benchmark.py device-sampling --device cuda
 python scripts/benchmark.py device-iteration --device cuda
 python scripts/benchmark.py device-scaling --device cuda
@@ -28,7 +29,7 @@ import tyro
 from benchmarks.device import iteration_rows, sampling_rows
 from benchmarks.device import scaling as device_scaling
 from benchmarks.engines import vector_rows
-from benchmarks.few_shot import omniglot_rows, sinusoid_rows
+from benchmarks.few_shot import memory, omniglot_rows, sinusoid_rows
 from benchmarks.iteration import iteration, peak_gib, scaling
 from benchmarks.measure import CORES, Size, measure
 from benchmarks.rl2 import bandit_rows, cheetah_rows
@@ -63,6 +64,7 @@ What = Literal[
     "rl2-cheetah",
     "fewshot",
     "fewshot-images",
+    "fewshot-memory",
     "device-sampling",
     "device-iteration",
     "device-scaling",
@@ -122,6 +124,16 @@ def grow(size: Size) -> dict[str, Any]:
     return {str(row.tasks): row._asdict() for row in rows}
 
 
+def grow_with_iterations(size: Size) -> dict[str, Any]:
+    """Print peak memory by the number of iterations done; returns it."""
+    table = Table("iterations", "peak MiB")
+    rows = memory(size)
+    for iterations, gib in rows.items():
+        table.add_row(f"{iterations:,}", f"{1024 * gib:.0f}")
+    Console(width=100).print(table)
+    return {str(iterations): {"peak_gib": gib} for iterations, gib in rows.items()}
+
+
 def grow_on_device(size: Size) -> dict[str, Any]:
     """Print speed and memory by the number of environments; returns them."""
     table = Table("environments", "steps per second", "physics' share", "GPU GiB")
@@ -156,7 +168,11 @@ def main(argv: list[str] | None = None) -> int:
         size = Size(options.tasks, options.episodes, tiny=False, env=options.env, device=device)
         if options.tiny:
             size = size._replace(tasks=2, episodes=2, tiny=True)
-        tables = {"scaling": grow, "device-scaling": grow_on_device}
+        tables = {
+            "scaling": grow,
+            "fewshot-memory": grow_with_iterations,
+            "device-scaling": grow_on_device,
+        }
         table = tables.get(options.what)
         rows = compare(options, size) if table is None else table(size)
     except ValueError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
+from benchmarks.iteration import peak_gib
 from benchmarks.measure import CORES, Row, Size
 from torch import Tensor
 
@@ -59,6 +60,20 @@ def omniglot_rows(size: Size) -> list[Row]:
         theta = few_shot.init(0).theta
         rows.append((how, lambda f=few_shot, t=theta: f.gradient(t, batch), tasks))
     return rows
+
+
+def memory(size: Size) -> dict[int, float]:
+    """Peak memory in GiB after so many meta-iterations on sine waves, which must not grow."""
+    config = MamlConfig(tasks=2 if size.tiny else 25)
+    few_shot, source = FewShot(config, Maml(config, "regression", Mlp(1, 1))), Sinusoid()
+    state, generator, done, found = few_shot.init(0), torch.Generator().manual_seed(0), 0, {}
+    for iterations in (20, 40) if size.tiny else (500, 1_000, 2_000, 5_000, 10_000):
+        for _ in range(iterations - done):
+            batch = source.sample(config.tasks, 10, 10, "train", generator)
+            state, _ = few_shot.iteration(state, batch)
+        done = iterations
+        found[done] = peak_gib()
+    return found
 
 
 def _per_task(maml: Maml, theta: Params, batch: Split) -> list[Tensor]:

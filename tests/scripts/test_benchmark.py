@@ -8,6 +8,14 @@ import pytest
 from scripts import benchmark
 
 
+def test_memory_is_measured_as_few_shot_training_goes_on(tmp_path: Path) -> None:
+    """It hardly grows."""
+    file = tmp_path / "memory.json"
+    assert benchmark.main(["fewshot-memory", "--tiny", "--json", str(file)]) == 0
+    first, last = (row["peak_gib"] for row in json.loads(file.read_text())["rows"].values())
+    assert last - first < 2 / 1024
+
+
 def test_an_iterations_time_is_divided_between_sampling_and_update(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
