@@ -40,7 +40,7 @@ class Part(NamedTuple):
     """One command."""
 
     name: str
-    command: str  # {python}, {scripts}, {device} and {folder} are filled in
+    command: str  # {python}, {scripts}, {device}, {folder} and {omniglot} are filled in
     minutes: float  # at most, over all calls
     tiny: str | None  # what only shows that it runs; None leaves it out
 
@@ -49,10 +49,16 @@ class Part(NamedTuple):
         """Whether it starts where it was ended: trainings do."""
         return "--run-dir" in self.command
 
+    @property
+    def wants_omniglot(self) -> bool:
+        """Whether it needs data that is not ours to bring."""
+        return "{omniglot}" in self.command
+
 
 _TRAIN = "{python} {scripts}/train_metarl.py --device {device} --checkpoint-every 5"
 _RL2 = "--algo rl2 --iterations 500"
 _TINY = "--iterations 2 --tasks 2 --episodes 2 --horizon 5"
+_FEW_SHOT = "{python} {scripts}/train_fewshot.py --device {device} --eval-every 0"
 _BENCH = "{python} {scripts}/benchmark.py {what} --device {device} --json {folder}/{what}.json"
 
 
@@ -72,6 +78,14 @@ def _training(name: str, options: str, minutes: float) -> Part:
     return Part(name, command, minutes, small)
 
 
+def _omniglot(algo: str, source: str, ways: int, shots: int, minutes: float) -> Part:
+    preset = source if ways == 5 else f"{source}-{ways}way"
+    name = f"{algo}-{ways}-way-{shots}-shot"
+    data = f"--data omniglot --data-dir {{omniglot}} --preset {preset} --shots {shots}"
+    command = f"{_FEW_SHOT} --run-dir {{folder}}/{name} --algo {algo} {data}"
+    return Part(name, command, minutes, f"{command} --iterations 2 --tasks 2")
+
+
 PARTS = (
     _checks("checks", "gpu and not slow", 6),
     _bench("device-sampling", 6),
@@ -83,6 +97,8 @@ PARTS = (
     _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100", 10),
     _training("bandit-k50-n500", f"--env bandit-k50 {_RL2} --horizon 500", 10),
     _training("tabular-n100", "--env tabular-mdp --algo rl2 --episodes 100 --context 1000", 10),
+    *(_omniglot("protonet", "snell2017", ways, shots, 5) for ways in (5, 20) for shots in (1, 5)),
+    *(_omniglot("maml", "finn2017", ways, shots, 10) for ways in (5, 20) for shots in (1, 5)),
 )
 
 
@@ -96,6 +112,8 @@ class Options:
     """Where results and runs go; the next call with it goes on."""
     only: tuple[str, ...] = ()
     """Run these parts, whatever became of them before."""
+    omniglot: Path | None = None
+    """Folder of Omniglot's archives; without it, the parts that need them are left out."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where it all runs."""
     tiny: bool = False
@@ -107,13 +125,13 @@ def command_of(part: Part, options: Options, device: str) -> list[str]:
     folder = options.folder
     template = part.tiny if options.tiny and part.tiny else part.command
     values = {"python": sys.executable, "scripts": SCRIPTS, "device": device, "folder": folder}
-    if not part.goes_on:
-        return shlex.split(template.format(**values))
-    run = folder / part.name
-    if (run / "checkpoints").is_dir():
-        return [sys.executable, str(SCRIPTS / "train_metarl.py"), "--resume", str(run)]
-    shutil.rmtree(run, ignore_errors=True)  # killed before its first checkpoint
-    return shlex.split(template.format(**values))
+    command = shlex.split(template.format(**values, omniglot=options.omniglot))
+    if part.goes_on:
+        run = folder / part.name
+        if (run / "checkpoints").is_dir():
+            return [*command[:2], "--resume", str(run)]
+        shutil.rmtree(run, ignore_errors=True)  # killed before its first checkpoint
+    return command
 
 
 def run_for(command: list[str], log: Path, seconds: float) -> int | None:
@@ -157,11 +175,19 @@ def run_part(part: Part, options: Options, device: str, before: float, left: flo
     return row
 
 
-def run_all(options: Options) -> int:
-    """Run what is left; the exit code is 1 where a part of this call has failed."""
+def check_only(options: Options) -> None:
+    """Raises ValueError where the parts asked for do not exist or cannot run."""
     names = [part.name for part in PARTS]
     if unknown := set(options.only) - set(names):
         raise ValueError(f"--only {', '.join(sorted(unknown))}: the parts are {', '.join(names)}")
+    wanting = [part.name for part in PARTS if part.wants_omniglot and part.name in options.only]
+    if wanting and options.omniglot is None:
+        raise ValueError(f"{', '.join(wanting)}: give --omniglot, the folder of its archives")
+
+
+def run_all(options: Options) -> int:
+    """Run what is left; the exit code is 1 where a part of this call has failed."""
+    check_only(options)
     device = resolve_device(options.device)
     options.folder.mkdir(parents=True, exist_ok=True)
     file = options.folder / "parts.json"
@@ -187,7 +213,7 @@ def run_all(options: Options) -> int:
 
 def _is_left(part: Part, rows: dict[str, Any], options: Options) -> bool:
     """Whether a part has still to be run."""
-    if options.tiny and part.tiny is None:
+    if (options.tiny and part.tiny is None) or (part.wants_omniglot and options.omniglot is None):
         return False
     return rows.get(part.name, {}).get("ended", "cut off") == "cut off"
 

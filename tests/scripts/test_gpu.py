@@ -1,4 +1,4 @@
-"""What runs on a lent GPU in calls of some minutes: what is left, and what is recorded."""
+"""What is to be done on a GPU in calls of some minutes: what is left, and what is recorded."""
 
 import json
 from pathlib import Path
@@ -99,6 +99,23 @@ def test_a_training_goes_on_where_it_was_cut_off(
         assert run(monkeypatch, tmp_path, parts, "--minutes", "0.03")[1] == {"run": ended}
     assert (tmp_path / "run" / "starts").read_text() == "--run-dir--resume"
     assert (tmp_path / "run" / "results.json").exists()
+
+
+def test_omniglots_parts_are_left_out_without_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And whoever asks for one is told so."""
+    monkeypatch.setattr(gpu, "SCRIPTS", tmp_path)
+    (tmp_path / "train_fewshot.py").write_text("import sys; print(sys.argv)")
+    parts = writes("one"), gpu._omniglot("maml", "finn2017", 20, 5, 1)
+    assert run(monkeypatch, tmp_path, parts)[1] == {"one": "done"}
+    only = "--only", "maml-20-way-5-shot"
+    assert gpu.main(["--device", "cpu", "--folder", str(tmp_path), *only]) == 2
+    assert "give --omniglot" in capsys.readouterr().err
+    run(monkeypatch, tmp_path, parts, "--omniglot", "letters")
+    row = json.loads((tmp_path / "parts.json").read_text())["maml-20-way-5-shot"]
+    assert row["ended"] == "done"
+    assert "--data-dir letters --preset finn2017-20way --shots 5" in row["command"]
 
 
 def test_an_unknown_part_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
