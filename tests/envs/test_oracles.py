@@ -1,14 +1,20 @@
 """The players that agents are compared with, against closed forms and published numbers."""
 
+import math
+from itertools import product
+
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.optimize import linprog
+from scipy.stats import beta, norm
 
 import envs
-from envs.oracles import oracle_scores
+from envs.oracles import bandit, oracle_scores, tabular
 from envs.oracles.bandit import gittins_table, greedy
 from envs.oracles.bandit import play as play_bandit
 from envs.oracles.bayes import BayesOptimal, TooManyStatesError
-from envs.oracles.tabular import _optimistic, random_value, value_iteration
+from envs.oracles.tabular import Counts, _optimistic, random_value, value_iteration
 
 
 @pytest.mark.parametrize(
@@ -65,6 +71,65 @@ def test_players_learn_from_what_paid() -> None:
     assert play_bandit(greedy, means, 10, np.random.default_rng(0))[0] == 9.0
 
 
+def greedy_value(arms: tuple[tuple[int, int], ...], pulls: int) -> float:
+    """What pulling the first arm of the greatest posterior mean earns, by plain enumeration."""
+    if not pulls:
+        return 0.0
+    means = [(s + 1) / (s + f + 2) for s, f in arms]
+    i, p = means.index(max(means)), max(means)
+    win, lose = (
+        (*arms[:i], (arms[i][0] + paid, arms[i][1] + 1 - paid), *arms[i + 1 :]) for paid in (1, 0)
+    )
+    return p * (1 + greedy_value(win, pulls - 1)) + (1 - p) * greedy_value(lose, pulls - 1)
+
+
+def test_a_player_earns_what_enumeration_says() -> None:
+    """Three arms, six pulls, on 100,000 instances."""
+    rng = np.random.default_rng(0)
+    score = play_bandit(greedy, rng.random((100_000, 3)), 6, rng)
+    error = score.std() / np.sqrt(len(score))
+    assert abs(score.mean() - greedy_value(((0, 0),) * 3, 6)) < 3 * error
+
+
+STATES = [((0, 0), (0, 0)), ((2, 1), (0, 0)), ((1, 3), (2, 2)), ((0, 2), (4, 1))]
+DRAWS = 100_000
+
+
+def frequency(index: bandit.Index, state: tuple[tuple[int, int], ...], left: int) -> float:
+    """How often the first arm is pulled in a state."""
+    s, f = (np.broadcast_to([arm[i] for arm in state], (DRAWS, len(state))) for i in (0, 1))
+    return float((index(s, f, left).argmax(-1) == 0).mean())
+
+
+@pytest.mark.parametrize("state", STATES, ids=str)
+def test_players_of_bandits_pull_arms_as_often_as_their_definition_says(
+    state: tuple[tuple[int, int], tuple[int, int]],
+) -> None:
+    """Of two arms, by numerical integration of the posteriors; ties go to the first."""
+    rng = np.random.default_rng(0)
+    posterior = [beta(s + 1, f + 1) for s, f in state]
+    a, b = posterior
+    m, n = a.mean(), b.mean()
+    first = float(m >= n)
+    thompson = quad(lambda x: a.pdf(x) * b.cdf(x), 0, 1)[0]
+    # max(draw, mean) of each: the first stays at its mean, or is above it and both of the other
+    optimistic = a.cdf(m) * b.cdf(m) * first
+    optimistic += quad(lambda x: a.pdf(x) * b.cdf(x), max(m, n), 1)[0]
+    done = sum(s + f for s, f in state)
+    bonus = [math.sqrt(2 * math.log(done + 1) / (s + f + 2)) for s, f in state]
+    expected = {
+        "greedy": (greedy, first),
+        "ε-greedy": (bandit.epsilon_greedy(0.1, rng), 0.9 * first + 0.1 / 2),
+        "UCB1": (bandit.ucb1(0.2, 100), float(m + 0.2 * bonus[0] >= n + 0.2 * bonus[1])),
+        "wider UCB1": (bandit.ucb1(1.0, 100), float(m + bonus[0] >= n + bonus[1])),
+        "Thompson": (bandit.thompson(rng), thompson),
+        "optimistic Thompson": (bandit.optimistic_thompson(rng), optimistic),
+    }
+    for name, (index, chance) in expected.items():
+        tolerance = 4 * math.sqrt(chance * (1 - chance) / DRAWS)
+        assert abs(frequency(index, state, 100 - done) - chance) <= tolerance, name
+
+
 def chain() -> tuple[np.ndarray, np.ndarray]:
     """Two states: action 1 moves on from state 0 and pays 0; in state 1 everything pays 1."""
     p = np.zeros((1, 2, 2, 2))
@@ -82,6 +147,89 @@ def test_value_iteration_looks_ahead_up_to_the_horizon() -> None:
     assert actions[0, :, 0].tolist() == [1, 1, 1, 1, 0]
     assert random_value(p, r, 1)[0] == pytest.approx(0.05)
     assert random_value(p, r, 2)[0] == pytest.approx(0.05 + 0.5 * 0.05 + 0.5)
+
+
+def random_mdp(states: int = 2, choices: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    p = rng.dirichlet(np.ones(states), (1, states, choices))
+    return p, rng.normal(1.0, 1.0, (1, states, choices))
+
+
+def test_value_iteration_is_the_best_of_all_policies() -> None:
+    """Of the 64 of three steps; random actions earn their mean, and a player what its plan does."""
+    p, r = random_mdp()
+    values = []
+    for policy in product((0, 1), repeat=6):
+        at, total = np.array([1.0, 0.0]), 0.0
+        for h in range(3):
+            chosen = policy[2 * h], policy[2 * h + 1]
+            total += sum(at[s] * r[0, s, chosen[s]] for s in (0, 1))
+            at = sum(at[s] * p[0, s, chosen[s]] for s in (0, 1))
+        values.append(total)
+    actions, best = value_iteration(p, r, 3)
+    assert best[0] == pytest.approx(max(values))
+    assert random_value(p, r, 3)[0] == pytest.approx(np.mean(values))
+    copies = [np.repeat(x, 20_000, 0) for x in (p, r, actions)]
+    score = tabular.play(lambda *_: copies[2], *copies[:2], 3, 2, np.random.default_rng(0))
+    assert abs(score.mean() - 2 * best[0]) < 3 * score.std() / np.sqrt(len(score))
+
+
+def seen(visits: tuple[int, int], rewards: tuple[float, float]) -> Counts:
+    """Of one state and two actions, of many instances."""
+    n, total = np.array(visits, float), np.array(rewards)
+    return Counts(np.tile(n[None, None, :, None], (DRAWS, 1, 1, 1)), np.tile(total, (DRAWS, 1, 1)))
+
+
+def test_players_of_random_mdps_choose_as_often_as_their_definition_says() -> None:
+    """Of two actions, one step to go: a mean's posterior is N((1 + Σr)/(1 + n), 1/(1 + n))."""
+    rng = np.random.default_rng(0)
+    visits, rewards = (3, 1), (4.0, 0.5)
+    means = [(1 + r) / (1 + n) for n, r in zip(visits, rewards, strict=True)]
+    a, b = (norm(m, (1 + n) ** -0.5) for m, n in zip(means, visits, strict=True))
+    assert means == [1.25, 0.75]
+    width = [math.sqrt(4 * math.log(2 * 1 * 2 * 5 / 0.05) / n) for n in visits]  # t = 4 · 1 + 1
+    optimistic = 1 - quad(lambda x: b.pdf(x) * a.cdf(x), means[0], np.inf)[0]
+    expected = {
+        "greedy": (tabular.greedy, 1.0),
+        "PSRL": (tabular.psrl(rng), norm.cdf(0.5 / math.sqrt(1 / 4 + 1 / 2))),
+        "OPSRL": (tabular.opsrl(rng), optimistic),
+    }
+    for scale in (0.01, 0.05, 0.5):
+        bound = [m + scale * w for m, w in zip(means, width, strict=True)]
+        expected[f"UCRL2 × {scale}"] = (tabular.ucrl2(scale), float(bound[0] > bound[1]))
+    assert {chance for _, chance in list(expected.values())[3:]} == {0.0, 1.0}
+    for name, (plan, chance) in expected.items():
+        found = (plan(seen(visits, rewards), 1, 4)[:, 0, 0] == 0).mean()
+        assert abs(found - chance) <= 4 * math.sqrt(chance * (1 - chance) / DRAWS), name
+
+
+def test_a_drawn_model_has_the_moments_of_the_posterior() -> None:
+    """Dirichlet(1 + counts), with which PSRL and OPSRL plan."""
+    counts = np.array([[[[0.0, 3.0, 1.0]]]])
+    many = Counts(np.repeat(counts, DRAWS, 0), np.zeros((DRAWS, 1, 1)))
+    p, _ = tabular._draw(many, np.random.default_rng(0))
+    alpha = counts.ravel() + 1
+    mean = alpha / alpha.sum()
+    np.testing.assert_allclose(p[:, 0, 0].mean(0), mean, atol=5e-3)
+    np.testing.assert_allclose(p[:, 0, 0].var(0), mean * (1 - mean) / (alpha.sum() + 1), atol=1e-3)
+
+
+def test_optimism_is_the_linear_programme() -> None:
+    """max p' · V over |p' − p|₁ ≤ slack: mass that is added and mass that is taken, in [0, 1]."""
+    rng = np.random.default_rng(0)
+    for slack in (0.05, 0.3, 0.9, 1.7):
+        p, value = rng.dirichlet(np.ones(4)), rng.normal(size=4)
+        sums = np.repeat([1.0, -1.0], 4)  # what is added less what is taken
+        best = linprog(
+            -np.concatenate([value, -value]),
+            A_ub=np.ones((1, 8)),
+            b_ub=[slack],
+            A_eq=sums[None],
+            b_eq=[0.0],
+            bounds=[(0, 1)] * 4 + [(0, mass) for mass in p],
+        )
+        found = _optimistic(p[None, None, None], np.full((1, 1, 1), slack), value[None])
+        assert found[0, 0, 0] == pytest.approx(p @ value - best.fun)
 
 
 def test_optimism_moves_mass_from_the_worst_to_the_best_state() -> None:

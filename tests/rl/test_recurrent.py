@@ -126,32 +126,73 @@ def test_a_cell_is_that_of_torch(name: str, module: type[torch.nn.Module]) -> No
     torch.testing.assert_close(features, theirs(x)[0].detach())
 
 
+def noisy(params: dict[str, torch.Tensor], generator: torch.Generator) -> dict[str, torch.Tensor]:
+    return {k: p + 0.3 * torch.randn(p.shape, generator=generator) for k, p in params.items()}
+
+
+def normal(v: np.ndarray) -> np.ndarray:
+    return (v - v.mean()) / np.sqrt(v.var() + 1e-5)
+
+
+def gate(params: dict[str, torch.Tensor], which: str, k: int, v: torch.Tensor) -> np.ndarray:
+    """The k-th gate of four units, its sum normalised, in plain numpy."""
+    rows = slice(4 * k, 4 * k + 4)
+    weight, gain, bias = (params[f"{n}_{which}"][rows].numpy() for n in ("weight", "norm", "bias"))
+    return normal(weight @ v.numpy()) * gain + bias
+
+
+def sigmoid(v: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-v))
+
+
 def test_a_normalised_gru_equals_its_formula() -> None:
     """One step of Gru's docstring, with every gate's two sums normalised, in plain numpy."""
-    cell = Gru(4, layer_norm=True)
-    generator = torch.Generator().manual_seed(0)
-    params = {
-        k: p + 0.3 * torch.randn(p.shape, generator=generator)
-        for k, p in cell.init(3, generator).items()
-    }
+    cell, generator = Gru(4, layer_norm=True), torch.Generator().manual_seed(0)
+    params = noisy(cell.init(3, generator), generator)
     x, h = torch.randn(3, generator=generator), torch.randn(4, generator=generator)
-
-    def gate(which: str, k: int, v: torch.Tensor) -> np.ndarray:
-        rows = slice(4 * k, 4 * k + 4)
-        total = params[f"weight_{which}"][rows].numpy() @ v.numpy()
-        normal = (total - total.mean()) / np.sqrt(total.var() + 1e-5)
-        return (
-            normal * params[f"norm_{which}"][rows].numpy() + params[f"bias_{which}"][rows].numpy()
-        )
-
-    def sigmoid(v: np.ndarray) -> np.ndarray:
-        return 1 / (1 + np.exp(-v))
-
-    r, z = (sigmoid(gate("ih", k, x) + gate("hh", k, h)) for k in (0, 1))
-    n = np.tanh(gate("ih", 2, x) + r * gate("hh", 2, h))
+    r, z = (sigmoid(gate(params, "ih", k, x) + gate(params, "hh", k, h)) for k in (0, 1))
+    n = np.tanh(gate(params, "ih", 2, x) + r * gate(params, "hh", 2, h))
     expected = (1 - z) * n + z * h.numpy()
     features, _ = cell.unroll(params, x[None, None], (h[None],))
     np.testing.assert_allclose(features[0, 0].numpy(), expected, atol=1e-5)
+
+
+def test_a_normalised_lstm_equals_its_formula() -> None:
+    """One step of Lstm's docstring, with every gate's two sums and c' normalised."""
+    cell, generator = Lstm(4, layer_norm=True), torch.Generator().manual_seed(0)
+    params = noisy(cell.init(3, generator), generator)
+    x, h, c = (torch.randn(size, generator=generator) for size in (3, 4, 4))
+    i, f, g, o = (gate(params, "ih", k, x) + gate(params, "hh", k, h) for k in range(4))
+    after = sigmoid(f) * c.numpy() + sigmoid(i) * np.tanh(g)
+    shown = normal(after) * params["norm_c"].numpy() + params["bias_c"].numpy()
+    features, memory = cell.unroll(params, x[None, None], (h[None], c[None]))
+    np.testing.assert_allclose(features[0, 0].numpy(), sigmoid(o) * np.tanh(shown), atol=1e-5)
+    np.testing.assert_allclose(memory[1][0].numpy(), after, atol=1e-5)
+
+
+def test_a_transformer_is_that_of_torch() -> None:
+    """Its encoder of pre-norm layers under a causal mask, with the same weights."""
+    cell, generator = Transformer(8, layers=2, heads=2, context=9), torch.Generator().manual_seed(0)
+    params = noisy(cell.init(5, generator), generator)
+    x = torch.randn(6, 3, 5, generator=generator)
+    h = torch.nn.functional.linear(x, params["input.weight"], params["input.bias"])
+    h = h + params["position"][:6, None]
+    for i in range(2):
+        layer = torch.nn.TransformerEncoderLayer(
+            8, 2, dim_feedforward=32, dropout=0.0, activation="gelu", norm_first=True
+        )
+        theirs = {"self_attn.out_proj": "output", "linear1": "up", "linear2": "down",
+                  "norm1": "norm_attention", "norm2": "norm_mlp"}  # fmt: skip
+        weights = {}
+        for kind in ("weight", "bias"):
+            qkv = [params[f"{i}.{part}.{kind}"] for part in ("query", "key", "value")]
+            weights[f"self_attn.in_proj_{kind}"] = torch.cat(qkv)
+            weights |= {f"{k}.{kind}": params[f"{i}.{name}.{kind}"] for k, name in theirs.items()}
+        layer.load_state_dict(weights)
+        h = layer(h, torch.nn.Transformer.generate_square_subsequent_mask(6))
+    expected = torch.nn.functional.layer_norm(h, (8,), params["norm.weight"], params["norm.bias"])
+    features, _ = cell.unroll(params, x, cell.start(3, x.device))
+    torch.testing.assert_close(features, expected.detach(), atol=1e-5, rtol=1e-5)
 
 
 def test_gradients_flow_from_the_last_step_to_the_first() -> None:
