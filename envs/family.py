@@ -89,7 +89,10 @@ class TaskFamily:
         if self.definition is None:
             raise ValueError('a family needs an environment, for example env="CartPole-v1"')
         if self.env is not None and not self.horizon:
-            raise ValueError(f"{self.name} has no time limit of its own: give it a horizon")
+            raise ValueError(
+                f"{self.name} has no time limit of its own: give it a horizon, such as "
+                "--horizon 200"
+            )
         if self.horizon < 1:
             raise ValueError(f"horizon must be at least 1, got {self.horizon}")
         if not self.timeout > 0:

@@ -20,12 +20,13 @@ except ImportError as error:  # another package `envs` is found first, or someth
     sys.exit(fail(error))
 
 from envs import EnvironmentFailure
-from envs.oracles import oracle_scores
+from envs.oracles import oracle_scores, require_oracles
+from metarl.algorithms.rl2 import Rl2
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
 from metarl.methods.metaworld import official_evaluation
-from metarl.rl.evaluate import EpisodePoint, interval
+from metarl.rl.evaluate import interval
 from metarl.rl.rollout import NonFiniteError
 
 
@@ -81,12 +82,14 @@ def evaluate(options: Options) -> dict[str, Any]:
     sequence(options.seed)  # refuses an impossible one
     if options.metaworld:
         return _evaluate_officially(agent, options)
+    if options.oracles:
+        if not isinstance(agent.algorithm, Rl2):
+            raise ValueError("--oracles compares whole trials: it needs a run of rl2")
+        require_oracles(agent.family)
     drawn = agent.family.split(options.split).sample(options.tasks, options.seed)
     chosen = EvalOptions(drawn, options.tasks, options.updates, options.episodes, options.seed)
     outcome = agent.outcome(chosen, **parallel)
     evaluation = agent.summary(outcome, drawn)
-    if options.oracles and not isinstance(evaluation.curve[0], EpisodePoint):
-        raise ValueError("--oracles compares whole trials: it needs a run of rl2")
     title = (
         f"{agent.family.name}, iteration {agent.iteration}: {options.tasks} {options.split} tasks"
     )

@@ -20,6 +20,18 @@ _ORACLES: dict[str, Callable[[Tasks, int, int, np.random.Generator], Scores]] = 
 }
 
 
+def require_oracles(family: TaskFamily) -> None:
+    """Refuse a family that nothing is known about.
+
+    Raises:
+        ValueError: names those that have oracles.
+    """
+    if type(family.definition).__name__ not in _ORACLES:
+        raise ValueError(
+            f"there are no oracles for {family.name}, only for bandits and tabular-mdp"
+        )
+
+
 def oracle_scores(
     family: TaskFamily, tasks: Tasks, episodes: int, rng: np.random.Generator
 ) -> Scores:
@@ -35,13 +47,10 @@ def oracle_scores(
         rng: of the rewards and of the oracles' own draws.
 
     Raises:
-        ValueError: nothing is known about the family (names those that have oracles).
+        ValueError: nothing is known about the family; see `require_oracles`.
     """
-    play = _ORACLES.get(type(family.definition).__name__)
-    if play is None:
-        raise ValueError(
-            f"there are no oracles for {family.name}, only for bandits and tabular-mdp"
-        )
+    require_oracles(family)
+    play = _ORACLES[type(family.definition).__name__]
     count = len(next(iter(tasks.values())))
     parts = [
         play({k: v[i : i + _CHUNK] for k, v in tasks.items()}, family.horizon, episodes, rng)

@@ -47,7 +47,9 @@ def test_a_family_is_an_environment_and_the_names_of_what_varies() -> None:
     env.reset(seed=4)
     assert env.env.unwrapped.length == 0.7
     assert family.sample(4, np.random.default_rng(0))["length"].shape == (4,)
-    with pytest.raises(ValueError, match="no time limit of its own"):
+    with pytest.raises(
+        ValueError, match="no time limit of its own: give it a horizon, such as --horizon"
+    ):
         TaskFamily(env=gallery.Walk, parameters=TARGET)
     with pytest.raises(ValueError, match="a family needs an environment"):
         TaskFamily(name="empty", horizon=5)
