@@ -1,5 +1,6 @@
-"""The README says what is there."""
+"""The README and the pages say what is there."""
 
+import re
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -32,3 +33,18 @@ def test_the_file_tree_has_a_line_for_every_file() -> None:
 def test_every_file_is_described() -> None:
     """Folders whose name says all are the only exception."""
     assert [path for path, text in listed() if not text] == ["examples", "docs"]
+
+
+def test_equations_are_where_the_page_says() -> None:
+    """Every name in the table of docs/rl2.md is defined in a file of its row or an earlier one."""
+    page = (ROOT / "docs" / "rl2.md").read_text().partition("## Equations")[2].partition("\n## ")[0]
+    rows = [line for line in page.splitlines() if line.startswith("|")][2:]
+    assert len(rows) > 15
+    sources = ""
+    for row in rows:
+        names = re.findall(r"`([^`]+)`", row.split("|")[-2])
+        assert names, row
+        sources += "".join((ROOT / name).read_text() for name in names if name.endswith(".py"))
+        for name in names:
+            parts = [] if name.endswith(".py") else name.split(".")
+            assert all(re.search(rf"(def|class) {part}\b", sources) for part in parts), name
