@@ -30,7 +30,7 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
     table = Table(
         "env", "task", "meaning", "range", "H", "obs", "action", box=box.SIMPLE_HEAD, padding=(0, 1)
     )
-    presets = Table("env", "presets", box=box.SIMPLE_HEAD)
+    presets = Table("env", "tasks", "presets", box=box.SIMPLE_HEAD, padding=(0, 1))
     families = list(_families(console))
     for family in families:
         spaces = _space(family.observation_space), _space(family.action_space)
@@ -40,13 +40,17 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
             meaning = family.meaning.get(parameter, "")
             table.add_row(name, parameter, meaning, str(distribution), *last)
             first = ("", ())
-        presets.add_row(family.name, "; ".join(_presets(family, algorithms)))
+        name = family.name
+        for tasks, named in _presets(family, algorithms).items():
+            presets.add_row(name, tasks, named)
+            name = ""
     console.print(table)
     console.print(presets)
     finite = ", ".join(family.name for family in families if family.finite)
     console.print(
         "H is the horizon in steps; box n is n real numbers, one of n a choice. --preset chooses a "
-        "preset; tasks only are those without hyper-parameters here. Families with finitely many "
+        "preset, whose tasks differ as shown; tasks only are those without hyper-parameters here; "
+        "families that are not named have the preset default alone. Families with finitely many "
         f"tasks meet their training tasks again at test: {finite}. With the extra metaworld there "
         f"are also {NAMES}. Definitions and sources: docs/families.md",
         markup=False,
@@ -76,14 +80,46 @@ def _space(space: gymnasium.Space[Any]) -> str:
     return "box " + "×".join(str(n) for n in space.shape or ())
 
 
-def _presets(family: envs.TaskFamily, algorithms: Mapping[str, Presets]) -> list[str]:
-    """By algorithm, then those that define tasks but no hyper-parameters."""
-    lines, named = [], {"default"}
-    for algorithm, presets in algorithms.items():
-        found = [preset for preset in presets if family.name in presets[preset]]
-        named |= set(found)
-        if found:
-            lines.append(f"{algorithm}: {', '.join(found)}")
-    if tasks_only := [preset for preset in family.presets if preset not in named]:
-        lines.append(f"tasks only: {', '.join(tasks_only)}")
-    return lines
+def _presets(family: envs.TaskFamily, algorithms: Mapping[str, Presets]) -> dict[str, str]:
+    """Presets of the same tasks, by how these differ from the family's own.
+
+    By algorithm, then those that define tasks but no hyper-parameters.
+    """
+    own = ["default", *family.presets]
+    found: dict[str, dict[str, list[str]]] = {}
+    for preset in own:
+        for algorithm in _algorithms(family, preset, algorithms):
+            tasks = _difference(family, family.with_options(preset))
+            found.setdefault(tasks, {}).setdefault(algorithm, []).append(preset)
+    return {
+        tasks: "; ".join(f"{algorithm}: {', '.join(named)}" for algorithm, named in by.items())
+        for tasks, by in found.items()
+    }
+
+
+def _algorithms(
+    family: envs.TaskFamily, preset: str, algorithms: Mapping[str, Presets]
+) -> list[str]:
+    """Those that have hyper-parameters of a preset for a family, or "tasks only"."""
+    named = [
+        algorithm
+        for algorithm, presets in algorithms.items()
+        if family.name in presets.get(preset, ())
+    ]
+    return named or ([] if preset == "default" else ["tasks only"])
+
+
+def _difference(family: envs.TaskFamily, other: envs.TaskFamily) -> str:
+    """What the tasks of a preset have that the family's have not."""
+    parts = [
+        str(distribution)
+        for name, distribution in other.parameters.items()
+        if distribution != family.parameters[name]
+    ]
+    if other.horizon != family.horizon:
+        parts.append(f"H {other.horizon}")
+    if other.observation_space != family.observation_space:
+        parts.append(_space(other.observation_space))
+    elif other.definition is not family.definition:
+        parts.append("another reward")
+    return ", ".join(parts) or "as above"
