@@ -1,5 +1,7 @@
 """What every family must obey."""
 
+import itertools
+import warnings
 from pathlib import Path
 
 import gymnasium
@@ -10,8 +12,11 @@ from stable_baselines3.common.env_checker import check_env as sb3_check
 
 import envs
 from envs import Choice, Uniform
+from envs.acrobot import ACROBOT
+from envs.checking import OutOfRange
 from envs.control import CONTROL
 from envs.family import TaskFamily
+from envs.locomotion import LOCOMOTION
 from envs.physics import PHYSICS
 from envs.single import FamilyEnv
 
@@ -82,6 +87,50 @@ def test_a_task_that_only_pays_is_never_observed(name: str) -> None:
     env = FamilyEnv(envs.make_family(name))
     seen = [run(env, task)[0] for task in tasks_of(env.family, 9)]
     assert all((obs == seen[0]).all() for obs in seen)
+
+
+RIGHT, UP = [0.1, 0.0], [0.0, 0.1]
+# a task, the actions that meet it, and what else is possible in every step
+MEETS = {
+    "point-nav": ({"goal": [0.1, 0.1]}, [RIGHT, UP], [RIGHT, UP, [-0.1, 0.0], [0.0, -0.1]]),
+    "point-nav-sparse": ({"goal": [0.1, 0.1]}, [RIGHT, UP], [RIGHT, UP, [-0.1, 0.0], [0.0, -0.1]]),
+    "grid-navi": ({"goal": [0.0, 2.0]}, [1, 1], list(range(5))),
+    "tabular-mdp": ({"rewards": 99 * (np.arange(5) == 3) * np.ones((10, 1))}, [3, 3], range(5)),
+    **{
+        f"bandit-k{k}": ({"means": (np.arange(k) == 3).astype(float)}, [3, 3], range(k))
+        for k in (5, 10, 50)
+    },
+}
+
+
+@pytest.mark.parametrize("name", MEETS)
+def test_the_reward_is_best_when_the_task_is_met(name: str) -> None:
+    """Of all pairs of actions those that meet the task pay most; a wrong sign would show."""
+    task, meeting, possible = MEETS[name]
+    env = FamilyEnv(envs.make_family(name))
+    task = {**env.family.definition.default_task, **task}
+    paid = {}
+    for i, j in itertools.product(range(len(possible)), repeat=2):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", OutOfRange)
+            env.reset(seed=0, options={"task": task})
+        paid[i, j] = sum(env.step(np.asarray(possible[k]))[1] for k in (i, j))
+    best = max(paid.values())
+    first, second = (list(possible).index(action) for action in meeting)
+    assert paid[first, second] == best
+    assert best > min(paid.values())
+    assert {pair for pair, earned in paid.items() if earned == best} <= {
+        (first, second),
+        (second, first),
+    }
+
+
+def test_every_family_has_a_test_of_what_it_pays_for() -> None:
+    """Those of bodies are in test_locomotion; the others have Gymnasium's own reward, which
+    test_control and test_physics compare with Gymnasium's.
+    """
+    own = {family.name for family in (*CONTROL, ACROBOT, *PHYSICS)}
+    assert {f.name for f in FAMILIES} == own | set(MEETS) | {f.name for f in LOCOMOTION}
 
 
 @every_family

@@ -156,7 +156,9 @@ def moves(task: dict[str, Any], dt: float) -> list[tuple[float, float]]:
     return [(c * x - s * y, s * x + c * y) for c, s in turns]
 
 
-@pytest.mark.parametrize("family", LOCOMOTION, ids=lambda f: f.name)
+@pytest.mark.parametrize(
+    "family", [*LOCOMOTION, envs.make_family("ant-dir", "promp2018")], ids=lambda f: f.name
+)
 def test_the_reward_is_best_when_the_task_is_met(family: envs.TaskFamily) -> None:
     """Of several moves from the origin the one that is asked for pays most; effort costs."""
     definition = family.definition

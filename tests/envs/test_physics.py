@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import envs
+from envs import bodies
 
 THEIRS = {
     "half-cheetah-params": "HalfCheetah-v5",
@@ -82,3 +83,26 @@ def test_the_default_body_is_never_changed() -> None:
     rng = np.random.default_rng(0)
     engine.reset(family.sample(4, rng), engine.draw_noise(rng).reset)
     np.testing.assert_array_equal(family.definition.model.body_mass, before)
+
+
+@pytest.mark.parametrize("name", THEIRS)
+def test_what_follows_from_a_tasks_masses_is_what_the_compiler_makes_of_them(name: str) -> None:
+    """Subtree masses, inverse weights and inertias, of a model compiled with the task's numbers."""
+    family = envs.make_family(name)
+    tasks = family.sample(1, np.random.default_rng(0))
+    tasks["inertia"][:] = tasks["inertia"][..., :1]  # others than a rigid body's do not compile
+    engine = envs.make_engine(family, 1, 1, threads=1)
+    engine.reset(tasks, engine.draw_noise(np.random.default_rng(0)).reset)
+    model, default = engine.models[0], family.definition.model
+    spec = mujoco.MjSpec.from_file(str(bodies._ASSETS / family.definition.body.file))
+    spec.compiler.settotalmass, spec.compiler.inertiafromgeom = -1.0, 0
+    for i, body in enumerate(spec.bodies[1:], start=1):
+        body.explicitinertial = True
+        body.mass = default.body_mass[i] * tasks["mass"][0, i - 1]
+        body.inertia = default.body_inertia[i] * tasks["inertia"][0, i - 1]
+        body.ipos, body.iquat = default.body_ipos[i], default.body_iquat[i]
+    compiled = spec.compile()
+    assert abs(compiled.body_mass.sum() - default.body_mass.sum()) > 0.1
+    fields = ("body_mass", "body_inertia", "body_subtreemass", "body_invweight0", "dof_invweight0")
+    for field in (*fields, "dof_M0", "actuator_acc0"):
+        np.testing.assert_allclose(getattr(model, field), getattr(compiled, field), rtol=1e-9)
