@@ -20,6 +20,7 @@ from envs.custom import CustomEnv
 from envs.derived import stale_attributes
 from envs.dialects import get_attribute
 from envs.family import TaskFamily
+from envs.guard import own_lines
 from envs.probe import STEPS, play, play_each, raw_env, some_tasks
 
 PROBES = 20
@@ -44,7 +45,8 @@ def check_family(family: TaskFamily) -> list[Verdict]:
         try:
             advice = rule(family)
         except (Exception, SystemExit) as error:  # whatever a user's environment raises
-            advice = f"{type(error).__name__}: {error}"
+            advice, lines = f"{type(error).__name__}: {error}", own_lines(error).rstrip()
+            advice += f", from\n{lines}" if lines else ""
         verdicts.append(Verdict(name, not advice, advice))
         usable = not advice or name not in FUNDAMENTAL
     return verdicts

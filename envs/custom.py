@@ -17,7 +17,7 @@ import gymnasium
 import numpy as np
 
 from envs.checking import check_task
-from envs.dialects import METHODS, WAYS, Way, find_way, set_attribute
+from envs.dialects import METHODS, WAYS, Way, find_way, get_attribute, set_attribute
 from envs.spaces import flat_observations, plain_actions
 
 if TYPE_CHECKING:  # families make these definitions
@@ -177,6 +177,9 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         self.way: Apply = definition.apply
         if self.way == "auto":
             self.way = find_way(self.env, family.parameters)
+        elif self.way == "attributes":
+            for name in family.parameters:
+                get_attribute(self.env.unwrapped, name)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None

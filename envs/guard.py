@@ -20,12 +20,17 @@ def guarded(load: Callable[[], Loaded], what: str) -> Loaded:
     try:
         return load()
     except (Exception, SystemExit) as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        own = [frame for frame in frames if _is_users(frame.filename)]
-        if not own and isinstance(error, ValueError):
+        lines = own_lines(error)
+        if not lines and isinstance(error, ValueError):
             raise  # a message of ours
-        lines = traceback.format_list(own) + traceback.format_exception_only(error)
-        raise ValueError(f"{what} failed:\n{''.join(lines).rstrip()}") from None
+        said = "".join(traceback.format_exception_only(error))
+        raise ValueError(f"{what} failed:\n{lines}{said.rstrip()}") from None
+
+
+def own_lines(error: BaseException) -> str:
+    """The lines of an error's traceback that are the user's own; empty where none is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return "".join(traceback.format_list([f for f in frames if _is_users(f.filename)]))
 
 
 def _is_users(filename: str) -> bool:

@@ -27,6 +27,7 @@ def load_family(
     horizon: int | None = None,
     vary: Sequence[str] = (),
     workers: int = 0,
+    tried: bool = True,
 ) -> TaskFamily:
     """The family that `--env` and `--vary` name.
 
@@ -37,6 +38,7 @@ def load_family(
         horizon: steps of an episode; the family's if not given.
         vary: `name=uniform(low,high)` or `name=choice(a,b,…)` each.
         workers: where there are to be any, no environment is tried in this process.
+        tried: make an environment, so that what is wrong with it is said here.
 
     Raises:
         ValueError: it cannot be found, imported or made; says what to do.
@@ -54,7 +56,8 @@ def load_family(
         family = _imported(spec, horizon, workers)
     else:
         family = make_family(spec)
-    return _checked(family.with_options(preset, horizon), workers)
+    family = family.with_options(preset, horizon)
+    return _checked(family, workers) if tried else family
 
 
 def family_from_json(described: Mapping[str, Any], workers: int = 0) -> TaskFamily:
@@ -122,6 +125,11 @@ def _if_drawn_by_others(family: TaskFamily) -> str:
 def _imported(spec: str, horizon: int | None, workers: int) -> TaskFamily:
     """`my_module:my_family`, `path/to/file.py:my_family`, or `my_module:Registered-v0`."""
     where, _, attribute = spec.rpartition(":")
+    if not (where and attribute):
+        raise ValueError(
+            f"--env {spec}: write my_module:my_family or path/to/file.py:my_family, the name of an "
+            "envs.TaskFamily in it"
+        )
     source = spec
     if where.endswith(".py"):
         path = Path(where).resolve()

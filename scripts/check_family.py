@@ -38,7 +38,9 @@ def check(options: Options) -> bool:
     Raises:
         ValueError: there is no such family.
     """
-    family = envs.load_family(options.env, horizon=options.horizon, vary=options.vary)
+    # what is typed here is tried; whether a module's environment can be made is the first rule
+    typed = bool(options.vary)
+    family = envs.load_family(options.env, horizon=options.horizon, vary=options.vary, tried=typed)
     console = make_console()
     verdicts = check_family(family)
     for verdict in verdicts:

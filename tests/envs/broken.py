@@ -173,6 +173,14 @@ class TellsAtLast(Walk):
         return np.append(obs, np.float32(self.target if self.steps > 3 else 0)), *rest
 
 
+class Raises(Walk):
+    def step(self, action):
+        return self.move(action)
+
+    def move(self, action):
+        raise RuntimeError("the motor is on fire")
+
+
 class FailsAtTheEnd(Walk):
     def step(self, action):
         obs, reward, *rest = super().step(action)
@@ -187,6 +195,7 @@ def of(env):
 
 local = of(lambda: Walk())
 partial = of(functools.partial(Walk, gravity=2.0))
+picture = of(Image)
 
 BROKEN = {
     "its spaces are supported": [(Image, "encoder of yours")],

@@ -17,6 +17,16 @@ def test_a_broken_environment_is_told_what_to_do(rule: str, env, advice: str) ->
     assert advice in wrong[0].advice
 
 
+def test_what_an_environment_raises_is_told_with_its_authors_lines() -> None:
+    """And with no other ones."""
+    (wrong, *_) = [v for v in check_family(broken.of(broken.Raises)) if v.passed is False]
+    assert wrong.advice.startswith("RuntimeError: the motor is on fire, from\n")
+    assert [line.split(", ")[2] for line in wrong.advice.splitlines() if "File" in line] == [
+        "in step",
+        "in move",
+    ]
+
+
 def test_every_rule_has_an_environment_that_breaks_it() -> None:
     """A rule that nothing breaks would check nothing."""
     assert [sum(rule in name for rule in broken.BROKEN) for name, _ in RULES] == [1] * len(RULES)
