@@ -55,7 +55,10 @@ def make_family(name: str, preset: str | None = None, horizon: int | None = None
     if name.startswith(PREFIX):
         return metaworld_family(name).with_options(preset, horizon)
     if name not in family_names():
-        raise ValueError(unknown("env", name, family_names()) + "; --list-envs shows them all")
+        raise ValueError(
+            unknown("env", name, family_names())
+            + "; --list-envs shows them all; your own is my_module:my_family or file.py:my_family"
+        )
     family = _FAMILIES[name] if name in _FAMILIES else _loaded(_installed()[name])
     return family.with_options(preset, horizon)
 

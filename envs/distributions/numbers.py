@@ -20,7 +20,7 @@ class Uniform(Described):
 
     def __post_init__(self) -> None:
         """Refuse an empty interval."""
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+        if not (self.low < self.high and np.isfinite(self.high - self.low)):
             raise ValueError(f"Uniform needs finite low < high, got {self.low}, {self.high}")
 
     def __str__(self) -> str:
@@ -129,9 +129,11 @@ class Choice(Described):
     unit: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse an empty choice."""
+        """Refuse an empty choice, and what is no number."""
         if not self.values:
             raise ValueError("Choice needs at least one value")
+        if not np.isfinite(self.values).all():
+            raise ValueError(f"Choice needs finite values, got {self.values}")
 
     def __str__(self) -> str:
         """{-1, 1}, or how many there are."""

@@ -280,13 +280,16 @@ def _packages() -> tuple[Any, Any]:
     Raises:
         ValueError: they are missing, or do not fit the installed MuJoCo; names the extra.
     """
-    extra = 'install the extra: pip install -e ".[gpu]" -c constraints.txt'
+    extra = (
+        'install the extra: pip install -e ".[gpu]" -c constraints.txt, in a virtual environment '
+        "without the extra metaworld, whose MuJoCo excludes it"
+    )
     try:
         ours, theirs = mujoco.__version__, version("mujoco-warp")
         if ours.split(".")[:2] != theirs.split(".")[:2]:  # it might not even be imported then
             raise ValueError(
-                f"MuJoCo {ours} and MuJoCo Warp {theirs} do not fit: both must be of one version "
-                f"(the extra metaworld pins an older MuJoCo); {extra}"
+                f"MuJoCo {ours} and MuJoCo Warp {theirs} do not fit: both must be of one version; "
+                f"{extra}"
             )
         import warp
 

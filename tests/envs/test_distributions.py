@@ -88,3 +88,8 @@ def test_impossible_parameters_are_refused() -> None:
         OnCircle(1.0, 2.0, 1.0)
     with pytest.raises(ValueError, match="at least one value"):
         Choice(())
+    with pytest.raises(ValueError, match="finite values, got"):
+        Choice((1.0, float("nan")))
+    for low, high in ((-1e308, 1e308), (0.0, float("inf")), (float("nan"), 1.0)):
+        with pytest.raises(ValueError, match="Uniform needs finite low < high"):
+            Uniform(low, high)
