@@ -96,7 +96,7 @@ def trial_space(
     if not isinstance(observation_space, gymnasium.spaces.Box) or len(observation_space.shape) != 1:
         raise ValueError(
             f"a trial needs observations in a flat Box, got {observation_space}; flatten them "
-            "with gymnasium.wrappers.FlattenObservation"
+            "with gymnasium.wrappers.FlattenObservation, or encode images before they are seen"
         )
     size = observation_space.shape[0] + action_size(action_space) + 2
     return gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)

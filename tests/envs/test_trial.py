@@ -12,7 +12,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
 from envs.trial import TrialEngine, TrialEnv
-from envs.views import ActionCode, History
+from envs.views import ActionCode, History, trial_space
 
 FAMILY = envs.make_family("point-nav", horizon=4)
 NEAR = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}  # ends at step 1, never, step 2
@@ -198,6 +198,9 @@ def test_impossible_trials_are_refused() -> None:
         TrialEngine(envs.make_engine(FAMILY, 1, 1), 0)
     with pytest.raises(ValueError, match="flat Box, got Discrete"):
         TrialEnv(gymnasium.make("FrozenLake-v1"), 2)
+    image = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
+    with pytest.raises(ValueError, match="or encode images before they are seen"):
+        trial_space(image, gymnasium.spaces.Discrete(2))
     for space in (gymnasium.spaces.MultiDiscrete([2], start=[1]), gymnasium.spaces.MultiBinary(2)):
         with pytest.raises(ValueError, match="flat MultiDiscrete from 0, got Multi"):
             ActionCode(space)
