@@ -148,8 +148,10 @@ class Choice(Described):
         return float(np.min(self.values)), float(np.max(self.values))
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """`[n]`, or `[n, …]` for vectors."""
-        return np.asarray(self.values, dtype=np.float64)[rng.integers(len(self.values), size=n)]
+        """`[n]`, or `[n, …]` for vectors; whole numbers stay whole, so that they can be indices."""
+        values = np.asarray(self.values)
+        kept = values if values.dtype.kind == "i" else values.astype(np.float64)
+        return kept[rng.integers(len(self.values), size=n)]
 
     def sample_ood(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Always refused: a finite set of tasks has no outside.

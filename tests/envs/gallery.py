@@ -144,6 +144,13 @@ class Old(Walk):
         return super().step(action)[:4]
 
 
+TARGETS = [-0.5, 0.0, 0.5]
+
+
+def look_up(env, task):
+    env.unwrapped.target = TARGETS[task["index"]]
+
+
 def lengthen(env, task):
     """CartPole keeps a product of what varies."""
     cart = env.unwrapped

@@ -338,6 +338,21 @@ def test_a_registered_family_is_known_by_its_name(monkeypatch: pytest.MonkeyPatc
         envs.make_family("gone")
 
 
+def test_tasks_that_are_objects_are_looked_up_by_their_index() -> None:
+    """A whole number stays one on its way to the environment."""
+    family = TaskFamily(
+        env=gallery.Walk,
+        parameters={"index": Choice((0, 1, 2))},
+        apply=gallery.look_up,
+        horizon=5,
+    )
+    tasks = family.split("train").sample(20, 0)
+    engine = VectorEngine(family, 20, 1)
+    engine.reset(tasks, engine.draw_noise(np.random.default_rng(0)).reset)
+    assert engine.step(np.zeros((20, 1, 1)), None).reward.shape == (20, 1)
+    assert target_after(family.make(), task_at(tasks, 0)) == gallery.TARGETS[tasks["index"][0]]
+
+
 def test_keywords_of_an_environment_stay_fixed_with_partial() -> None:
     """A made environment is what is varied."""
     made_with = functools.partial(gallery.Walk, gravity=1.0)
