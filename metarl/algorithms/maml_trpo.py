@@ -99,7 +99,15 @@ class MamlTrpo:
             rates = map_params(lambda a, p: a.expand_as(p).clone(), rates, theta)
         statistics = normalizer.fresh(self._obs_dim) if self.config.normalize_observations else {}
         statistics = map_params(lambda p: p.to(self.device), statistics)
-        return MetaState.from_tensors(MetaState(theta, rates, statistics).tensors())
+        shrinks = self.config.kl_schedule == "linear"
+        counters = {"iterations": torch.zeros((), dtype=torch.float64)} if shrinks else {}
+        return MetaState.from_tensors(MetaState(theta, rates, statistics, counters).tensors())
+
+    def max_kl(self, state: MetaState) -> float:
+        """How far the outer step of `state` may go."""
+        c = self.config
+        done = float(state.counters["iterations"]) if c.kl_schedule == "linear" else 0.0
+        return c.max_kl * max(1 - done / c.iterations, 0.0)
 
     def policy(self, state: MetaState) -> Policy:
         """The policy as a function of φ, with the observation statistics of `state`."""
@@ -147,7 +155,7 @@ class MamlTrpo:
             rng_for: the generator of the k-th sampling phase.
 
         Returns:
-            The next state (the same object where no step was accepted) and the metrics.
+            The next state (with the same θ and α where no step was accepted) and the metrics.
 
         Raises:
             NonFiniteError: the environment returned a value that is not finite.
@@ -185,6 +193,8 @@ class MamlTrpo:
             state, outer = self.outer_step(state, objective)
         if statistics:
             state = state._replace(normalizer=statistics)
+        if state.counters:
+            state = state._replace(counters=map_params(lambda n: n + 1, state.counters))
         elapsed = time.perf_counter() - started
         metrics = {
             "return/before": returns[0],
@@ -207,7 +217,7 @@ class MamlTrpo:
         self, state: MetaState, objective: Objective
     ) -> tuple[MetaState, dict[str, float]]:
         """TRPO on θ ↦ surrogate(adapt(θ)): natural gradient, then a backtracking line search."""
-        c = self.config
+        c, max_kl = self.config, self.max_kl(state)
         theta = objective.vector()
         loss, gradient = objective.start()
         solution = conjugate_gradient(
@@ -218,14 +228,14 @@ class MamlTrpo:
         )
         # sᵀFs = 2 max_kl: the longest step s ∝ F⁻¹(−g) on the boundary of the trust region
         curvature = torch.dot(solution.x, solution.product)
-        step = torch.sqrt(2 * c.max_kl / curvature) * solution.x
+        step = torch.sqrt(2 * max_kl / curvature) * solution.x
         finite = bool(torch.isfinite(step).all()) and bool(curvature > 0)
         search = line_search(
             theta,
             step,
             objective.evaluate,
             Trial(loss, 0.0),
-            max_kl=c.max_kl,
+            max_kl=max_kl,
             steps=c.line_search_steps if finite else 0,
             decay=c.line_search_decay,
         )

@@ -60,6 +60,8 @@ class MamlTrpoConfig:
     """What the policy's unit action is, as a fraction of half the actuator's range."""
     max_kl: float = 0.01
     """Trust region: mean KL between the adapted policies before and after the outer step."""
+    kl_schedule: Literal["constant", "linear"] = "constant"
+    """Linear: from `max_kl` down to zero over all iterations."""
     cg_iterations: int = 10
     """Conjugate-gradient iterations of the outer step."""
     cg_damping: float = 1e-5
@@ -94,6 +96,8 @@ class MamlTrpoConfig:
         self._require("hidden", all(width >= 1 for width in self.hidden), "widths of at least 1")
         losses = ("likelihood-ratio", "log-likelihood", "dice")
         self._require("inner_loss", self.inner_loss in losses, f"one of {', '.join(losses)}")
+        schedules = ("constant", "linear")
+        self._require("kl_schedule", self.kl_schedule in schedules, " or ".join(schedules))
         self._require("activation", self.activation in ("tanh", "relu"), "tanh or relu")
 
     def _require(self, name: str, holds: bool, allowed: str) -> None:

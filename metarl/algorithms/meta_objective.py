@@ -22,6 +22,7 @@ class MetaState(NamedTuple):
     theta: Params  # θ, the initial policy parameters
     rates: Params  # α, the inner learning rates: scalars, or shaped like θ when learned
     normalizer: Params = {}  # statistics of the observations; empty without normalisation  # noqa: RUF012
+    counters: Params = {}  # "iterations" so far; empty where nothing depends on them  # noqa: RUF012
 
     def tensors(self) -> dict[str, Tensor]:
         """A flat dictionary for a checkpoint."""
@@ -39,7 +40,7 @@ class MetaState(NamedTuple):
             named = sorted(tensors.items())  # a file does not keep the order that sums depend on
             return {k.removeprefix(prefix): p for k, p in named if k.startswith(prefix)}
 
-        return cls(group("theta/"), group("rates/"), group("normalizer/"))
+        return cls(*(group(f"{name}/") for name in cls._fields))
 
 
 class Losses(NamedTuple):
@@ -85,7 +86,7 @@ class _Part:
         self._stacked = stacked
         self._setting = setting
         self._losses = setting.losses.stacked() if stacked else setting.losses
-        theta, rates, _ = self._lift(state)
+        theta, rates, *_ = self._lift(state)
         self.adaptation = Adaptation(
             theta, self._losses.inner, rates, first_order=setting.first_order
         )
@@ -142,7 +143,7 @@ class _Part:
         return lambda v: jacobian.fisher(v, kl.hessian_product)
 
     def evaluate(self, state: MetaState) -> tuple[float, float]:
-        theta, rates, _ = self._lift(state)
+        theta, rates, *_ = self._lift(state)
         phi = adapt_values(theta, self.adaptation.batches, self._losses.inner, rates)
         with torch.no_grad():
             outputs = self._losses.outputs(phi, self._outer_batch)
@@ -210,12 +211,12 @@ class MetaObjective:
         Copies, aligned as torch aligns its own memory: on some processors a product's last bits
         depend on that, and a resumed run is to compute the same as an uninterrupted one.
         """
-        theta, rates, normalizer = self._state
+        theta, rates = self._state.theta, self._state.rates
         first, second = vector.chunk(2) if self._learn_rates else (vector, None)
         theta = map_params(torch.clone, unflatten(first, theta))
         if second is not None:
             rates = map_params(torch.clone, unflatten(second, rates))
-        return MetaState(theta, rates, normalizer)
+        return self._state._replace(theta=theta, rates=rates)
 
     def start(self) -> tuple[float, Tensor]:
         """The surrogate at θ_old and its gradient `[P]`."""

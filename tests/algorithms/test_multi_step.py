@@ -39,7 +39,7 @@ def collected(algo: MamlTrpo) -> tuple[MetaState, list[PolicyBatch]]:
         )
         adapted = learner.adapt(adapted, episodes)
         batches.append(_double(algo.batch(state, episodes)[0]))
-    theta, rates, _ = state
+    theta, rates, *_ = state
     return MetaState(map_params(torch.Tensor.double, theta), _double(rates)), batches
 
 
