@@ -35,7 +35,7 @@ def sinusoid_rows(size: Size) -> list[Row]:
     def iterate() -> None:
         fused.iteration(state, source.sample(tasks, 10, 10, "train", generator))
 
-    often = 1 if size.tiny else 20
+    often = 1 if size.tiny else 100
 
     def repeated(run: Callable[[], object]) -> Callable[[], None]:
         return lambda: [run() for _ in range(often)] and None
