@@ -99,15 +99,9 @@ class MamlTrpo:
             rates = map_params(lambda a, p: a.expand_as(p).clone(), rates, theta)
         statistics = normalizer.fresh(self._obs_dim) if self.config.normalize_observations else {}
         statistics = map_params(lambda p: p.to(self.device), statistics)
-        shrinks = self.config.kl_schedule == "linear"
-        counters = {"iterations": torch.zeros((), dtype=torch.float64)} if shrinks else {}
+        counted = self.config.counts
+        counters = {"iterations": torch.zeros((), dtype=torch.float64)} if counted else {}
         return MetaState.from_tensors(MetaState(theta, rates, statistics, counters).tensors())
-
-    def max_kl(self, state: MetaState) -> float:
-        """How far the outer step of `state` may go."""
-        c = self.config
-        done = float(state.counters["iterations"]) if c.kl_schedule == "linear" else 0.0
-        return c.max_kl * max(1 - done / c.iterations, 0.0)
 
     def policy(self, state: MetaState) -> Policy:
         """The policy as a function of φ, with the observation statistics of `state`."""
@@ -129,7 +123,7 @@ class MamlTrpo:
         """The outer problem at `state`, still without data."""
         problem = state, num_tasks, self._setting, self.workers
         if self.config.multi_step_loss:
-            return MultiStepObjective(*problem, self.config.inner_steps)
+            return MultiStepObjective(*problem, self.config.step_shares(state.iterations))
         return MetaObjective(*problem)
 
     def inner(self, batch: PolicyBatch, step: int) -> PolicyBatch:
@@ -217,7 +211,7 @@ class MamlTrpo:
         self, state: MetaState, objective: Objective
     ) -> tuple[MetaState, dict[str, float]]:
         """TRPO on θ ↦ surrogate(adapt(θ)): natural gradient, then a backtracking line search."""
-        c, max_kl = self.config, self.max_kl(state)
+        c, max_kl = self.config, self.config.kl_bound(state.iterations)
         theta = objective.vector()
         loss, gradient = objective.start()
         solution = conjugate_gradient(

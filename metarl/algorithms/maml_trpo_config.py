@@ -36,6 +36,9 @@ class MamlTrpoConfig:
     multi_step_loss: bool = False
     """Improve the policies after 1, 2, … K steps alike, not that after K alone (MAML++, arXiv
     1810.09502)."""
+    multi_step_iterations: int = 0
+    """Iterations over which these, of equal weight at first, give way to that after K alone; 0:
+    their weights stay equal."""
     inner_loss: Literal["likelihood-ratio", "log-likelihood", "dice"] = "likelihood-ratio"
     """What adaptation descends; log-likelihood has the right gradient and a wrong Hessian."""
     discount: float = 0.99
@@ -89,6 +92,9 @@ class MamlTrpoConfig:
         self._require("later_inner_lr", 0 <= self.later_inner_lr <= 1, "between 0 and 1")
         possible = self.inner_steps >= 1 or not self.multi_step_loss
         self._require("multi_step_loss", possible, "off where there are no --inner-steps")
+        self._require("multi_step_iterations", self.multi_step_iterations >= 0, "at least 0")
+        possible = self.multi_step_loss or not self.multi_step_iterations
+        self._require("multi_step_iterations", possible, "0 without --multi-step-loss")
         self._require("cg_damping", _finite(self.cg_damping) >= 0, "zero or positive, and finite")
         for name in ("discount", "gae_lambda"):
             self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
@@ -110,6 +116,23 @@ class MamlTrpoConfig:
         trained = max(1, self.inner_steps)
         factor = self.inner_lr_decay ** min(step, trained - 1)
         return factor if step < trained else factor * self.later_inner_lr
+
+    def step_shares(self, iteration: int) -> list[float]:
+        """What the policies after 1 … K steps count in the outer problem of an iteration."""
+        last = iteration / self.multi_step_iterations if self.multi_step_iterations else 0.0
+        shares = [max(1 - last, 0.0) / self.inner_steps] * self.inner_steps
+        shares[-1] += min(last, 1.0)
+        return shares
+
+    def kl_bound(self, iteration: int) -> float:
+        """δ of an iteration, counted from 0."""
+        left = 1 - iteration / self.iterations if self.kl_schedule == "linear" else 1.0
+        return self.max_kl * max(left, 0.0)
+
+    @property
+    def counts(self) -> bool:
+        """Whether an iteration depends on how many there were."""
+        return self.kl_schedule != "constant" or self.multi_step_iterations > 0
 
     @property
     def returns(self) -> ReturnsConfig:

@@ -24,6 +24,11 @@ class MetaState(NamedTuple):
     normalizer: Params = {}  # statistics of the observations; empty without normalisation  # noqa: RUF012
     counters: Params = {}  # "iterations" so far; empty where nothing depends on them  # noqa: RUF012
 
+    @property
+    def iterations(self) -> int:
+        """How many led here, where they are counted; else 0."""
+        return int(self.counters["iterations"]) if self.counters else 0
+
     def tensors(self) -> dict[str, Tensor]:
         """A flat dictionary for a checkpoint."""
         return {

@@ -1,11 +1,10 @@
-"""The outer problem of MAML after every inner step: means over the policies of 1, 2, … K steps."""
+"""The outer problem of MAML after every inner step: over the policies of 1, 2, … K steps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from metarl.algorithms.meta_objective import MetaObjective, MetaState, Setting
@@ -15,17 +14,23 @@ from metarl.core.trust_region import Trial
 
 
 class MultiStepObjective:
-    """The mean of the surrogates after 1 … K steps, and of their KLs, instead of those after K.
+    """A weighted mean of the surrogates after 1 … K steps, and of their KLs, for those after K.
 
-    The multi-step loss of MAML++ (arXiv 1810.09502, section 4) with equal weights. One
-    `MetaObjective` per number of steps, each with its own Jacobian; they share their data.
+    The multi-step loss of MAML++ (arXiv 1810.09502, section 4). One `MetaObjective` per number of
+    steps, each with its own Jacobian; they share their data.
     """
 
     def __init__(
-        self, state: MetaState, num_tasks: int, setting: Setting, workers: Workers, steps: int
+        self,
+        state: MetaState,
+        num_tasks: int,
+        setting: Setting,
+        workers: Workers,
+        shares: Sequence[float],
     ) -> None:
-        """As `MetaObjective`; `steps` is K, at least 1."""
-        self._after = [MetaObjective(state, num_tasks, setting, workers) for _ in range(steps)]
+        """As `MetaObjective`; `shares` are the K weights, K ≥ 1, of sum 1."""
+        self._after = [MetaObjective(state, num_tasks, setting, workers) for _ in shares]
+        self._shares = shares
         self._taken = 0
 
     def inner_step(self, batches: Any) -> Params:
@@ -54,17 +59,17 @@ class MultiStepObjective:
     def start(self) -> tuple[float, Tensor]:
         """The mean surrogate at θ_old and its gradient `[P]`."""
         values, gradients = zip(*(each.start() for each in self._after), strict=True)
-        return sum(values) / len(values), _mean(gradients)
+        return self._mean(values), self._mean(gradients)
 
     def fisher(self, vector: Tensor) -> Tensor:
         """The mean of JᵀFJ · vector over the numbers of steps."""
-        return _mean([each.fisher(vector) for each in self._after])
+        product: Tensor = self._mean([each.fisher(vector) for each in self._after])
+        return product
 
     def evaluate(self, vector: Tensor) -> Trial:
         """Mean surrogate and mean KL at other meta-parameters, re-adapting on the same data."""
         columns = zip(*(each.evaluate(vector) for each in self._after), strict=True)
-        return Trial(*(sum(values) / len(values) for values in columns))
+        return Trial(*(self._mean(values) for values in columns))
 
-
-def _mean(vectors: Sequence[Tensor]) -> Tensor:
-    return torch.stack(list(vectors)).mean(0)
+    def _mean(self, values: Sequence[Any]) -> Any:
+        return sum(share * value for share, value in zip(self._shares, values, strict=True))

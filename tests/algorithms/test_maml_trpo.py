@@ -300,14 +300,14 @@ def test_the_trust_region_shrinks_to_nothing_over_all_iterations() -> None:
     tasks = FAMILY.split("train").sample(3, 0)
     state, bounds = algo.init(0), []
     for i in range(4):
-        bounds.append(algo.max_kl(state))
+        bounds.append(algo.config.kl_bound(state.iterations))
         state, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
         assert metrics["outer/kl"] <= bounds[-1]
         if i == 0:
             assert torch.equal(flatten(state.theta), flatten(iterate()[0].theta))
         state = MetaState.from_tensors(state.tensors())
     assert bounds == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
-    assert algo.max_kl(state) == 0.0
+    assert algo.config.kl_bound(state.iterations) == 0.0
 
 
 class Moved:

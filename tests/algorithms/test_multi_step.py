@@ -60,22 +60,31 @@ def filled(algo: MamlTrpo, objective: Objective, batches: list[PolicyBatch]) -> 
     return objective
 
 
-def test_it_is_the_mean_of_the_problems_after_one_and_two_steps() -> None:
-    """Surrogate, gradient, Fisher product and what the line search asks."""
-    algo = algorithm(MULTI)
+@pytest.mark.parametrize("iteration", [0, 5])
+def test_it_is_the_mean_of_the_problems_after_one_and_two_steps(iteration: int) -> None:
+    """Surrogate, gradient, Fisher product and what the line search asks; after half of the
+    iterations the last step counts for its share and half of what the others had.
+    """
+    algo = algorithm(replace(MULTI, multi_step_iterations=10))
     state, batches = collected(algo)
+    state = state._replace(counters={"iterations": torch.tensor(float(iteration))})
+    shares = (0.5, 0.5) if iteration == 0 else (0.25, 0.75)
+
+    def mean(values: Any) -> Any:
+        return sum(share * value for share, value in zip(shares, values, strict=True))
+
     both = filled(algo, algo.objective(state, 3), batches)
     each = [
         filled(algo, MetaObjective(state, 3, algo._setting, Workers(1)), batches[: k + 1])
         for k in (1, 2)
     ]
     value, gradient = both.start()
-    assert value == pytest.approx(sum(o.start()[0] for o in each) / 2, abs=1e-12)
-    torch.testing.assert_close(gradient, sum(o.start()[1] for o in each) / 2)
-    torch.testing.assert_close(both.fisher(gradient), sum(o.fisher(gradient) for o in each) / 2)
+    assert value == pytest.approx(mean(o.start()[0] for o in each), abs=1e-12)
+    torch.testing.assert_close(gradient, mean(o.start()[1] for o in each))
+    torch.testing.assert_close(both.fisher(gradient), mean(o.fisher(gradient) for o in each))
     there = both.vector() - 0.1 * gradient
     trials = [o.evaluate(there) for o in each]
-    assert both.evaluate(there) == pytest.approx([sum(c) / 2 for c in zip(*trials, strict=True)])
+    assert both.evaluate(there) == pytest.approx([mean(c) for c in zip(*trials, strict=True)])
 
 
 def test_its_gradient_and_fisher_product_are_those_of_differences() -> None:
@@ -114,3 +123,5 @@ def test_it_needs_inner_steps() -> None:
     """TRPO has none whose policies could be improved."""
     with pytest.raises(ValueError, match="--multi-step-loss must be off where there are no --inne"):
         replace(MULTI, inner_steps=0)
+    with pytest.raises(ValueError, match="--multi-step-iterations must be 0 without --multi-step"):
+        replace(CONFIG, multi_step_iterations=5)
