@@ -56,8 +56,9 @@ class Part(NamedTuple):
 
 
 _TRAIN = "{python} {scripts}/train_metarl.py --device {device} --checkpoint-every 5"
-_RL2 = "--algo rl2 --iterations 500"
+_RL2 = "--algo rl2 --tasks 4096 --iterations 800 --value-per-step --discount 1 --gae-lambda 0.97"
 _TINY = "--iterations 2 --tasks 2 --episodes 2 --horizon 5"
+_EVALUATE = "{python} {scripts}/evaluate_metarl.py --device {device} --seed 11"
 _FEW_SHOT = "{python} {scripts}/train_fewshot.py --device {device} --eval-every 0"
 _BENCH = "{python} {scripts}/benchmark.py {what} --device {device} --json {folder}/{what}.json"
 
@@ -78,6 +79,11 @@ def _training(name: str, options: str, minutes: float) -> Part:
     return Part(name, command, minutes, small)
 
 
+def _evaluation(name: str, tasks: int, options: str = "") -> Part:
+    command = f"{_EVALUATE} {{folder}}/{name} --json {{folder}}/{name}-evaluated.json {options}"
+    return Part(f"{name}-evaluated", f"{command} --tasks {tasks}", 5, f"{command} --tasks 4")
+
+
 def _omniglot(algo: str, source: str, ways: int, shots: int, minutes: float) -> Part:
     preset = source if ways == 5 else f"{source}-{ways}way"
     name = f"{algo}-{ways}-way-{shots}-shot"
@@ -87,16 +93,21 @@ def _omniglot(algo: str, source: str, ways: int, shots: int, minutes: float) -> 
 
 
 PARTS = (
-    _checks("checks", "gpu and not slow", 6),
+    _checks("checks", "gpu and not slow", 9),
     _bench("device-sampling", 6),
     _bench("device-iteration", 5),
     _bench("device-scaling", 5),
-    _training("cheetah-vel", "--env half-cheetah-vel --preset finn2017 --iterations 500", 15),
-    _checks("families", "gpu and slow", 8),
+    _training("cheetah-vel", "--env half-cheetah-vel --preset finn2017 --iterations 500", 20),
+    _evaluation("cheetah-vel", 400),
+    _checks("families", "gpu and slow", 10),
     _training("cheetah-vel-rl2", "--env half-cheetah-vel --algo rl2 --preset varibad2020-gpu", 10),
-    _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100", 10),
-    _training("bandit-k50-n500", f"--env bandit-k50 {_RL2} --horizon 500", 10),
-    _training("tabular-n100", "--env tabular-mdp --algo rl2 --episodes 100 --context 1000", 10),
+    _evaluation("cheetah-vel-rl2", 1_000),
+    _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100", 15),
+    _evaluation("bandit-k50-n100", 10_000, "--oracles"),
+    _training("bandit-k50-n500", f"--env bandit-k50 {_RL2} --horizon 500", 15),
+    _evaluation("bandit-k50-n500", 10_000),
+    _training("tabular-n100", "--env tabular-mdp --algo rl2 --episodes 100 --context 1000", 25),
+    _evaluation("tabular-n100", 4_000),
     *(_omniglot("protonet", "snell2017", ways, shots, 5) for ways in (5, 20) for shots in (1, 5)),
     *(_omniglot("maml", "finn2017", ways, shots, 10) for ways in (5, 20) for shots in (1, 5)),
 )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from importlib.util import find_spec
+
 from envs.engines.arrays import ArraysEngine
 from envs.engines.base import Engine, EnvironmentFailure
 from envs.engines.threads import ThreadsEngine
@@ -35,6 +38,9 @@ def make_engine(
         device: "cuda" chooses engines whose states are tensors there: warp, and arrays on torch;
             the others step on the CPU whatever the device.
 
+    Warns:
+        UserWarning: MuJoCo Warp is not installed, so that "auto" simulates on the CPU.
+
     Raises:
         ValueError: an unknown engine, one that cannot run the family, an impossible count, or
             workers for an engine that has none.
@@ -45,7 +51,7 @@ def make_engine(
     on_device = device != "cpu"
     chosen = family.definition.engine if engine == "auto" else engine
     if engine == "auto" and chosen == "threads" and on_device:
-        chosen = "warp"
+        chosen = "warp" if _has_warp() else "threads"
     if chosen == "vector":
         return VectorEngine(family, num_tasks, num_episodes, workers)
     if workers:
@@ -64,3 +70,15 @@ def make_engine(
     from envs.engines.device import TorchArraysEngine
 
     return TorchArraysEngine(family, num_tasks, num_episodes, device)
+
+
+def _has_warp() -> bool:
+    """Whether MuJoCo Warp is installed; warns where it is not."""
+    found = find_spec("mujoco_warp") is not None
+    if not found:
+        warnings.warn(
+            "MuJoCo Warp is not installed, so the simulation stays on the CPU; for the GPU, "
+            'pip install -e ".[gpu]" -c constraints.txt',
+            stacklevel=3,
+        )
+    return found

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import envs
+from envs.engines import ThreadsEngine
 from envs.engines import warp as warp_module
 from envs.engines.device import TorchArraysEngine
 from envs.engines.warp import WarpEngine
@@ -112,6 +113,16 @@ def test_a_missing_extra_is_named(package: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ValueError, match=r'needs MuJoCo Warp .*pip install -e "\.\[gpu\]"'):
         WarpEngine(CHEETAHS, 1, 1, "cpu")
+
+
+def test_without_the_extra_a_gpu_leaves_the_simulation_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And says so, with the command that installs it."""
+    monkeypatch.setattr(envs.engines, "find_spec", lambda name: None)
+    with pytest.warns(UserWarning, match=r'stays on the CPU; .*pip install -e "\.\[gpu\]"'):
+        engine = envs.make_engine(CHEETAHS, 1, 1, device="cuda")
+    assert isinstance(engine, ThreadsEngine)
 
 
 def test_versions_that_do_not_fit_are_both_named(monkeypatch: pytest.MonkeyPatch) -> None:
