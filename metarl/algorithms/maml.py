@@ -24,7 +24,7 @@ from torch.nn import functional
 
 from metarl.algorithms.few_shot_config import FewShotConfig
 from metarl.algorithms.on_network import AdaptsWeights
-from metarl.core.adapt import adapting
+from metarl.core.adapt import adapting, step_shares
 from metarl.core.params import Params, map_params
 from metarl.fewshot import losses
 from metarl.fewshot.data import Examples, Kind, Split
@@ -111,10 +111,8 @@ class Maml(AdaptsWeights[MamlConfig]):
         c = self.config
         if not (c.multi_step_loss and c.multi_step_iterations and c.inner_steps):
             return {}
-        done = min(iteration / c.multi_step_iterations, 1.0)
-        shares = torch.full((c.inner_steps,), (1 - done) / c.inner_steps)
-        shares[-1] += done
-        return {STEP_WEIGHTS: shares}
+        shares = step_shares(c.inner_steps, iteration, c.multi_step_iterations)
+        return {STEP_WEIGHTS: torch.tensor(shares)}
 
     def init(self, generator: torch.Generator) -> Params:
         """The network's weights, the joint head, and the step sizes that are learned."""

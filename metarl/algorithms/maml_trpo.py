@@ -24,7 +24,7 @@ from metarl.algorithms.meta_objective import (
     Setting,
 )
 from metarl.algorithms.multi_step import MultiStepObjective
-from metarl.core.adapt import adapt, adapt_values, inner_rates
+from metarl.core.adapt import adapt, adapt_values, inner_rates, step_shares
 from metarl.core.mapping import Workers, over_tasks
 from metarl.core.params import Params, broadcast, detach, map_params
 from metarl.core.precision import products
@@ -123,7 +123,9 @@ class MamlTrpo:
         """The outer problem at `state`, still without data."""
         problem = state, num_tasks, self._setting, self.workers
         if self.config.multi_step_loss:
-            return MultiStepObjective(*problem, self.config.step_shares(state.iterations))
+            c = self.config
+            shares = step_shares(c.inner_steps, state.iterations, c.multi_step_iterations)
+            return MultiStepObjective(*problem, shares)
         return MetaObjective(*problem)
 
     def inner(self, batch: PolicyBatch, step: int) -> PolicyBatch:

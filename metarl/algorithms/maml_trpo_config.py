@@ -117,13 +117,6 @@ class MamlTrpoConfig:
         factor = self.inner_lr_decay ** min(step, trained - 1)
         return factor if step < trained else factor * self.later_inner_lr
 
-    def step_shares(self, iteration: int) -> list[float]:
-        """What the policies after 1 … K steps count in the outer problem of an iteration."""
-        last = iteration / self.multi_step_iterations if self.multi_step_iterations else 0.0
-        shares = [max(1 - last, 0.0) / self.inner_steps] * self.inner_steps
-        shares[-1] += min(last, 1.0)
-        return shares
-
     def kl_bound(self, iteration: int) -> float:
         """δ of an iteration, counted from 0."""
         left = 1 - iteration / self.iterations if self.kl_schedule == "linear" else 1.0

@@ -24,6 +24,20 @@ def inner_rates(params: Params, lr: float) -> Params:
     return {name: torch.full((), lr, dtype=p.dtype, device=p.device) for name, p in params.items()}
 
 
+def step_shares(steps: int, iteration: int, iterations: int) -> list[float]:
+    """What the losses after 1 … K steps count (multi-step loss of MAML++, arXiv 1810.09502).
+
+    Args:
+        steps: K, at least 1.
+        iteration: counted from 0.
+        iterations: over which equal shares move to the last step alone; 0: they stay equal.
+    """
+    done = min(iteration / iterations, 1.0) if iterations else 0.0
+    shares = [(1 - done) / steps] * steps
+    shares[-1] += done
+    return shares
+
+
 def sgd_step(params: Params, gradient: Params, rates: Params) -> Params:
     """φ' = φ − α ⊙ g; `rates` broadcast against the parameters (Meta-SGD, arXiv 1707.09835)."""
     return map_params(lambda p, g, a: p - a * g, params, gradient, rates)
