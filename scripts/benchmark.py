@@ -94,15 +94,15 @@ class Options:
 
 
 def compare(options: Options, size: Size) -> dict[str, Any]:
-    """Print units of work per second, their ratios to the first row and shares; returns them."""
+    """Print units of work per second, seconds of a repetition, ratios and shares; returns them."""
     repetitions = 1 if options.tiny else options.repetitions
     rates = measure(COMPARISONS[options.what](size), repetitions)
     first = next(iter(rates.values())).per_second
-    table = Table(options.what, "per second", "ratio to the first row")
+    table = Table(options.what, "per second", "seconds", "ratio to the first row")
     found: dict[str, Any] = {}
-    for name, (rate, shares) in rates.items():
-        table.add_row(name, f"{rate:,.2f}", f"{rate / first:.2f}")
-        found[name] = {"per_second": rate, "ratio": rate / first}
+    for name, (rate, seconds, shares) in rates.items():
+        table.add_row(name, f"{rate:,.2f}", f"{seconds:.3g}", f"{rate / first:.2f}")
+        found[name] = {"per_second": rate, "seconds": seconds, "ratio": rate / first}
         if shares:
             table.add_row("  of its time", *(f"{part} {of:.2f}" for part, of in shares.items()))
             found[name]["shares"] = shares

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gc
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from benchmarks.measure import Row, Size, measure
+from benchmarks.measure import Parts, Row, Size, measure
 
 import envs
 from envs.engines.warp import WarpEngine
@@ -19,28 +20,29 @@ from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.seeding import rng
 from metarl.presets import maml_trpo_preset, rl2_preset
-from metarl.rl.rollout import rollout
+from metarl.rl.data import Episodes
+from metarl.rl.rollout import ActionScaling, rollout
 from metarl.rl.trials import collect_trials
 
 GRIDS = ((40, 20), (40, 100))
 SCALES = ((16, 16), (32, 32), (64, 64), (128, 128), (256, 256))
 ITERATIONS = ("deleu2020", "finn2017")
+TRIALS = 60_000
+"""Of a recurrent policy at once: no more than the 65,535 that a CUDA grid has along y and z."""
+PHYSICS = "bare physics"
 
 
 def sampling_rows(size: Size) -> list[Row]:
     """half-cheetah-vel with a policy per task, observations, rewards and storage, by T × E.
 
-    Each beside the bare physics steps of as many environments: the share of its rate is the share
-    of the time that is physics. bandit-k5 and tabular-mdp with a recurrent policy.
+    Each after the bare physics steps of its own environments, starts and controls, and with the
+    share of its time that they take. bandit-k5 and tabular-mdp with a recurrent policy.
     """
     rows: list[Row] = []
     for tasks, episodes in ((2, 2),) if size.tiny else GRIDS:
-        engine, run, steps = _cheetahs(tasks, episodes, size)
-        count = f"{tasks} × {episodes} environments"
-        rows.append((f"bare physics, {count}", _physics(engine), steps))
-        rows.append((f"half-cheetah-vel, {count}", run, steps))
+        rows += _cheetah_rows(_cheetahs(tasks, episodes, size), size)
     for env in ("bandit-k5", "tabular-mdp"):
-        config = Rl2Config(tasks=2 if size.tiny else 65_536, episodes=1, hidden=64, minibatches=1)
+        config = Rl2Config(tasks=2 if size.tiny else TRIALS, episodes=1, hidden=64, minibatches=1)
         algorithm, trials, tasks_ = _rl2(env, config, size)
         rows.append((f"{env}, {config.tasks:,} trials", _trials(algorithm, trials, tasks_, size),
                      config.tasks * trials.horizon))  # fmt: skip
@@ -77,11 +79,12 @@ def scaling(size: Size) -> list[Scale]:
 
 
 def _scale(tasks: int, episodes: int, size: Size) -> Scale:
-    engine, run, steps = _cheetahs(tasks, episodes, size)
-    physics: Row = ("physics", _physics(engine), steps)
-    rates = measure([("all", run, steps), physics], 1 if size.tiny else 3)
-    rate, limit = (rates[name].per_second for name in ("all", "physics"))
-    return Scale(tasks * episodes, rate, rate / limit, _gpu_gib(size))
+    sampling = _cheetahs(tasks, episodes, size)
+    sampling.run()
+    gpu_gib = _gpu_gib(size)
+    rows = _cheetah_rows(sampling, size)
+    *_, rate = measure(rows, 1 if size.tiny else 3).values()
+    return Scale(tasks * episodes, rate.per_second, rate.shares[PHYSICS], gpu_gib)
 
 
 def _gpu_gib(size: Size) -> float:
@@ -100,9 +103,8 @@ def _iteration(preset: str, size: Size) -> Row:
     drawn = family.split("train").sample(tasks, 0)
     state = algorithm.init(0)
 
-    def run() -> None:
-        algorithm.iteration(state, env, drawn, lambda k: rng(0, k))
-        _wait(size)
+    def run() -> Parts:
+        return _parts(algorithm.iteration(state, env, drawn, lambda k: rng(0, k)), size)
 
     steps = tasks * episodes * family.horizon * 2
     return f"MAML-TRPO, {preset}, {steps:,} steps", run, steps
@@ -115,16 +117,29 @@ def _rl2_iteration(size: Size) -> Row:
     algorithm, trials, tasks = _rl2("half-cheetah-vel", config, size)
     state = algorithm.init(0)
 
-    def run() -> None:
-        algorithm.iteration(state, trials, tasks, lambda k: rng(0, k))
-        _wait(size)
+    def run() -> Parts:
+        return _parts(algorithm.iteration(state, trials, tasks, lambda k: rng(0, k)), size)
 
     steps = config.tasks * trials.horizon
     return f"RL², varibad2020-gpu, {steps:,} steps", run, steps
 
 
-def _cheetahs(tasks: int, episodes: int, size: Size) -> tuple[WarpEngine, Callable[[], None], int]:
-    """The engine, one whole rollout with a policy per task, and its steps."""
+def _parts(done: tuple[object, dict[str, float]], size: Size) -> Parts:
+    """How much of an iteration was sampling and how much the update."""
+    _wait(size)
+    return Parts({part: done[1][f"time/{part}"] for part in ("sampling", "update")})
+
+
+class _Cheetahs(NamedTuple):
+    """Sampling of half-cheetah-vel."""
+
+    engine: WarpEngine
+    tasks: envs.Tasks
+    scaling: ActionScaling
+    run: Callable[[], Episodes]  # one whole rollout with a policy per task, always the same
+
+
+def _cheetahs(tasks: int, episodes: int, size: Size) -> _Cheetahs:
     family = envs.make_family("half-cheetah-vel", horizon=5 if size.tiny else None)
     algorithm = _maml(family, "default", size)
     engine = envs.make_engine(family, tasks, episodes, engine="warp", device=size.device)
@@ -133,32 +148,52 @@ def _cheetahs(tasks: int, episodes: int, size: Size) -> tuple[WarpEngine, Callab
     learner = algorithm.learner(algorithm.init(0))
     start = learner.start(tasks)
     adapted = start._replace(phi={k: p.clone() for k, p in start.phi.items()})
+    options = {"scaling": algorithm.scaling, "device": algorithm.device}
+    return _Cheetahs(
+        engine,
+        drawn,
+        algorithm.scaling,
+        lambda: rollout(learner, adapted, engine, drawn, rng(0), **options)[0],
+    )
 
-    def run() -> None:
-        rollout(
-            learner,
-            adapted,
-            engine,
-            drawn,
-            rng(0),
-            scaling=algorithm.scaling,
-            device=algorithm.device,
-        )
+
+def _cheetah_rows(sampling: _Cheetahs, size: Size) -> list[Row]:
+    """The physics alone and all of it; they take turns, so that the shares are of one turn."""
+    engine, physics = sampling.engine, _Physics(sampling, size)
+
+    def run() -> Parts:
+        sampling.run()
         _wait(size)
+        return Parts({PHYSICS: physics.seconds})
 
-    return engine, run, tasks * episodes * family.horizon
+    count = f"{engine.num_tasks} × {engine.num_episodes} environments"
+    steps = engine.num_tasks * engine.num_episodes * engine.horizon
+    return [(f"{PHYSICS}, {count}", physics, steps), (f"half-cheetah-vel, {count}", run, steps)]
 
 
-def _physics(engine: WarpEngine) -> Callable[[], None]:
-    """As many control steps as an episode has, and nothing else."""
+class _Physics:
+    """The physics steps of a rollout and nothing else, from its starts and with its controls."""
 
-    def run() -> None:
-        for _ in range(engine.horizon):
+    def __init__(self, sampling: _Cheetahs, size: Size) -> None:
+        """Records the controls."""
+        self._engine, self._tasks, self._size = sampling.engine, sampling.tasks, size
+        self._start = self._engine.draw_noise(rng(0)).reset  # the rollout's first draw too
+        episodes = sampling.run()
+        scaled = sampling.scaling.like(episodes.obs)(episodes.action)
+        steps = self._engine._allowed(scaled).flatten(0, 1).transpose(0, 1)
+        self._controls = steps.contiguous()  # [H, T · E, nu]
+        self.seconds = 0.0
+
+    def __call__(self) -> None:
+        """Replay, and note how long that took."""
+        started = time.perf_counter()
+        engine = self._engine
+        engine.reset(self._tasks, self._start)
+        for control in self._controls:
+            engine._tensors["ctrl"].copy_(control)
             engine._advance()
-        if engine.device.type == "cuda":
-            torch.cuda.synchronize()
-
-    return run
+        _wait(self._size)
+        self.seconds = time.perf_counter() - started
 
 
 def _maml(family: envs.TaskFamily, preset: str, size: Size) -> MamlTrpo:

@@ -32,6 +32,7 @@ class Rate(NamedTuple):
     """The speed of a row."""
 
     per_second: float  # units of work
+    seconds: float  # of a repetition
     shares: dict[str, float]  # of its time, by part; empty where the row does not tell
 
 
@@ -51,8 +52,9 @@ def measure(rows: list[Row], repetitions: int) -> dict[str, Rate]:
             seconds[name].append(time.perf_counter() - start)
             if isinstance(found, Parts):
                 parts[name].append(found.seconds)
+    medians = {name: float(np.median(row)) for name, row in seconds.items()}
     return {
-        name: Rate(work / float(np.median(seconds[name])), _shares(parts[name], seconds[name]))
+        name: Rate(work / medians[name], medians[name], _shares(parts[name], seconds[name]))
         for name, _, work in rows
     }
 

@@ -4,8 +4,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
+from benchmarks import device as on_device
+from benchmarks.measure import Size
 
 from scripts import benchmark
+from tests.envs.test_device import DEVICES, available
 
 
 def test_memory_is_measured_as_few_shot_training_goes_on(tmp_path: Path) -> None:
@@ -30,6 +34,32 @@ def test_an_iterations_time_is_divided_between_sampling_and_update(
     ]
     assert [sorted(row) for row in shares] == [["sampling", "update"]]
     assert sum(shares[0].values()) == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_the_physics_measured_alone_are_those_of_the_rollout(device: str) -> None:
+    """The replay of its controls ends in the same states, however often."""
+    size = Size(2, 2, tiny=True, device=available(device))
+    sampling = on_device._cheetahs(2, 2, size)
+    physics = on_device._Physics(sampling, size)
+    for _ in range(2):
+        physics()
+        replayed = sampling.engine._tensors["qpos"].clone()
+        sampling.run()
+        torch.testing.assert_close(sampling.engine._tensors["qpos"], replayed, rtol=1e-3, atol=1e-3)
+        assert physics.seconds > 0
+
+
+def test_sampling_on_a_device_tells_the_share_of_physics(tmp_path: Path) -> None:
+    """Of every number of environments; seconds and steps per second say the same."""
+    file = tmp_path / "sampling.json"
+    command = ["device-sampling", "--tiny", "--device", "cpu", "--json", str(file)]
+    assert benchmark.main(command) == 0
+    rows, names = json.loads(file.read_text())["rows"], ("bare physics", "half-cheetah-vel")
+    alone, whole = (rows[f"{name}, 2 × 2 environments"] for name in names)
+    share = whole["shares"]["bare physics"]
+    assert share == pytest.approx(alone["seconds"] / whole["seconds"], rel=0.1)
+    assert whole["seconds"] * whole["per_second"] == pytest.approx(2 * 2 * 5)
 
 
 @pytest.mark.parametrize(
