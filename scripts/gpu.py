@@ -63,8 +63,11 @@ _FEW_SHOT = "{python} {scripts}/train_fewshot.py --device {device} --eval-every 
 _BENCH = "{python} {scripts}/benchmark.py {what} --device {device} --json {folder}/{what}.json"
 
 
-def _checks(name: str, marks: str, minutes: float) -> Part:
-    command = f"{{python}} -m pytest -v --durations 10 -m '{marks}' {{scripts}}/../tests"
+def _checks(name: str, marks: str, minutes: float, files: str = "") -> Part:
+    """Tests with these marks, in files with such names."""
+    command = (
+        f"{{python}} -m pytest -v --durations 10 -m '{marks}' -k '{files}' {{scripts}}/../tests"
+    )
     return Part(name, command, minutes, None)
 
 
@@ -93,13 +96,14 @@ def _omniglot(algo: str, source: str, ways: int, shots: int, minutes: float) -> 
 
 
 PARTS = (
-    _checks("checks", "gpu and not slow", 9),
+    _checks("checks", "gpu and not slow", 8),
     _bench("device-sampling", 6),
     _bench("device-iteration", 5),
     _bench("device-scaling", 5),
     _training("cheetah-vel", "--env half-cheetah-vel --preset finn2017 --iterations 500", 20),
     _evaluation("cheetah-vel", 400),
-    _checks("families", "gpu and slow", 10),
+    _checks("short-trainings", "gpu and slow", 4, "training_on_device"),
+    _checks("families", "gpu and slow", 8, "not training_on_device"),
     _training("cheetah-vel-rl2", "--env half-cheetah-vel --algo rl2 --preset varibad2020-gpu", 10),
     _evaluation("cheetah-vel-rl2", 1_000),
     _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100", 15),

@@ -2,7 +2,7 @@
 
 The noise of a GPU is other than a CPU's, so only the returns can be compared, on the same held-out
 tasks. Without a GPU its way of computing is taken on the CPU: tensors as states, trials that ask
-nothing, and the update of all tasks in one call.
+nothing, and MAML-TRPO's update of all tasks in one call.
 """
 
 import math
