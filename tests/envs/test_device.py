@@ -95,9 +95,8 @@ def test_warp_equals_mujoco(name: str) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("family", ON_THREADS, ids=lambda f: f.name)
 def test_every_mujoco_family_takes_the_same_step_on_warp(family: TaskFamily, device: str) -> None:
-    """One control step to 1e-5; the humanoid, whose solver differs, to 1e-4."""
-    tolerance = 1e-4 if "humanoid" in family.name else 1e-5
-    parity(family, available(device), 1, tolerance)
+    """One control step to 1e-5, the humanoid too, whose solver is another."""
+    parity(family, available(device), 1, 1e-5)
 
 
 @pytest.mark.slow
