@@ -18,7 +18,7 @@ import numpy as np
 
 from envs.checking import check_task
 from envs.dialects import METHODS, WAYS, Way, find_way, get_attribute, set_attribute
-from envs.spaces import flat_observations, plain_actions
+from envs.spaces import flat_observations, plain_actions, plain_reward
 
 if TYPE_CHECKING:  # families make these definitions
     from envs.family import Task, TaskFamily, Tasks
@@ -231,10 +231,12 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
                 "step must return (obs, reward, terminated, truncated, info); four values are "
                 "the old gym API"
             )
-        obs, reward, terminated, truncated, info = result
+        obs, value, terminated, truncated, info = result
+        if not isinstance(info, dict):
+            raise TypeError(f"step must return info as a dictionary, got {info!r}")
         self._steps += 1
-        late = self._steps >= self.family.horizon
-        return self._flatten(obs), float(reward), bool(terminated), bool(truncated) or late, info
+        reward, late = plain_reward(value), self._steps >= self.family.horizon
+        return self._flatten(obs), reward, bool(terminated), bool(truncated) or late, info
 
     def close(self) -> None:
         """Close the environment."""

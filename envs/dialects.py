@@ -100,12 +100,14 @@ def set_attribute(root: Any, path: str, value: Any) -> None:
         raise ValueError(
             f"{path!r} of {type(root).__name__} has the shape {np.shape(old)}, "
             f"the task's value {value!r} has {np.shape(value)}"
+            + (f"; {path}[0] is one element" if np.ndim(value) == 0 else "")
         )
     new: Any
     if isinstance(old, np.ndarray):
         new = np.asarray(value, old.dtype)
     else:
-        new = int(value) if isinstance(old, int) and float(value).is_integer() else float(value)
+        whole = isinstance(old, int | np.integer) and float(value).is_integer()
+        new = int(value) if whole else float(value)
     try:
         _put(root, path, new)
     except (AttributeError, TypeError) as error:

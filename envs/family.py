@@ -251,4 +251,4 @@ def unknown(what: str, name: str, known: list[str], of: str = "") -> str:
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"; did you mean {' or '.join(near)}?" if near else ""
     owner = f" of {of}" if of else ""
-    return f"unknown {what}{owner} {name!r}{hint} (known: {', '.join(known)})"
+    return f"unknown {what}{owner} {name!r}{hint} (known: {', '.join(known) or 'none'})"

@@ -44,6 +44,7 @@ def load_family(
         ValueError: it cannot be found, imported or made; says what to do.
         EnvironmentFailure: an environment that is tried in a worker hangs or dies.
     """
+    _find_modules_here()
     if vary:
         if spec in family_names():
             raise ValueError(f"--vary is for Gymnasium environments; {spec} is a family already")
@@ -70,6 +71,7 @@ def family_from_json(described: Mapping[str, Any], workers: int = 0) -> TaskFami
     if "source" in described:
         return load_family(described["source"], preset, horizon, workers=workers)
     if "env" in described:
+        _find_modules_here()
         family = TaskFamily(
             name=name,
             env=described["env"],
@@ -79,6 +81,12 @@ def family_from_json(described: Mapping[str, Any], workers: int = 0) -> TaskFami
         )
         return _checked(family, workers)
     return _checked(make_family(name, preset, horizon), workers)
+
+
+def _find_modules_here() -> None:
+    """Modules of the working directory can be imported, whatever script is run."""
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.append(str(Path.cwd()))
 
 
 def _checked(family: TaskFamily, workers: int) -> TaskFamily:
@@ -138,8 +146,6 @@ def _imported(spec: str, horizon: int | None, workers: int) -> TaskFamily:
         source = f"{path}:{attribute}"
         module = _file_module(path)
     else:
-        if str(Path.cwd()) not in sys.path and "" not in sys.path:
-            sys.path.append(str(Path.cwd()))
         module = guarded(lambda: importlib.import_module(where), f"importing {where}")
     if not hasattr(module, attribute):
         if attribute in gymnasium.registry and not where.endswith(".py"):

@@ -11,7 +11,7 @@ from gymnasium import spaces
 
 Space = gymnasium.Space[Any]
 OBSERVATIONS = "Box, Discrete, MultiBinary, MultiDiscrete, Tuple and Dict"
-ACTIONS = "Box, Discrete and MultiDiscrete"
+ACTIONS = "a Box of floats, Discrete or a MultiDiscrete vector"
 
 
 def flat_observations(space: Space) -> tuple[spaces.Box, Callable[[Any], np.ndarray]]:
@@ -78,7 +78,21 @@ def plain_actions(space: Space) -> tuple[Space, Callable[[Any], Any]]:
         starts = space.start
         plain = spaces.MultiDiscrete(space.nvec) if starts.any() else space
         return plain, lambda action: np.asarray(action, space.dtype) + starts
-    raise ValueError(f"actions may be {ACTIONS} (of floats, flat), got {space}")
+    raise ValueError(f"actions may be {ACTIONS}, got {space}")
+
+
+def plain_reward(reward: Any) -> float:
+    """The reward of a step as a float.
+
+    Raises:
+        TypeError: it is no number.
+    """
+    try:
+        if np.ndim(reward) == 0:
+            return float(reward)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"step must return the reward as a number, got {reward!r}")
 
 
 class PlainEnv(gymnasium.Wrapper[np.ndarray, Any, Any, Any]):
@@ -104,4 +118,4 @@ class PlainEnv(gymnasium.Wrapper[np.ndarray, Any, Any, Any]):
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """As the environment."""
         obs, reward, terminated, truncated, info = self.env.step(self._act(action))
-        return self._flatten(obs), float(reward), terminated, truncated, info
+        return self._flatten(obs), plain_reward(reward), terminated, truncated, info

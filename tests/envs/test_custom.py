@@ -132,7 +132,7 @@ def test_dotted_paths_reach_into_the_environment() -> None:
             made(gallery.Walk, {path: Uniform(0, 1)})
     with pytest.raises(ValueError, match="is no attribute; write"):
         made(gallery.Walk, {"model[": Uniform(0, 1)})
-    with pytest.raises(ValueError, match=r"shape \(3,\).*0.5"):
+    with pytest.raises(ValueError, match=r"shape \(3,\).*0.5.*; model.wind\[0\] is one element"):
         set_attribute(one.env, "model.wind", 0.5)
     with pytest.raises(ValueError, match="is no number"):
         made(gallery.Walk, {"metadata": Uniform(0, 1)})
@@ -165,7 +165,7 @@ def test_spaces_of_every_kind_are_stepped(family: TaskFamily) -> None:
     [
         (gallery.Image, "images.*encoder of yours"),
         (gallery.Words, "MultiDiscrete, Tuple and Dict, got Text"),
-        (gallery.binary, "Box, Discrete and MultiDiscrete.*got MultiBinary"),
+        (gallery.binary, "a Box of floats, Discrete or a MultiDiscrete vector, got MultiBinary"),
         (dict, "made dict, which is no gymnasium.Env"),
         ("Pendulm-v1", "Did you mean: `Pendulum`"),
     ],
@@ -182,6 +182,21 @@ def test_the_old_interface_is_named() -> None:
     one.reset(seed=0)
     with pytest.raises(TypeError, match="old gym API"):
         one.step(np.zeros(1))
+
+
+@pytest.mark.parametrize(
+    ("env", "message"),
+    [
+        (gallery.PaysRows, r"reward as a number, got array\(\["),
+        (gallery.KnowsNothing, "info as a dictionary, got None"),
+    ],
+)
+def test_a_step_that_returns_other_things_is_named(env, message: str) -> None:
+    """What it is, instead of an error of whoever meets it first."""
+    one = made(env, TARGET)
+    one.reset(seed=0)
+    with pytest.raises(TypeError, match=message):
+        one.step(np.zeros(1, np.float32))
 
 
 def test_tasks_that_break_the_physics_are_refused() -> None:
@@ -224,6 +239,34 @@ def test_vary_makes_a_family_and_malformed_text_shows_the_grammar() -> None:
         envs.load_family("Pendulum-v1")
     with pytest.raises(ValueError, match="point-nav is a family already"):
         envs.load_family("point-nav", vary=vary)
+
+
+def test_ids_of_modules_of_the_working_directory_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With --vary as without, and when the run is resumed."""
+    (tmp_path / "my_walks.py").write_text(
+        "import gymnasium\n"
+        "if 'MyWalk-v0' not in gymnasium.registry:\n"
+        "    gymnasium.register('MyWalk-v0', 'tests.envs.gallery:Walk', max_episode_steps=5)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
+    monkeypatch.delitem(sys.modules, "my_walks", raising=False)
+    family = envs.load_family("my_walks:MyWalk-v0", vary=["target=uniform(0,1)"])
+    del sys.modules["my_walks"]
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(tmp_path)])
+    assert envs.family_from_json(family.to_json()) == family
+    with pytest.raises(ValueError, match=r"'Other-v0' \(known: none\)"):
+        envs.load_family("my_walks:Other-v0")
+
+
+def test_whole_numbers_stay_whole() -> None:
+    """numpy's, too."""
+    walk = gallery.Walk()
+    walk.steps = np.int64(3)
+    set_attribute(walk, "steps", 2.0)
+    assert isinstance(walk.steps, int)
 
 
 @pytest.mark.parametrize("spec", ["GalleryGarage-v0", "tests.envs.gallery:GalleryGarage-v0"])
