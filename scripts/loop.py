@@ -109,16 +109,15 @@ def train(training: Trainable, run: Run, console: Console) -> int:
             finished = training.iteration >= training.total
             if finished:
                 _conclude(training, run, console)
+            run.write_results(training.results(finished=finished))
         except Exception as error:
-            training.save(run.folder)
-            run.write_results(training.results(finished=False))
-            if not isinstance(error, training.failures):
+            saved = _save_at_last(training, run)
+            if not isinstance(error, (*training.failures, OSError)):
                 raise
-            say(Console(stderr=True), f"error: {error}\na checkpoint was saved; {go_on}")
+            say(Console(stderr=True), f"error: {error}\n{saved}; {go_on}")
             return 1
         finally:
             training.close()
-    run.write_results(training.results(finished=finished))
     say(console, f"run: {run.folder}")
     if not finished:
         say(console, f"stopped after {training.iteration} iterations; {go_on}")
@@ -145,6 +144,16 @@ def _iterate(training: Trainable, run: Run, console: Console, interrupt: Interru
             if _passed(config.checkpoint_every, before, done):
                 training.save(run.folder)
     training.save(run.folder)
+
+
+def _save_at_last(training: Trainable, run: Run) -> str:
+    """What is left of a run that fails, in words: the disk may be what has failed."""
+    try:
+        training.save(run.folder)
+        run.write_results(training.results(finished=False))
+    except OSError as error:
+        return f"{run.folder} cannot be written ({error}), its newest checkpoint stays"
+    return "a checkpoint was saved"
 
 
 def _passed(every: int, before: int, done: int) -> bool:

@@ -20,9 +20,8 @@ from rich.console import Console
 
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
-from metarl.experiment.files import write_json
 from metarl.experiment.machine import resolve_device
-from metarl.experiment.run import CONFIG, Run, default_folder, read_results
+from metarl.experiment.run import Run, default_folder, read_results
 from metarl.few_shot import (
     FewShotRunConfig,
     describe,
@@ -150,8 +149,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
         more = f"{resume_command('train_fewshot.py', folder)} --iterations {2 * saved.iteration}"
         done = f"all {saved.iteration} iterations are done; raise --iterations to go on: {more}"
         return lambda: say(console, done) or 0
-    write_json(folder / CONFIG, to_json(config))
-    run = Run.resume(folder, saved.iteration)
+    run = Run.resume(folder, saved.iteration, to_json(config))
     return lambda: _train(training, run, console)
 
 

@@ -37,8 +37,7 @@ except ImportError as error:  # another package `envs` is found first, or someth
 from metarl.core.precision import require_precision
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
-from metarl.experiment.files import write_json
-from metarl.experiment.run import CONFIG, Run, default_folder, read_results
+from metarl.experiment.run import Run, default_folder, read_results
 from metarl.methods import METHODS, get_method, preset_config
 
 ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
@@ -203,8 +202,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     training.load(saved, results)
     if saved.iteration >= training.total and results.get("finished"):
         return lambda: _say_finished(folder, saved.iteration, console)
-    write_json(folder / CONFIG, to_json(config))
-    run = Run.resume(folder, saved.iteration)
+    run = Run.resume(folder, saved.iteration, to_json(config))
     return lambda: _train(training, run, console)
 
 

@@ -4,6 +4,8 @@ what came out (checkpoints/, results.json).
 
 from __future__ import annotations
 
+import fcntl
+import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
@@ -21,15 +23,18 @@ PROGRESS = "progress.csv"
 
 
 class Run:
-    """A folder that is being written; `read_config` serves those who only read one.
+    """A folder that is being written, by one process at a time; `read_config` serves those who
+    only read one.
 
     Use `create` or `resume`. As a context manager it closes its log files.
     """
 
-    def __init__(self, folder: Path, config: dict[str, Any], *, resume_at: int) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any], *, resume_at: int) -> None:
         """Open the logs so that the next row is iteration `resume_at`."""
+        self._held = _hold(folder)
+        write_json(folder / CONFIG, config)
         self.folder = folder
-        self.config = config
+        self.config = read_config(folder)
         writers = [
             CsvWriter(folder / PROGRESS, resume_at=resume_at),
             TensorBoardWriter(folder, resume_at=resume_at),
@@ -54,22 +59,22 @@ class Run:
                 f"{folder} is not empty: choose another --run-dir, or --resume {folder}"
             )
         folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / CONFIG, config)
-        return cls(folder, read_config(folder), resume_at=0)
+        return cls(folder, config, resume_at=0)
 
     @classmethod
-    def resume(cls, folder: Path, iteration: int) -> Run:
+    def resume(cls, folder: Path, iteration: int, config: Mapping[str, Any] | None = None) -> Run:
         """Go on with a run.
 
         Args:
             folder: of the run.
             iteration: of the checkpoint that is gone on from, so the next one to be logged. What
                 the logs hold from it on is dropped: it will be done again.
+            config: what config.json holds from now on, if not what it does.
 
         Raises:
-            ValueError: the folder is not a run.
+            ValueError: the folder is not a run, or another process is writing it.
         """
-        return cls(folder, read_config(folder), resume_at=iteration)
+        return cls(folder, config or read_config(folder), resume_at=iteration)
 
     def log(self, metrics: Mapping[str, float], iteration: int) -> None:
         """Write the metrics of an iteration, once per iteration, counted from zero.
@@ -100,8 +105,9 @@ class Run:
         write_json(self.folder / RESULTS, results)
 
     def close(self) -> None:
-        """Close the log files."""
+        """Close the log files, and let other processes write the folder."""
         self.logger.close()
+        os.close(self._held)
 
     def __enter__(self) -> Self:
         return self
@@ -113,6 +119,25 @@ class Run:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _hold(folder: Path) -> int:
+    """Keep others from writing a run, until what is returned is closed or this process ends.
+
+    Raises:
+        ValueError: another process is writing it.
+    """
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ValueError(
+            f"another process is writing the run {folder}: wait for its end, or end it first"
+        ) from None
+    except OSError:  # a file system without locks
+        pass
+    return descriptor
 
 
 def default_folder(

@@ -6,6 +6,7 @@ events, so after a resume iterations would be missing or there twice.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import numbers
@@ -138,7 +139,8 @@ class TensorBoardWriter(KVWriter):
 
     def close(self) -> None:
         """Close the event file."""
-        self._writer.close()
+        with contextlib.suppress(OSError):  # `write` has flushed all, or said why it cannot
+            self._writer.close()
 
     def _write_hparams(self, value: HParam, step: int) -> None:
         """Write what the HPARAMS tab reads: the options once, the metrics as ordinary scalars.

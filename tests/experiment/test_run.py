@@ -168,6 +168,16 @@ def test_what_is_not_a_run_is_refused(tmp_path: Path) -> None:
         read_config(tmp_path)
 
 
+def test_a_run_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    """A second one is refused and changes nothing, until the first one ends."""
+    with Run.create(tmp_path, {"seed": 1}):
+        with pytest.raises(ValueError, match="another process is writing the run .*end it first"):
+            Run.resume(tmp_path, 0, {"seed": 2})
+        assert read_config(tmp_path) == {"seed": 1}
+    with Run.resume(tmp_path, 0, {"seed": 2}) as run:
+        assert run.config == {"seed": 2}
+
+
 def test_the_default_folder_says_what_the_run_is(tmp_path: Path) -> None:
     """Algorithm, family, seed and local time; a taken name gets a number."""
     now = datetime(2026, 1, 2, 3, 4, 5)

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import errno
 import io
 import json
 import os
@@ -26,6 +27,7 @@ from envs import registry
 from envs.engines.arrays import ArraysEngine
 from metarl import load_agent
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.experiment import checkpoint
 from scripts import train_metarl
 
 ROOT = Path(__file__).parent.parent.parent
@@ -189,6 +191,29 @@ def test_a_value_that_is_not_finite_ends_the_run_after_a_checkpoint(
     assert tensors(folder, 1)
     assert results(folder)["iterations"] == 1
     assert resume(folder) == 0
+
+
+def test_a_full_disk_ends_the_run_with_one_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The checkpoint before it stays, and the run can go on."""
+    folder, write = tmp_path / "run", checkpoint._write
+    full = OSError(errno.ENOSPC, "No space left on device")
+
+    def writing(path: Path, data: bytes) -> None:
+        if ".000001" not in str(path):
+            raise full
+        write(path, data)
+
+    monkeypatch.setattr(checkpoint, "_write", writing)
+    assert train(folder, "--iterations", "3", "--checkpoint-every", "1") == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: [Errno 28] No space left on device\n")
+    assert "cannot be written" in err
+    assert "its newest checkpoint stays; go on with" in err
+    monkeypatch.setattr(checkpoint, "_write", write)
+    assert resume(folder) == 0
+    assert results(folder)["iterations"] == 3
 
 
 def test_a_finished_run_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
