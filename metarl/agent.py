@@ -14,6 +14,7 @@ import envs
 from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json
 from metarl.experiment.machine import resolve_device
+from metarl.experiment.memory import enough_memory
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
 from metarl.rl.data import Tasks
@@ -245,7 +246,7 @@ class Agent:
             workers: worker processes of the vector engine.
 
         Raises:
-            ValueError: an unknown split or an impossible count.
+            ValueError: an unknown split, an impossible count, or too little memory.
             NonFiniteError: the environment returned a value that is not finite.
             EnvironmentFailure: an environment of the vector engine raised, died or hangs.
         """
@@ -257,6 +258,12 @@ class Agent:
 
     def outcome(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> Outcome:
         """What `evaluate` averages: returns and success on every task, `[points, T]` each."""
+        episodes = f"{options.episodes} episodes × " if options.episodes else ""
+        each = f"{episodes}{self.family.horizon} steps of {self.family.name}"
+        with enough_memory(options.num_tasks, each, "Evaluate fewer tasks or episodes at a time"):
+            return self._outcome(options, threads, workers)
+
+    def _outcome(self, options: EvalOptions, threads: int, workers: int) -> Outcome:
         make = engine_maker(self.family, self.engine, threads, workers, self.algorithm.device.type)
 
         def batch(algorithm: Any, make: MakeEngine, part: EvalOptions) -> Outcome:

@@ -23,6 +23,7 @@ from envs import EnvironmentFailure
 from envs.oracles import oracle_scores, require_oracles
 from metarl.algorithms.rl2 import Rl2
 from metarl.experiment.files import write_json
+from metarl.experiment.memory import enough_memory
 from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
 from metarl.methods.metaworld import official_evaluation
@@ -167,7 +168,9 @@ def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 the environment failed, 2 a user's mistake, 130 interrupted."""
     try:
         options = tyro.cli(Options, args=argv)
-        table = evaluate(options)
+        each = f"an evaluation of {options.run_dir}"
+        with enough_memory(options.tasks, each, "Take fewer --tasks, or --device cpu"):
+            table = evaluate(options)
         if options.json is not None:
             write_json(options.json, table)
     except SystemExit as stop:  # --help, or a message of tyro's

@@ -12,6 +12,7 @@ from typing import Any, Protocol, Self
 from display import progress_bar, say
 from rich.console import Console
 
+from metarl.experiment.memory import OutOfMemory
 from metarl.experiment.run import Run
 
 Metrics = dict[str, float]
@@ -100,7 +101,8 @@ def train(training: Trainable, run: Run, console: Console) -> int:
     """Train, evaluate and write the results.
 
     Returns:
-        The exit code: 0 finished, 1 it failed for a reason that the message gives, 130 interrupted.
+        The exit code: 0 finished, 1 it failed for a reason that the message gives, 2 its options
+        ask for more memory than there is, 130 interrupted.
     """
     go_on = f"go on with: {training.resume_command(run.folder)}"
     with Interrupt() as interrupt:
@@ -115,7 +117,7 @@ def train(training: Trainable, run: Run, console: Console) -> int:
             if not isinstance(error, (*training.failures, OSError)):
                 raise
             say(Console(stderr=True), f"error: {error}\n{saved}; {go_on}")
-            return 1
+            return 2 if isinstance(error, OutOfMemory) else 1
         finally:
             training.close()
     say(console, f"run: {run.folder}")

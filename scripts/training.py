@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ import envs
 from metarl.agent import Agent, RunConfig, build
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
+from metarl.experiment.memory import OutOfMemory, enough_memory
 from metarl.experiment.seeding import Phase, rng, torch_seed
 from metarl.methods.base import State, engine_maker
 from metarl.rl.evaluate import Evaluation
@@ -38,13 +40,13 @@ class Training:
     """Meta-trains an agent on a family of tasks (a `Trainable`)."""
 
     eval_tasks = EVAL_TASKS
-    failures = (NonFiniteError, envs.EnvironmentFailure, torch.OutOfMemoryError)
+    failures = (NonFiniteError, envs.EnvironmentFailure, OutOfMemory)
 
     def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.
 
         Raises:
-            ValueError: something of it is impossible.
+            ValueError: something of it is impossible, or too large for the device's memory.
             EnvironmentFailure: an environment cannot be made.
         """
         torch.set_num_threads(1)  # the workers are the parallelism; more would stall on barriers
@@ -56,8 +58,9 @@ class Training:
         draw = partial(self.family.split("train").sample, config.algorithm.tasks, config.seed)
         envs.guarded(draw, f"drawing tasks of {self.family.name}")  # before anything is written
         make = engine_maker(self.family, config.engine, threads, workers, config.device)
-        self.env = self.method.make_env(config.algorithm, make)
-        state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
+        with self._enough_memory():
+            self.env = self.method.make_env(config.algorithm, make)
+            state = self.algorithm.init(torch_seed(config.seed, Phase.INIT))
         self.position = Position(0, state, 0, 0.0)
         self.evaluation: Evaluation | None = None  # the latest one
         self.evaluated_at = -1  # the iterations that were complete then
@@ -108,13 +111,25 @@ class Training:
         i, state, non_finite, seconds = self.position
         seed = self.config.seed
         tasks = self.family.split("train").sample(self.env.num_tasks, seed, i)
-        state, metrics = self.algorithm.iteration(
-            state, self.env, tasks, lambda k: rng(seed, Phase.ROLLOUT, i, k)
-        )
+        with self._enough_memory():
+            state, metrics = self.algorithm.iteration(
+                state, self.env, tasks, lambda k: rng(seed, Phase.ROLLOUT, i, k)
+            )
         seconds += time.perf_counter() - started
         non_finite += int(sum(v for k, v in metrics.items() if k.endswith("/non_finite")))
         self.position = Position(i + 1, state, non_finite, seconds)
         return metrics
+
+    def _enough_memory(self) -> AbstractContextManager[None]:
+        """Names the options that decide how much an iteration needs."""
+        c, horizon = self.config.algorithm, self.family.horizon
+        each = f"{c.episodes} episodes × {horizon} steps of {self.family.name}"
+        way_out = "Start a run with fewer --tasks or --episodes"
+        way_out += " or more --minibatches" if hasattr(c, "minibatches") else ""
+        way_out += ", or with --device cpu, which --resume takes too" * (
+            self.config.device != "cpu"
+        )
+        return enough_memory(c.tasks, each, way_out)
 
     def evaluate(self) -> None:
         """The adaptation curve on held-out tasks; always the same tasks and noise."""

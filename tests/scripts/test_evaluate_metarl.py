@@ -4,6 +4,7 @@ import json
 import math
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -125,3 +126,22 @@ def test_a_folder_without_a_run_is_refused(
     assert "is not a folder" in capsys.readouterr().err
     assert evaluate_metarl.main([str(tmp_path)]) == 2
     assert "has no config.json" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "where", ["metarl.methods.maml_trpo.adaptation_curve", "metarl.agent.checkpoint.load_latest"]
+)
+def test_a_gpu_that_is_full_is_told_in_one_message(
+    where: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the environments, and already by the parameters."""
+
+    def full(*arguments: Any, **options: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+    monkeypatch.setattr(where, full)
+    assert evaluate_metarl.main([str(run), "--tasks", "3"]) == 2
+    said = capsys.readouterr().err
+    assert "3 tasks × " in said
+    assert "do not fit into the memory: CUDA out of memory. Tried to allocate 9.00 GiB." in said
+    assert "Traceback" not in said

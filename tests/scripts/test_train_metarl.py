@@ -26,6 +26,7 @@ import envs
 from envs import registry
 from envs.engines.arrays import ArraysEngine
 from metarl import load_agent
+from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.experiment import checkpoint
 from scripts import train_metarl
@@ -472,19 +473,67 @@ def test_an_environment_that_fails_ends_the_run_with_a_checkpoint(
     assert (folder / "checkpoints" / "000000").is_dir()
 
 
-def test_a_gpu_that_is_full_ends_the_run_with_a_checkpoint(
+FULL = (
+    "CUDA out of memory. Tried to allocate 9.00 GiB. GPU 0 has a total capacity of 79.00 GiB of "
+    "which 2.00 GiB is free. Including non-PyTorch memory, this process has 77.00 GiB in use."
+)
+
+
+def full(*arguments: Any, **options: Any) -> None:
+    raise torch.OutOfMemoryError(FULL)
+
+
+def test_a_gpu_that_is_full_ends_the_run_after_the_iterations_that_are_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With torch's own message, which says how much was asked for, instead of a traceback."""
+    """Exit code 2, a message with figures and options, and a checkpoint that goes on the same."""
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole, "--iterations", "3")
+    one, calls = MamlTrpo.outer_step, []
 
-    def full(*arguments: Any, **options: Any) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB")
+    def full_in_the_third(*arguments: Any) -> Any:
+        calls.append(arguments)
+        return full() if len(calls) == 3 else one(*arguments)
 
-    monkeypatch.setattr("metarl.algorithms.maml_trpo.rollout", full)
-    assert train(tmp_path / "run") == 1
+    with monkeypatch.context() as patch:
+        patch.setattr(MamlTrpo, "outer_step", full_in_the_third)
+        assert train(parts, "--iterations", "3") == 2
+    said = capsys.readouterr().err
+    assert "2 tasks × 2 episodes × 5 steps of point-nav do not fit into the memory" in said
+    assert "86.00 GiB at least with all that is in use there, room for 1 tasks at most" in said
+    assert "fewer --tasks or --episodes" in said
+    assert "a checkpoint was saved; go on with:" in said
+    assert tensors(parts, 2)
+    assert resume(parts) == 0
+    assert_same_run(whole, parts, 3)
+
+
+@pytest.mark.parametrize("where", ["envs.engines.arrays.ArraysEngine.__init__", "training.rng"])
+def test_a_gpu_that_is_full_is_told_in_one_message(
+    where: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before the folder of the run is made, and in its first iteration."""
+    monkeypatch.setattr(where, full)
+    assert train(tmp_path / "run") == 2
     said = capsys.readouterr().err
     assert "Tried to allocate 9.00 GiB" in said
-    assert "a checkpoint was saved" in said
+    assert "Traceback" not in said
+    assert (tmp_path / "run").exists() == (where == "training.rng")
+
+
+def test_an_evaluation_that_does_not_fit_leaves_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The checkpoint is that of the last iteration."""
+    monkeypatch.setattr("metarl.methods.maml_trpo.adaptation_curve", full)
+    assert train(tmp_path / "run", "--iterations", "2") == 2
+    said = capsys.readouterr().err
+    assert "40 tasks × 5 steps of point-nav do not fit" in said
+    assert "Evaluate fewer tasks or episodes at a time" in said
+    assert tensors(tmp_path / "run", 2)
 
 
 def test_what_goes_stale_on_the_command_line_is_warned_of(
