@@ -276,3 +276,19 @@ def test_a_transformer_is_trained_resumed_and_used(tmp_path: Path) -> None:
     assert np.isfinite(evaluate_policy(adapted, both, n_eval_episodes=3, warn=False)[0])
     with pytest.raises(ValueError, match="24 steps is longer than the transformer's context of 20"):
         agent.evaluate(episodes=4, tasks=2)
+
+
+def test_an_episode_beyond_the_context_is_refused_on_any_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the transformer computes, which does not look on a GPU and would fail inside it."""
+    options = ["--policy", "transformer", "--context", "20"]
+    assert train(tmp_path / "run", "--iterations", "1", *options) == 0
+    adapted = load_agent(tmp_path / "run").adapt(point(), episodes=1)
+    monkeypatch.setattr("metarl.rl.transformer.require_context", lambda context, steps: None)
+    env = adapted.env(point())
+    obs, memory = env.reset(seed=0)[0], None
+    for _ in range(14):  # after the 6 of the first episode
+        memory = adapted.predict(obs, memory)[1]
+    with pytest.raises(ValueError, match="a trial of 21 steps .* context of 20: .*--context 21"):
+        adapted.predict(obs, memory)

@@ -31,7 +31,7 @@ from metarl.rl.ppo import PpoBatch, without_padding
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
 from metarl.rl.returns import normalize_advantages
 from metarl.rl.rollout import Action, ActionScaling
-from metarl.rl.transformer import Transformer
+from metarl.rl.transformer import Transformer, require_context
 from metarl.rl.trials import (
     Trials,
     collect_trials,
@@ -241,6 +241,19 @@ class Rl2Learner:
     def fresh(self, num_trials: int) -> Memory:
         """An empty memory for every trial."""
         return self._algorithm.policy.start(num_trials, self._algorithm.device)
+
+    def require_room(self, memory: Memory) -> None:
+        """Refuse a memory that cannot hold another step; it waits for the device.
+
+        Trials are measured before they begin; steps that others ask for are not.
+
+        Raises:
+            ValueError: says what context it needs.
+        """
+        cell = self._algorithm.policy.cell
+        if isinstance(cell, Transformer):
+            *_, length = memory
+            require_context(cell.context, int(length.max()) + 1)
 
     def output(self, memory: Memory, views: Tensor) -> Output:
         """What the policy says of views `[N, D]` that follow `memory`."""

@@ -67,7 +67,7 @@ class MetaWorldAgent:
         deterministic: evaluate with the distribution's mode instead of samples.
         """
         self.remembers = remembers
-        self._learner = learner
+        self._learner: Any = learner  # one with a memory is asked whether it has room
         self._family = family
         self._rng = rng
         self._scaling = scaling
@@ -153,6 +153,8 @@ class MetaWorldAgent:
         noise = self._learner.noise(self._rng, tuple(views.shape[:2])).to(self._device)
         # what else a learner may see is in the views
         inputs = StepInput(views, zeros, zeros, zeros.bool())
+        if self.remembers:
+            self._learner.require_room(self._state)
         drawn, self._state = self._learner.act(self._state, inputs, noise)
         action = mode(drawn.dist) if deterministic else drawn.action
         told = {"action": action, **{f"dist/{name}": p for name, p in drawn.dist.items()}}

@@ -24,6 +24,9 @@ class _Actor(Protocol):
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> Tensor:
         """The noise of actions."""
 
+    def require_room(self, memory: Memory) -> None:
+        """Raises ValueError where the memory cannot hold another step."""
+
     def output(self, memory: Memory, views: Tensor) -> Output:
         """What the policy says of views `[N, D]` that follow `memory`."""
 
@@ -99,7 +102,8 @@ class AdaptedMemory:
             The action `[A]` or `[n, A]` in the action space, and the memory after it.
 
         Raises:
-            ValueError: the observation's shape is not that of `adapted.env(env)`.
+            ValueError: the observation's shape is not that of `adapted.env(env)`, or the episode is
+                longer than what the memory can hold.
         """
         shape = self.observation_space.shape
         obs = np.asarray(observation, dtype=np.float32)
@@ -113,6 +117,7 @@ class AdaptedMemory:
         rows = torch.from_numpy(obs.reshape(-1, *shape)).to(device)
         with torch.no_grad():
             memory = self._resume(state, episode_start, len(rows))
+            self._learner.require_room(memory)
             dist, _, memory = self._learner.output(memory, rows)
             if deterministic:
                 action = mode(dist)

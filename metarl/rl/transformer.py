@@ -64,7 +64,7 @@ class Transformer:
         """
         keys, values, length = memory
         steps = len(x)
-        if x.device.type == "cpu":  # asking a GPU would wait for it
+        if x.device.type == "cpu":  # asking a GPU would wait for it: whoever acts there asks first
             require_context(self.context, int(length.max()) + steps)
         # the position of every step in its trial, [N, S]
         at = length.unsqueeze(1) + torch.arange(steps, device=x.device)

@@ -43,6 +43,9 @@ class Right:
     def start(self, num_tasks: int) -> Any:
         return (torch.zeros(num_tasks, 1),)
 
+    def require_room(self, state: Any) -> None:
+        """Any number of steps can be remembered."""
+
     def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> torch.Tensor:
         return torch.zeros(shape)
 
