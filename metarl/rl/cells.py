@@ -1,8 +1,8 @@
 """Recurrent cells as pure functions of their parameters; time-major, a trial at once or a step.
 
-Without layer normalisation a cell is torch's fused kernel for the whole sequence. With it, every
-gate's input and recurrent sums are normalised apart (Ba et al. 2016, arXiv 1607.06450, section 3.1)
-and time is a loop. Weights start orthogonal, gate by gate.
+Without layer normalisation a cell is one of torch's fused kernels, for a sequence or for a step.
+With it, every gate's input and recurrent sums are normalised apart (Ba et al. 2016, arXiv
+1607.06450, section 3.1) and time is a loop. Weights start orthogonal, gate by gate.
 """
 
 from __future__ import annotations
@@ -60,6 +60,9 @@ class Gru:
     def unroll(self, params: Params, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Features `[S, N, hidden]` of inputs `[S, N, inputs]`, and the memory after them."""
         if not self.layer_norm:
+            if _acts(x):
+                h = torch.gru_cell(x.squeeze(0), memory[0], *_fused(params))
+                return h.unsqueeze(0), (h,)
             train = torch.is_grad_enabled()
             h0 = memory[0].unsqueeze(0)
             out, h = torch.gru(x, h0, _fused(params), True, 1, 0.0, train, False, False)
@@ -107,6 +110,9 @@ class Lstm:
     def unroll(self, params: Params, x: Tensor, memory: Memory) -> tuple[Tensor, Memory]:
         """Features `[S, N, hidden]` of inputs `[S, N, inputs]`, and the memory after them."""
         if not self.layer_norm:
+            if _acts(x):
+                h, c = torch.lstm_cell(x.squeeze(0), memory, *_fused(params))
+                return h.unsqueeze(0), (h, c)
             train = torch.is_grad_enabled()
             start = [m.unsqueeze(0) for m in memory]
             out, h, c = torch.lstm(x, start, _fused(params), True, 1, 0.0, train, False, False)
@@ -151,6 +157,14 @@ def _init(
         if layer_norm:
             params[f"norm_{name}"] = torch.ones(gates * hidden)
     return params
+
+
+def _acts(x: Tensor) -> bool:
+    """Whether inputs `[S, N, inputs]` are a single step on a GPU.
+
+    cuDNN, made for sequences, would first copy all weights together, every time.
+    """
+    return len(x) == 1 and x.device.type != "cpu"
 
 
 def _fused(params: Params) -> list[Tensor]:

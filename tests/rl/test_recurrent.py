@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import torch
 from torch.distributions import Categorical
+from torch.utils._pytree import tree_leaves
 
+from metarl.core.precision import products
 from metarl.rl.cells import Gru, Lstm, make_cell
 from metarl.rl.policy import entropy, kl_divergence, log_prob
 from metarl.rl.recurrent import Embeddings, Output, RecurrentPolicy, View
@@ -239,6 +241,40 @@ def test_an_action_of_several_parts_has_independent_distributions() -> None:
     torch.testing.assert_close(kl_divergence(output.dist, other), sum(divergences))
     alone = (flat.expect(params, x, memory, entry)[1] for entry in (a, b + 2))
     torch.testing.assert_close(expected, sum(alone))
+
+
+@pytest.mark.parametrize("cell", [Gru(8), Lstm(8)], ids=str)
+def test_a_gpus_single_steps_equal_a_trial_at_once(
+    cell: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They have a kernel of their own, which computes the same on a CPU, gradients too."""
+    net, x = policy(cell), views()
+    params = {k: p.requires_grad_() for k, p in parameters(net).items()}
+    whole = net.unroll(params, x, net.start(4, x.device))
+    monkeypatch.setattr("metarl.rl.cells._acts", lambda x: len(x) == 1)
+    steps = step_by_step(net, params, x)
+    torch.testing.assert_close(steps.value, whole.value, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(steps.memory, whole.memory, rtol=1e-5, atol=1e-5)
+    slopes = [
+        torch.autograd.grad(output.value.sum(), params["actor.cell.weight_hh"])
+        for output in (steps, whole)
+    ]
+    torch.testing.assert_close(*slopes, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("cell", [Gru(8), Lstm(8)], ids=str)
+def test_single_steps_on_a_gpu_equal_a_cpus(cell: object) -> None:
+    """Distributions, values and the memory, to 1e-5."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    net, x = policy(cell), views()
+    params = parameters(net)
+    there = {k: p.cuda() for k, p in params.items()}
+    with torch.no_grad(), products("float32"):
+        expected, found = step_by_step(net, params, x), step_by_step(net, there, x.cuda())
+    for a, b in zip(tree_leaves(found), tree_leaves(expected), strict=True):
+        torch.testing.assert_close(a.cpu(), b, rtol=1e-5, atol=1e-5)
 
 
 def test_a_trial_beyond_the_context_is_refused() -> None:
