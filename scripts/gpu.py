@@ -62,6 +62,9 @@ _EVALUATE = "{python} {scripts}/evaluate_metarl.py --device {device} --seed 11"
 _FEW_SHOT = "{python} {scripts}/train_fewshot.py --device {device} --eval-every 0"
 _BENCH = "{python} {scripts}/benchmark.py {what} --device {device} --json {folder}/{what}.json"
 
+VARIANTS = {"compiled": "--compile on", "tf32": "--precision tf32"}
+"""How else the update may be computed."""
+
 
 def _checks(name: str, marks: str, minutes: float, files: str = "") -> Part:
     """Tests with these marks, in files with such names."""
@@ -80,6 +83,11 @@ def _training(name: str, options: str, minutes: float) -> Part:
     command = f"{_TRAIN} --run-dir {{folder}}/{name} {options}"
     small = f"{command} {_TINY}" + (" --minibatches 1" if "rl2" in options else "")
     return Part(name, command, minutes, small)
+
+
+def _variant(name: str, how: str, option: str) -> Part:
+    options = f"--env half-cheetah-vel --preset finn2017 --iterations 20 --eval-every 0 {option}"
+    return _training(f"{name}-{how}", options, 3)._replace(tiny=None)
 
 
 def _evaluation(name: str, tasks: int, options: str = "") -> Part:
@@ -106,6 +114,8 @@ PARTS = (
     _checks("families", "gpu and slow", 8, "not training_on_device"),
     _training("cheetah-vel-rl2", "--env half-cheetah-vel --algo rl2 --preset varibad2020-gpu", 10),
     _evaluation("cheetah-vel-rl2", 1_000),
+    # beside the seconds of cheetah-vel's updates, in progress.csv
+    *(_variant("cheetah-vel", how, option) for how, option in VARIANTS.items()),
     _training("bandit-k50-n100", f"--env bandit-k50 {_RL2} --horizon 100", 15),
     _evaluation("bandit-k50-n100", 10_000, "--oracles"),
     _training("bandit-k50-n500", f"--env bandit-k50 {_RL2} --horizon 500", 15),

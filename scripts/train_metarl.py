@@ -88,7 +88,7 @@ class Options(Generic[AlgorithmConfig]):
     """Where the policy lives; auto takes a GPU where there is one."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the Fisher product; auto does in runs of at least 20 iterations on a CPU with a C++
-    compiler."""
+    compiler, on does on a GPU too."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
     workers: int = 0
@@ -194,7 +194,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
     config = replace(config, algorithm=more_iterations(config.algorithm, options.iterations, saved))
     device = resolve_device(options.device or config.device)
-    as_before = "on" if config.compiled and device == "cpu" else "off"
+    as_before = "on" if config.compiled and device == config.device else "off"
     compiled = _compiles(options.compile or as_before, config.algo, device, config.algorithm)
     config = replace(config, device=device, compiled=compiled)
     results = read_results(folder)

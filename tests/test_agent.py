@@ -172,14 +172,20 @@ def test_compiling_pays_in_long_runs_on_a_cpu_with_a_compiler(
     monkeypatch.setattr("shutil.which", lambda name: None)
     assert not resolve_compile("auto", "cpu", 500)
     assert not resolve_compile("off", "cpu", 500)
-    with pytest.raises(ValueError, match=r"needs the device cpu, g\+\+ .*; use --compile off"):
-        resolve_compile("on", "cpu", 500)
+    for device in ("cpu", "cuda"):
+        with pytest.raises(ValueError, match=r"needs g\+\+ .*; use --compile off"):
+            resolve_compile("on", device, 500)
     monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/g++")
     monkeypatch.setattr("pathlib.Path.exists", lambda path: True)
     assert resolve_compile("auto", "cpu", 500)
     assert not resolve_compile("auto", "cpu", 2)
     assert not resolve_compile("auto", "cuda", 500)
     assert resolve_compile("on", "cpu", 1)
+    monkeypatch.setattr("metarl.experiment.machine.find_spec", lambda name: None)
+    with pytest.raises(ValueError, match="needs Triton on a GPU"):
+        resolve_compile("on", "cuda", 500)
+    monkeypatch.setattr("metarl.experiment.machine.find_spec", lambda name: name)
+    assert resolve_compile("on", "cuda", 500)
 
 
 @pytest.mark.parametrize("algo", [("maml-trpo",), ("rl2", "--minibatches", "1")], ids=str)

@@ -12,15 +12,17 @@ from torch import Tensor, fx
 
 
 def compile_graph(graph: fx.GraphModule, *example: Tensor) -> Callable[..., Any]:
-    """The graph as C++ for the shapes of `example`, without gradients; takes seconds.
+    """The graph for the shapes of `example`, without gradients; takes seconds.
 
-    It calls C++ once: wrappers in Python would hold the interpreter's lock. A terminal sends Ctrl-C
+    On a CPU it calls C++ once, as wrappers in Python would hold the interpreter's lock; on a GPU it
+    is Triton's kernels. A terminal sends Ctrl-C
     to the compiler's processes too, and they would die of it, whereas the command ends in order
     only after what it is doing. So they are started from a thread that blocks the signals, which
     they inherit, while the command's own threads see them.
     """
+    on_cpu = all(x.device.type == "cpu" for x in example)
     compiled: Callable[..., Any] = torch.compile(
-        graph, dynamic=False, options={"cpp_wrapper": True}
+        graph, dynamic=False, options={"cpp_wrapper": on_cpu}
     )
 
     def first_call(threads: int) -> None:

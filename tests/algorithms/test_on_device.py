@@ -173,3 +173,23 @@ def test_an_update_is_the_same_on_a_device(
     lived = phases(here, state, env)
     expected, found = (update(algorithm, state, lived, dtype) for algorithm in (here, there))
     assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+SLOW_ON_CPU = [pytest.param("cpu", marks=pytest.mark.slow), *DEVICES[1:]]
+
+
+@pytest.mark.parametrize("device", SLOW_ON_CPU)
+def test_a_compiled_update_is_the_same_on_a_device(device: str) -> None:
+    """With all tasks in one call: 1e-4 of the step that is computed without a compiler on a CPU."""
+    config = MamlTrpoConfig(tasks=4, episodes=5)
+    env = envs.make_engine(envs.make_family("half-cheetah-vel", horizon=30), 4, 5)
+    spaces = env.observation_space, env.action_space
+    here, there = MamlTrpo(config, *spaces), MamlTrpo(config, *spaces, device=available(device))
+    there.stacked = True
+    there._setting = there._setting._replace(stacked=True).traced(compiled=True)
+    state = here.init(0)
+    lived = phases(here, state, env)
+    expected, found = (
+        update(algorithm, state, lived, torch.float32) for algorithm in (here, there)
+    )
+    assert (found - expected).norm() <= 1e-4 * expected.norm()

@@ -33,6 +33,22 @@ def test_an_interrupt_does_not_end_the_compiler(
     assert said == [b"done\n"]
 
 
+@pytest.mark.parametrize(("device", "in_cpp"), [("cpu", True), ("meta", False)])
+def test_only_a_cpus_graph_is_called_from_cpp(
+    device: str, in_cpp: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU's kernels are launched as the compiler launches them by default."""
+    given = []
+
+    def record(graph: Callable[..., Any], **options: Any) -> Callable[..., Any]:
+        given.append(options["options"]["cpp_wrapper"])
+        return graph
+
+    monkeypatch.setattr(torch, "compile", record)
+    compile_graph(GRAPH, torch.ones(2, device=device))
+    assert given == [in_cpp]
+
+
 def test_what_goes_wrong_in_compiling_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not lost in another thread."""
 
