@@ -1,11 +1,13 @@
 """Meta-iterations whose simulation, acting and update are on one device."""
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
 import envs
@@ -17,6 +19,7 @@ from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Schedule
 from metarl.core.params import flatten
+from metarl.core.precision import products
 from metarl.core.trust_region import conjugate_gradient
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes
@@ -193,3 +196,53 @@ def test_a_compiled_update_is_the_same_on_a_device(device: str) -> None:
         update(algorithm, state, lived, torch.float32) for algorithm in (here, there)
     )
     assert (found - expected).norm() <= 1e-4 * expected.norm()
+
+
+PRODUCTS = [getattr(torch.ops.aten, name).default for name in ("mm", "bmm", "addmm", "baddbmm")]
+
+
+class Tf32(TorchDispatchMode):
+    """Cuts the factors of float32 products to TensorFloat-32: 10 bits of the mantissa."""
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func in PRODUCTS and args[-1].dtype == torch.float32:
+            *first, a, b = args
+            args = (*first, self._cut(a), self._cut(b))
+        return func(*args, **(kwargs or {}))
+
+    def _cut(self, x: torch.Tensor) -> torch.Tensor:
+        return (x.contiguous().view(torch.int32) & -(2**13)).view(torch.float32)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("seed", [0, 2])
+def test_an_update_in_tf32_is_as_good_as_in_float32(seed: int, device: str) -> None:
+    """On half-cheetah-vel: the cosine of the steps is at least 0.99, and at one length KL and
+    surrogate gain, computed in float32, are within 5 %; the line search may choose another length.
+
+    Without a GPU the factors are cut by hand.
+    """
+    config = MamlTrpoConfig(tasks=8, episodes=10)
+    env = envs.make_engine(envs.make_family("half-cheetah-vel", horizon=50), 8, 10)
+    spaces = env.observation_space, env.action_space
+    here, there = MamlTrpo(config, *spaces), MamlTrpo(config, *spaces, device=available(device))
+    there.stacked, there._setting = True, there._setting._replace(stacked=True)
+    state = here.init(seed)
+    lived = phases(here, state, env)
+    with products("float32"):
+        exact = update(there, state, lived, torch.float32)
+    with products("tf32"), Tf32() if device == "cpu" else nullcontext():
+        rounded = update(there, state, lived, torch.float32)
+    assert not torch.equal(rounded, exact)
+    assert torch.cosine_similarity(rounded, exact, 0) >= 0.99
+    objective = here.objective(state, 8)
+    for take, episodes in zip((objective.inner_step, objective.set_outer), lived, strict=True):
+        take(here.batch(state, episodes)[0])
+    before = objective.start()[0]
+    theta = objective.vector()
+    steps = (step[: len(theta)] * exact.norm() / step.norm() for step in (rounded, exact))
+    one, other = (objective.evaluate(theta + step) for step in steps)
+    assert one.kl == pytest.approx(other.kl, rel=0.05)
+    assert before - one.surrogate == pytest.approx(before - other.surrogate, rel=0.05)
