@@ -160,12 +160,9 @@ class MamlTrpo:
         objective = self.objective(state, env.num_tasks)
         learner = self.learner(state)
         adapted = learner.start(env.num_tasks)
-        sampling, steps = 0.0, 0.0
-        returns: list[float] = []
-        success: list[float] = []
-        explained: list[float] = []
+        sampling = 0.0
+        told: dict[str, list[Tensor]] = {"return": [], "explained": [], "steps": [], "norm": []}
         statistics = state.normalizer
-        norms: list[float] = []
         for k in range(self.config.inner_steps + 1):
             phase = time.perf_counter()
             episodes, _ = rollout(
@@ -173,24 +170,25 @@ class MamlTrpo:
             )
             sampling += time.perf_counter() - phase
             batch, explained_variance = self.batch(state, episodes)
-            returns.append(float(episode_returns(episodes).mean()))
+            told["return"].append(episode_returns(episodes).mean())
             if SUCCESS in episodes.metrics:
-                success.append(float(episode_success(episodes).float().mean()))
-            explained.append(float(explained_variance.mean()))
-            steps += float(episodes.mask.sum())
+                told.setdefault("success", []).append(episode_success(episodes).float().mean())
+            told["explained"].append(explained_variance.mean())
+            told["steps"].append(episodes.mask.sum())
             if statistics:
                 statistics = normalizer.updated(statistics, episodes.obs, episodes.mask)
             objective.set_outer(batch)
             if k < self.config.inner_steps:
                 with products(self.config.precision):
                     adapted = Adapting(objective.inner_step(self.inner(batch, k)), k + 1)
-                norms.append(objective.inner_gradient_norm())
+                told["norm"].append(objective.inner_gradient_norm())
         with products(self.config.precision):
             state, outer = self.outer_step(state, objective)
         if statistics:
             state = state._replace(normalizer=statistics)
         if state.counters:
             state = state._replace(counters=map_params(lambda n: n + 1, state.counters))
+        returns, explained, steps, norms, *success = read(told)
         elapsed = time.perf_counter() - started
         metrics = {
             "return/before": returns[0],
@@ -201,10 +199,10 @@ class MamlTrpo:
             "baseline/explained_variance": float(np.mean(explained)),
             "time/sampling": sampling,
             "time/update": elapsed - sampling,
-            "time/env_steps_per_second": steps / elapsed,
+            "time/env_steps_per_second": sum(steps) / elapsed,
         }
-        if success:
-            metrics |= {"success/before": success[0], "success/after": success[-1]}
+        for rates in success:
+            metrics |= {"success/before": rates[0], "success/after": rates[-1]}
         if "log_std" in state.theta:
             metrics["policy/std"] = float(state.theta["log_std"].exp().mean())
         return state, metrics
@@ -248,6 +246,13 @@ class MamlTrpo:
     def learner(self, state: MetaState) -> MamlLearner:
         """The agent that adapts from `state`, for sampling, evaluation and use."""
         return MamlLearner(self, state)
+
+
+def read(columns: dict[str, list[Tensor]]) -> list[list[float]]:
+    """The values of scalars by column; a GPU is waited for once."""
+    scalars = [x.double() for column in columns.values() for x in column]
+    values = iter(torch.stack(scalars).tolist())
+    return [[next(values) for _ in column] for column in columns.values()]
 
 
 class Adapting(NamedTuple):

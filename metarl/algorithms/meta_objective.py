@@ -12,7 +12,7 @@ from metarl.core.adapt import LossFn, adapt_values
 from metarl.core.fisher import Adaptation, KeptGradient, Meta, fisher_product
 from metarl.core.linear import LinearMap
 from metarl.core.mapping import Workers, stack_tasks, unstack_tasks
-from metarl.core.params import Params, broadcast, flatten, leaves, map_params, unflatten, unstack
+from metarl.core.params import Params, broadcast, flatten, leaves, map_params, unflatten
 from metarl.core.trust_region import Trial
 
 
@@ -195,11 +195,15 @@ class MetaObjective:
         phis = [part.adaptation.phi for part in self._parts]
         return phis[0] if self._stacked else stack_tasks(phis)
 
-    def inner_gradient_norm(self) -> float:
-        """Norm of the latest inner gradient, averaged over tasks."""
+    def inner_gradient_norm(self) -> Tensor:
+        """Norm of the latest inner gradient, averaged over tasks: a scalar without a graph."""
         gradients = [part.adaptation.gradients[-1] for part in self._parts]
-        rows = unstack(gradients[0]) if self._stacked else gradients
-        return float(torch.stack([flatten(g).norm() for g in rows]).mean())
+        if self._stacked:
+            norms = torch.cat([p.flatten(1) for p in gradients[0].values()], 1).norm(dim=1)
+        else:
+            norms = torch.stack([flatten(g).norm() for g in gradients])
+        mean: Tensor = norms.mean().detach()
+        return mean
 
     def set_outer(self, batches: Any) -> None:
         """Freeze the post-adaptation data (`[T, …]` in every field)."""

@@ -39,7 +39,7 @@ class MultiStepObjective:
         self._taken += 1
         return phis[0]
 
-    def inner_gradient_norm(self) -> float:
+    def inner_gradient_norm(self) -> Tensor:
         """Norm of the latest inner gradient, averaged over tasks."""
         return self._after[self._taken - 1].inner_gradient_norm()
 

@@ -141,11 +141,28 @@ def test_no_fisher_product_waits_for_the_device() -> None:
     with NoCopies():
         objective = MetaObjective(state, 3, setting, algorithm.workers)
         objective.inner_step(inner)
+        assert objective.inner_gradient_norm().device.type == "meta"
         objective.set_outer(outer)
         solution = conjugate_gradient(
             objective.fisher, objective.vector(), iterations=3, stops=False
         )
     assert solution.x.device.type == "meta"
+
+
+def test_the_mean_norm_of_inner_gradients_is_the_same_for_all_tasks_in_one_call() -> None:
+    """As one task at a time."""
+    config = MamlTrpoConfig(tasks=3, episodes=4)
+    env = engine("point-nav", "cpu", 3, 4)
+    algorithm = MamlTrpo(config, env.observation_space, env.action_space)
+    state = algorithm.init(0)
+    inner, _ = (algorithm.batch(state, e)[0] for e in phases(algorithm, state, env))
+    norms = []
+    for stacked in (True, False):
+        setting = algorithm._setting._replace(stacked=stacked)
+        objective = MetaObjective(state, 3, setting, algorithm.workers)
+        objective.inner_step(inner)
+        norms.append(objective.inner_gradient_norm())
+    torch.testing.assert_close(*norms)
 
 
 UPDATES = [
