@@ -17,6 +17,7 @@ from metarl.algorithms.few_shot import FewShotState
 from metarl.algorithms.imaml import FAR
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
+from metarl.experiment.memory import OutOfMemory, enough_memory
 from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import FewShotRunConfig, build, restore, training_tasks
 from metarl.few_shot_agent import EVAL_TASKS, FewShotAgent
@@ -45,7 +46,7 @@ class FewShotTraining:
     """Meta-trains a few-shot learner on a source of tasks (a `Trainable`)."""
 
     eval_tasks = EVAL_TASKS
-    failures: tuple[type[Exception], ...] = (Diverged,)
+    failures: tuple[type[Exception], ...] = (Diverged, OutOfMemory)
 
     def __init__(self, config: FewShotRunConfig, threads: int, source: Source) -> None:
         """Build what `config` describes, on its data; nothing is written.
@@ -100,6 +101,7 @@ class FewShotTraining:
 
         Raises:
             Diverged: all of the last `CHUNK` updates were left out, or all of a shorter run.
+            OutOfMemory: an iteration does not fit.
         """
         started = time.perf_counter()
         c, trainer = self.config.algorithm, self.parts.trainer
@@ -108,8 +110,9 @@ class FewShotTraining:
         generator = torch.Generator(trainer.device)
         for k in range(i, self._due(i)):
             generator.manual_seed(torch_seed(self.config.seed, Phase.ROLLOUT, k))
-            tasks = training_tasks(self.parts, c, self.source, generator)
-            state, metrics = trainer.iteration(state, *tasks)
+            with enough_memory(c.tasks, "their examples", "Start a run with fewer --tasks"):
+                tasks = training_tasks(self.parts, c, self.source, generator)
+                state, metrics = trainer.iteration(state, *tasks)
             rows.append(metrics)
             left_out = int(float(metrics["outer/non_finite"]))
             non_finite, in_a_row = non_finite + left_out, (in_a_row + left_out) * left_out

@@ -126,6 +126,22 @@ def test_a_training_without_a_finite_update_fails(
     metarl.load_few_shot(folder)
 
 
+def test_a_gpu_that_is_full_ends_the_run_with_a_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exit code 2, what did not fit, and the way out."""
+
+    def full(*arguments: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
+
+    monkeypatch.setattr("few_shot_training.training_tasks", full)
+    assert train(tmp_path / "run", "--how", "loop") == 2
+    said = capsys.readouterr().err
+    assert "2 tasks × their examples do not fit into the memory: CUDA out of memory" in said
+    assert "fewer --tasks" in said
+    assert (tmp_path / "run" / "checkpoints" / "000000").is_dir()
+
+
 def test_auto_compiles_where_that_spares_more_than_it_takes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
