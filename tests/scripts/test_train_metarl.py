@@ -291,7 +291,7 @@ def test_a_run_is_resumed_on_another_machine(
     file = folder / "config.json"
     config = json.loads(file.read_text())
     for total, change, option, message in (
-        ("2", {"device": "cuda"}, ["--device", "cpu"], "finds no CUDA device"),
+        ("2", {"device": "cuda", "compiled": True}, ["--device", "cpu"], "finds no CUDA device"),
         ("3", {"compiled": True}, ["--compile", "off"], "use --compile off"),
     ):
         file.write_text(json.dumps({**config, **change}))
