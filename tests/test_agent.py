@@ -93,6 +93,15 @@ def test_an_observation_of_another_shape_is_refused(agent: Agent, shape: tuple[i
         adapted.predict(np.zeros(shape, dtype=np.float32))
 
 
+def test_an_observation_that_is_none_is_refused(agent: Agent) -> None:
+    """Instead of an action of nan, or a discrete one of -1; and what reset returns as a whole."""
+    adapted = agent.adapt(point(), updates=0)
+    with pytest.raises(ValueError, match=r"must be finite, got \[nan  0.\]"):
+        adapted.predict(np.array([np.nan, 0.0]))
+    with pytest.raises(ValueError, match=r"got \(array.*gives a pair of observation and info"):
+        adapted.predict(point().reset())
+
+
 def test_adaptation_is_deterministic_and_learns_from_the_task(agent: Agent) -> None:
     """The same seed and task give the same bits; another seed, task or count does not."""
 

@@ -188,6 +188,8 @@ def test_a_plain_observation_is_refused(agent: Agent) -> None:
         adapted.predict(np.zeros(2, np.float32))
     with pytest.raises(ValueError, match="but this environment gives"):
         adapted.env(gymnasium.make("metarl/HalfCheetahVel-v0"))
+    with pytest.raises(ValueError, match="previous action, reward and done must be finite, got"):
+        adapted.predict(np.full(adapted.observation_space.shape, np.nan))
 
 
 def test_updates_are_refused(agent: Agent) -> None:

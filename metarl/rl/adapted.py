@@ -66,15 +66,10 @@ class Adapted:
             The action `[A]` or `[n, A]` in the action space, and `state`.
 
         Raises:
-            ValueError: the observation's shape is not the environment's.
+            ValueError: the observation's shape is not the environment's, or it is not finite.
         """
         shape = self.observation_space.shape
-        obs = np.asarray(observation, dtype=np.float32)
-        if obs.shape != shape and obs.shape[1:] != shape:
-            raise ValueError(
-                f"an observation has the shape {shape}, or (n, {shape[0]}) in a batch, "
-                f"got {obs.shape}"
-            )
+        obs = observed(observation, shape, "an observation")
         device = next(iter(self._phi.values())).device
         rows = torch.from_numpy(obs.reshape(1, -1, *shape)).to(device)  # [T = 1, n, O]
         with torch.no_grad():
@@ -86,6 +81,34 @@ class Adapted:
                 action = sample(dist, noise)
         fitted = fit_action(self.action_space, self._scaling(action[0]))
         return (fitted[0] if obs.shape == shape else fitted), state
+
+
+def observed(observation: Any, shape: tuple[int, ...], what: str, advice: str = "") -> np.ndarray:
+    """An observation of `shape`, or a batch of them, as float32.
+
+    Args:
+        observation: what the user gives.
+        shape: of one.
+        what: it is called in messages.
+        advice: if its shape is another one.
+
+    Raises:
+        ValueError: no array, another shape, or a value that is not finite.
+    """
+    try:
+        obs = np.asarray(observation, dtype=np.float32)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{what} is an array of numbers, got {observation!r}; env.reset() gives a pair of "
+            "observation and info"
+        ) from None
+    if obs.shape != shape and obs.shape[1:] != shape:
+        raise ValueError(
+            f"{what} has the shape {shape}, or (n, {shape[0]}) in a batch, got {obs.shape}{advice}"
+        )
+    if not np.isfinite(obs).all():
+        raise ValueError(f"{what} must be finite, got {observation}")
+    return obs
 
 
 def fit_action(space: gymnasium.Space[Any], action: np.ndarray) -> np.ndarray:

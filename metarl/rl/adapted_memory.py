@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from metarl.core.precision import products
-from metarl.rl.adapted import fit_action
+from metarl.rl.adapted import fit_action, observed
 from metarl.rl.cells import Memory
 from metarl.rl.policy import mode, sample
 from metarl.rl.recurrent import Output
@@ -102,17 +102,16 @@ class AdaptedMemory:
             The action `[A]` or `[n, A]` in the action space, and the memory after it.
 
         Raises:
-            ValueError: the observation's shape is not that of `adapted.env(env)`, or the episode is
-                longer than what the memory can hold.
+            ValueError: the observation is not finite or its shape not that of `adapted.env(env)`,
+                or the episode is longer than what the memory can hold.
         """
         shape = self.observation_space.shape
-        obs = np.asarray(observation, dtype=np.float32)
-        if obs.shape != shape and obs.shape[1:] != shape:
-            raise ValueError(
-                f"this agent sees observations with its previous action, reward and done, of the "
-                f"shape {shape} or (n, {shape[0]}), got {obs.shape}: wrap the environment with "
-                "adapted.env(env)"
-            )
+        obs = observed(
+            observation,
+            shape,
+            "an observation with its previous action, reward and done",
+            ": wrap the environment with adapted.env(env)",
+        )
         device = self._memory[0].device
         rows = torch.from_numpy(obs.reshape(-1, *shape)).to(device)
         with torch.no_grad():
