@@ -95,10 +95,15 @@ def read_run_config(folder: Path) -> RunConfig:
     """The configuration of a run folder.
 
     Raises:
-        ValueError: the folder is not a run, or its config.json has an unknown key (names the
+        ValueError: the folder is not such a run, or its config.json has an unknown key (names the
             nearest valid ones), a missing one or an impossible value.
     """
     data = read_config(folder)
+    if "data" in data and "family" not in data:
+        raise ValueError(
+            f"{folder} is a run of few-shot learning: metarl.load_few_shot, "
+            "scripts/evaluate_fewshot.py and scripts/train_fewshot.py --resume take it"
+        )
     try:
         config = from_json(RunConfig, data)
         options = from_json(get_method(config.algo).config, config.algorithm)

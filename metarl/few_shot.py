@@ -220,6 +220,11 @@ def read_run_config(folder: Path) -> FewShotRunConfig:
         ValueError: the folder is not a few-shot run, or its config.json does not fit.
     """
     data = read_config(folder)
+    if "family" in data and "data" not in data:
+        raise ValueError(
+            f"{folder} is a run of reinforcement learning: metarl.load_agent, "
+            "scripts/evaluate_metarl.py and scripts/train_metarl.py --resume take it"
+        )
     try:
         if "form" not in data and "data" in data:  # of a run that began before it was kept
             data["form"] = to_json(Form.of(make_source(from_json(DataConfig, data["data"]))))

@@ -155,14 +155,21 @@ def as_inputs(given: Any, form: Form, device: torch.device) -> Tensor:
     """Inputs `[N, …]` in the user's units, floating-point numbers or images of uint8.
 
     Raises:
-        ValueError: another shape.
+        ValueError: another shape, or images in another range.
     """
     x: Tensor = torch.as_tensor(given, device=device)
     if tuple(x.shape[1:]) != form.x_shape or x.dim() < 1:
         shape = ", ".join(map(str, form.x_shape))
         raise ValueError(f"inputs must be [N, {shape}], got {list(x.shape)}")
-    kept = x.is_floating_point() or (x.dtype == torch.uint8 and len(form.x_shape) == 3)
-    return x if kept else x.double()
+    images = len(form.x_shape) == 3
+    if images and x.dtype == torch.uint8:
+        return x
+    if images and bool(((x < 0) | (x > 1)).any()):
+        raise ValueError(
+            f"images must be uint8 from 0 to 255 or numbers from 0 to 1, got {x.dtype} from "
+            f"{x.min():g} to {x.max():g}"
+        )
+    return x if x.is_floating_point() else x.double()
 
 
 def _some_adapted(learner: FewShotLearner, theta: Params, form: Form) -> Adapted:

@@ -59,9 +59,14 @@ class FewShotAgent:
             steps: of adaptation, for a learner that takes steps; as in training if None.
 
         Raises:
-            ValueError: shapes that do not fit, a value that is not finite, or a class that there
-                is not.
+            ValueError: shapes that do not fit, a value that is not finite, images in another
+                range, a class that there is not, or steps of a learner that takes none.
         """
+        if steps is not None:
+            if not self.learner.takes_steps:
+                raise ValueError(f"{self.config.algo} does not adapt by steps: leave steps out")
+            if steps < 0:
+                raise ValueError(f"steps must be at least 0, got {steps}")
         form, device, theta = self.config.form, self.trainer.device, self.state.theta
         x = as_inputs(support[0], form, device)
         y = _targets(support[1], form, device)

@@ -122,6 +122,8 @@ def test_a_joint_head_is_used_without_its_data(pictures: Path, tmp_path: Path) -
     adapted.save(tmp_path / "adapted.safetensors")
     loaded = metarl.load_adapted(tmp_path / "adapted.safetensors")
     assert torch.equal(loaded.predict(x), adapted.predict(x))
+    with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
+        agent.adapt((x, [0, 1, 1]), steps=-1)
 
 
 def test_changed_data_are_refused(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,6 +179,12 @@ def test_examples_that_cannot_be_learned_from_are_refused(pictures: Path, patien
             agent.adapt((x, y))
     with pytest.raises(ValueError, match="got 2 inputs and 1 targets"):
         agent.adapt((x, [0]))
+    with pytest.raises(ValueError, match="uint8 from 0 to 255 or numbers from 0 to 1, got .*255"):
+        agent.adapt((torch.full((2, 1, 16, 16), 255), [0, 1]))
+    with pytest.raises(ValueError, match="protonet does not adapt by steps: leave steps out"):
+        agent.adapt((x, [0, 1]), steps=1)
+    with pytest.raises(ValueError, match="is a run of few-shot learning: metarl.load_few_shot"):
+        metarl.load_agent(pictures / "run")
     with pytest.raises(ValueError, match=r"inputs must be \[N, 1, 16, 16\], got \[2, 1, 16\]"):
         agent.adapt((x, [0, 1])).predict(x[..., 0])
     agent, rows = metarl.load_few_shot(patients / "run"), torch.ones(2, 2)
