@@ -49,8 +49,9 @@ class CustomDefinition:
 
     @property
     def env_id(self) -> str:
-        """The environment's id, or the name of what makes it."""
-        return self.env if isinstance(self.env, str) else getattr(self.env, "__name__", "custom")
+        """The environment's id, or the name of what makes it; `custom` where it has none."""
+        name = self.env if isinstance(self.env, str) else getattr(self.env, "__name__", "custom")
+        return "custom" if name == "<lambda>" else name
 
     @cached_property
     def time_limit(self) -> int | None:

@@ -46,7 +46,7 @@ def load_family(
     """
     _find_modules_here()
     if vary:
-        if spec in family_names():
+        if spec in family_names() or ".py:" in spec:
             raise ValueError(f"--vary is for Gymnasium environments; {spec} is a family already")
         family = TaskFamily(
             env=spec, parameters=parse_vary(vary), horizon=horizon or 0, apply="attributes"

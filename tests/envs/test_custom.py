@@ -40,6 +40,8 @@ def test_a_family_is_an_environment_and_the_names_of_what_varies() -> None:
     family = TaskFamily(env="CartPole-v1", parameters={"length": Uniform(0.25, 1.0, unit="m")})
     assert (family.name, family.horizon) == ("CartPole-v1", 500)
     assert family.with_options(horizon=7).horizon == 7
+    unnamed = TaskFamily(env=lambda: gallery.Walk(), parameters=TARGET, horizon=5)
+    assert unnamed.name == "custom"  # and not <lambda>, in the name of the run's folder
     assert TaskFamily(env="gymnasium:Pendulum-v1", parameters={"g": Uniform(6, 14)}).horizon == 200
     env = family.make()
     assert env.observation_space == gymnasium.make("CartPole-v1").observation_space
@@ -237,6 +239,8 @@ def test_vary_makes_a_family_and_malformed_text_shows_the_grammar() -> None:
             envs.load_family("Pendulum-v1", vary=[bad])
     with pytest.raises(ValueError, match="say what varies with --vary.*max_torque"):
         envs.load_family("Pendulum-v1")
+    with pytest.raises(ValueError, match="boat.py:boat is a family already"):
+        envs.load_family("examples/boat.py:boat", vary=["g=uniform(6,14)"])
     with pytest.raises(ValueError, match="point-nav is a family already"):
         envs.load_family("point-nav", vary=vary)
 
