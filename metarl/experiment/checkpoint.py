@@ -199,4 +199,6 @@ def _inventory(folder: Path) -> str:
         return "it is not a folder"
     names = sorted(path.name for path in folder.iterdir())
     shown = ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
-    return f"it holds {shown}" if names else "it is empty"
+    if not names:
+        return "it is empty"
+    return f"it holds {shown}; a run that ended before its first checkpoint has to be started again"

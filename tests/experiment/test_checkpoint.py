@@ -130,7 +130,7 @@ def test_when_there_is_none_the_error_says_what_is_there(tmp_path: Path) -> None
         load_latest(tmp_path)
     for i in range(12):
         (tmp_path / f"file-{i:02d}").touch()
-    with pytest.raises(CheckpointError, match="it holds file-00, .*file-09 and 2 more"):
+    with pytest.raises(CheckpointError, match="it holds file-00, .*file-09 and 2 more; a run"):
         load_latest(tmp_path)
     with pytest.raises(CheckpointError, match="it is not a folder"):
         load_latest(tmp_path / "file-00")
