@@ -4,14 +4,13 @@ what came out (checkpoints/, results.json).
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from filelock import FileLock, Timeout
 from stable_baselines3.common.logger import HParam, Logger
 
 from metarl.experiment.files import read_json, write_json
@@ -20,6 +19,8 @@ from metarl.experiment.writers import CsvWriter, TensorBoardWriter
 CONFIG = "config.json"
 RESULTS = "results.json"
 PROGRESS = "progress.csv"
+LOCK = ".lock"
+"""Who holds it writes the run; whoever dies lets go of it."""
 
 
 class Run:
@@ -31,7 +32,7 @@ class Run:
 
     def __init__(self, folder: Path, config: Mapping[str, Any], *, resume_at: int) -> None:
         """Open the logs so that the next row is iteration `resume_at`."""
-        self._held = _hold(folder)
+        self._lock = _hold(folder)
         write_json(folder / CONFIG, config)
         self.folder = folder
         self.config = read_config(folder)
@@ -107,7 +108,7 @@ class Run:
     def close(self) -> None:
         """Close the log files, and let other processes write the folder."""
         self.logger.close()
-        os.close(self._held)
+        self._lock.release()
 
     def __enter__(self) -> Self:
         return self
@@ -121,23 +122,20 @@ class Run:
         self.close()
 
 
-def _hold(folder: Path) -> int:
-    """Keep others from writing a run, until what is returned is closed or this process ends.
+def _hold(folder: Path) -> FileLock:
+    """Keep others from writing a run, until what is returned is released or this process ends.
 
     Raises:
         ValueError: another process is writing it.
     """
-    descriptor = os.open(folder, os.O_RDONLY)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
+        lock.acquire()
+    except Timeout:
         raise ValueError(
             f"another process is writing the run {folder}: wait for its end, or end it first"
         ) from None
-    except OSError:  # a file system without locks
-        pass
-    return descriptor
+    return lock
 
 
 def default_folder(
