@@ -14,6 +14,8 @@ import tyro
 from display import fail, make_console, say
 
 try:
+    from command import exit_code
+
     import envs
     from envs.contract import check_family
 except ImportError as error:  # another package `envs` is found first, or something is missing
@@ -56,13 +58,8 @@ def check(options: Options) -> bool:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Exit code: 0 every rule is obeyed, 1 one is not, 2 a user's mistake."""
-    try:
-        return 0 if check(tyro.cli(Options, args=argv)) else 1
-    except SystemExit as stop:  # --help, or a message of tyro's
-        return int(stop.code or 0)
-    except (ValueError, OSError) as error:
-        return fail(error)
+    """Exit code: 0 every rule is obeyed, 1 one is not, 2 a user's mistake, 130 interrupted."""
+    return exit_code(lambda: 0 if check(tyro.cli(Options, args=argv)) else 1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the training commands share: reading the command line, and ending with an exit code."""
+"""What the commands share: reading the command line, and ending with an exit code."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 import envs
 from metarl.experiment.checkpoint import Checkpoint
+from metarl.rl.rollout import NonFiniteError
 
 Job = Callable[[], int]
 
@@ -56,6 +57,23 @@ def more_iterations(algorithm: Any, iterations: int | None, saved: Checkpoint) -
             f"--iterations is the total, and {saved.iteration} are done: got {iterations}"
         )
     return replace(algorithm, iterations=iterations)
+
+
+def exit_code(body: Callable[[], int | None]) -> int:
+    """What `body` returns, or how it ended: 1 the environment failed, 2 a user's mistake, 130
+    interrupted.
+    """
+    try:
+        return body() or 0
+    except SystemExit as stop:  # --help, or a message of tyro's
+        return int(stop.code or 0)
+    except (ValueError, OSError) as error:
+        return fail(error)
+    except (NonFiniteError, envs.EnvironmentFailure) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
 
 
 def run_command(prepare: Callable[[list[str], Console], Job], argv: list[str] | None) -> int:

@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_few_shot, show_layers, show_players, show_report
+from command import exit_code
+from display import cores, make_console, show_few_shot, show_layers, show_players, show_report
 from figures import FIGURE_TYPES, draw_layers
 from rich.console import Console
 from sklearn.metrics import classification_report
@@ -189,20 +190,15 @@ def _baselines(agent: FewShotAgent, request: Request) -> dict[str, tuple[float, 
     return {name: interval(row.double().cpu(), clusters) for name, row in errors.items()}
 
 
+def _run(options: Options) -> None:
+    table = evaluate(options)
+    if options.json is not None:
+        write_json(options.json, table)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 a user's mistake, 130 interrupted."""
-    try:
-        options = tyro.cli(Options, args=argv)
-        table = evaluate(options)
-        if options.json is not None:
-            write_json(options.json, table)
-    except SystemExit as stop:  # --help, or a message of tyro's
-        return int(stop.code or 0)
-    except (ValueError, OSError) as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: _run(tyro.cli(Options, args=argv)))
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ import tyro
 from display import cores, fail, make_console, show_evaluation, show_players, show_score
 
 try:
+    from command import exit_code
+
     from metarl.agent import Agent, load_agent, read_run_config
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
-from envs import EnvironmentFailure
 from envs.oracles import oracle_scores, require_oracles
 from metarl.algorithms.rl2 import Rl2
 from metarl.experiment.files import write_json
@@ -28,7 +29,6 @@ from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
 from metarl.methods.metaworld import official_evaluation
 from metarl.rl.evaluate import interval
-from metarl.rl.rollout import NonFiniteError
 
 
 @dataclass(frozen=True)
@@ -164,25 +164,17 @@ def _evaluate_officially(agent: Agent, options: Options) -> dict[str, Any]:
     }
 
 
+def _run(options: Options) -> None:
+    each = f"an evaluation of {options.run_dir}"
+    with enough_memory(options.tasks, each, "Take fewer --tasks, or --device cpu"):
+        table = evaluate(options)
+    if options.json is not None:
+        write_json(options.json, table)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 the environment failed, 2 a user's mistake, 130 interrupted."""
-    try:
-        options = tyro.cli(Options, args=argv)
-        each = f"an evaluation of {options.run_dir}"
-        with enough_memory(options.tasks, each, "Take fewer --tasks, or --device cpu"):
-            table = evaluate(options)
-        if options.json is not None:
-            write_json(options.json, table)
-    except SystemExit as stop:  # --help, or a message of tyro's
-        return int(stop.code or 0)
-    except (ValueError, OSError) as error:
-        return fail(error)
-    except (NonFiniteError, EnvironmentFailure) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    return exit_code(lambda: _run(tyro.cli(Options, args=argv)))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import tyro
+from command import exit_code
 from display import fail
 
 from metarl.experiment.files import read_json, write_json
@@ -248,14 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("MUJOCO_GL", "egl")
     # a shell's background job ignores interrupts, and so would the parts that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return run_all(tyro.cli(Options, args=argv))
-    except SystemExit as stop:  # --help, or a message of tyro's
-        return int(stop.code or 0)
-    except (ValueError, OSError) as error:
-        return fail(error)
-    except KeyboardInterrupt:
-        return 130
+    return exit_code(lambda: run_all(tyro.cli(Options, args=argv)))
 
 
 if __name__ == "__main__":

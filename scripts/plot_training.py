@@ -14,7 +14,7 @@ from typing import Annotated
 
 import numpy as np
 import tyro
-from display import fail
+from command import exit_code
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
@@ -95,13 +95,7 @@ def draw(options: Options) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 a user's mistake."""
-    try:
-        draw(tyro.cli(Options, args=argv))
-    except SystemExit as stop:  # --help, or a message of tyro's
-        return int(stop.code or 0)
-    except (ValueError, OSError) as error:
-        return fail(error)
-    return 0
+    return exit_code(lambda: draw(tyro.cli(Options, args=argv)))
 
 
 if __name__ == "__main__":

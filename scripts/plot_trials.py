@@ -13,7 +13,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
-from display import fail
+from command import exit_code
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
@@ -86,17 +86,15 @@ def draw(agent: Agent, options: Options) -> None:
     figure.savefig(options.file, dpi=110, bbox_inches="tight")
 
 
+def _draw(argv: list[str] | None) -> None:
+    options = tyro.cli(Options, args=argv)
+    draw(load_agent(options.run_dir), options)
+
+
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 a user's mistake."""
     torch.set_num_threads(1)
-    try:
-        options = tyro.cli(Options, args=argv)
-        draw(load_agent(options.run_dir), options)
-    except SystemExit as stop:  # --help, or a message of tyro's
-        return int(stop.code or 0)
-    except (ValueError, OSError) as error:
-        return fail(error)
-    return 0
+    return exit_code(lambda: _draw(argv))
 
 
 if __name__ == "__main__":
