@@ -43,9 +43,11 @@ _BEST_POINT: Overrides = {
     "inner_lr_decay": 0.3,
     "later_inner_lr": 0.5,
     "multi_step_loss": True,
+    "multi_step_iterations": 300,
+    "inner_advantage_clip": 3.0,
     "gae_lambda": 0.8,
     "output_gain": 0.01,
-    "iterations": 200,
+    "iterations": 300,
 }
 _SCALED: Overrides = {
     "action_scale": 0.1,  # the policy's unit action is a tenth of the range

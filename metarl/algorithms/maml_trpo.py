@@ -35,6 +35,7 @@ from metarl.rl.data import BatchedEnv, Episodes, PolicyBatch, StepInput, Tasks
 from metarl.rl.evaluate import SUCCESS, episode_returns, episode_success
 from metarl.rl.losses import INNER_LOSSES, mean_kl, surrogate
 from metarl.rl.policy import Policy, make_policy, sample
+from metarl.rl.returns import normalize_advantages
 from metarl.rl.rollout import Action, ActionScaling, rollout
 
 Objective = MetaObjective | MultiStepObjective
@@ -131,9 +132,15 @@ class MamlTrpo:
     def inner(self, batch: PolicyBatch, step: int) -> PolicyBatch:
         """What the inner loss learns from in a step, counted from 0.
 
+        Where few steps have large advantages, as those that reach a goal, standardising makes all
+        others small: a clip gives those back their weight.
+
         The losses are linear in the advantages: a step of α f on one is a step of α on f times it.
         """
-        return batch._replace(advantage=self.config.step_factor(step) * batch.advantage)
+        advantage, clip = batch.advantage, self.config.inner_advantage_clip
+        if clip:
+            advantage = normalize_advantages(advantage.clamp(-clip, clip), batch.mask)
+        return batch._replace(advantage=self.config.step_factor(step) * advantage)
 
     def iteration(
         self,

@@ -41,6 +41,9 @@ class MamlTrpoConfig:
     their weights stay equal."""
     inner_loss: Literal["likelihood-ratio", "log-likelihood", "dice"] = "likelihood-ratio"
     """What adaptation descends; log-likelihood has the right gradient and a wrong Hessian."""
+    inner_advantage_clip: float = 0.0
+    """Adaptation learns from advantages within ± so many standard deviations, standardised again;
+    0: from all as they are."""
     discount: float = 0.99
     """γ of the returns."""
     gae_lambda: float = 1.0
@@ -95,7 +98,8 @@ class MamlTrpoConfig:
         self._require("multi_step_iterations", self.multi_step_iterations >= 0, "at least 0")
         possible = self.multi_step_loss or not self.multi_step_iterations
         self._require("multi_step_iterations", possible, "0 without --multi-step-loss")
-        self._require("cg_damping", _finite(self.cg_damping) >= 0, "zero or positive, and finite")
+        for name in ("inner_advantage_clip", "cg_damping"):
+            self._require(name, _finite(getattr(self, name)) >= 0, "zero or positive, and finite")
         for name in ("discount", "gae_lambda"):
             self._require(name, 0 <= getattr(self, name) <= 1, "between 0 and 1")
         self._require("line_search_decay", 0 < self.line_search_decay < 1, "between 0 and 1")

@@ -15,6 +15,7 @@ from metarl.core.mapping import Workers
 from metarl.core.params import flatten
 from metarl.experiment.seeding import rng
 from metarl.rl.data import PolicyBatch
+from metarl.rl.returns import normalize_advantages
 from metarl.rl.rollout import NonFiniteError, rollout
 
 CONFIG = MamlTrpoConfig(tasks=3, episodes=4, hidden=(8,), inner_lr=0.5)
@@ -48,6 +49,7 @@ def vector(state: MetaState) -> torch.Tensor:
         {"learn_inner_lr": True},
         {"inner_loss": "dice"},
         {"inner_loss": "log-likelihood"},
+        {"inner_advantage_clip": 1.0},
         {"bootstrap_at_horizon": True},
         {"normalize_observations": True},
     ],
@@ -163,6 +165,25 @@ def test_updates_beyond_those_of_training_are_shorter() -> None:
     assert (first.updates, later.updates) == (1, 2)
     for name, p in start.phi.items():
         torch.testing.assert_close(later.phi[name] - p, 0.25 * (first.phi[name] - p))
+
+
+def test_adaptation_alone_learns_from_clipped_advantages() -> None:
+    """Outliers lose weight to the others; the mean stays 0, the variance 1, and padding 0."""
+    advantage = torch.tensor([[[-1.0, 0.0, 1.0, 0.0, 6.0], [-2.0, 1.0, 0.0, 1.0, 9.0]]])
+    mask = torch.tensor([[[True] * 5, [True] * 4 + [False]]])
+    zeros = torch.zeros(1, 2, 5, 2)
+    batch = PolicyBatch(zeros, zeros, normalize_advantages(advantage, mask), mask, {})
+    algo = algorithm(replace(CONFIG, inner_advantage_clip=1.0))
+    learnt = algo.inner(batch, 0).advantage
+    highest = batch.advantage[mask].max()
+    assert highest > 2
+    by_hand = batch.advantage.clamp(-1, 1)[mask]
+    by_hand = (by_hand - by_hand.mean()) / by_hand.std(correction=0)
+    torch.testing.assert_close(learnt[mask], by_hand)
+    assert learnt[mask].max() < highest
+    assert learnt[0, 1, 4] == 0
+    assert batch.advantage[mask].max() == highest  # what the outer step learns from
+    assert torch.equal(algorithm().inner(batch, 0).advantage, batch.advantage)
 
 
 def test_at_the_start_candidates_equal_what_was_sampled() -> None:
@@ -395,6 +416,7 @@ def test_a_reward_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -
         ({"inner_lr": float("nan")}, "--inner-lr must be positive and finite, got nan"),
         ({"inner_steps": -1}, "--inner-steps must be at least 0, got -1"),
         ({"discount": 1.5}, "--discount must be between 0 and 1, got 1.5"),
+        ({"inner_advantage_clip": -1.0}, "--inner-advantage-clip must be zero or positive"),
         ({"inner_loss": "ratio"}, "--inner-loss must be one of"),
     ],
     ids=str,
