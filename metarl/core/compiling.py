@@ -15,10 +15,9 @@ def compile_graph(graph: fx.GraphModule, *example: Tensor) -> Callable[..., Any]
     """The graph for the shapes of `example`, without gradients; takes seconds.
 
     On a CPU it calls C++ once, as wrappers in Python would hold the interpreter's lock; on a GPU it
-    is Triton's kernels. A terminal sends Ctrl-C
-    to the compiler's processes too, and they would die of it, whereas the command ends in order
-    only after what it is doing. So they are started from a thread that blocks the signals, which
-    they inherit, while the command's own threads see them.
+    is Triton's kernels. A terminal sends Ctrl-C to the compiler's processes too, and they would die
+    of it, whereas the command ends in order only after what it is doing. So they are started from a
+    thread that blocks the signals, which they inherit, while the command's own threads see them.
     """
     on_cpu = all(x.device.type == "cpu" for x in example)
     compiled: Callable[..., Any] = torch.compile(
