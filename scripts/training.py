@@ -125,10 +125,10 @@ class Training:
         c, horizon = self.config.algorithm, self.family.horizon
         each = f"{c.episodes} episodes × {horizon} steps of {self.family.name}"
         way_out = "Start a run with fewer --tasks or --episodes"
-        way_out += " or more --minibatches" if hasattr(c, "minibatches") else ""
-        way_out += ", or with --device cpu, which --resume takes too" * (
-            self.config.device != "cpu"
-        )
+        if hasattr(c, "minibatches"):
+            way_out += " or more --minibatches"
+        if self.config.device != "cpu":
+            way_out += ", or with --device cpu, which --resume takes too"
         return enough_memory(c.tasks, each, way_out)
 
     def evaluate(self) -> None:
