@@ -49,6 +49,19 @@ _BEST_POINT: Overrides = {
     "output_gain": 0.01,
     "iterations": 300,
 }
+# Once all poles stand, steps of constant length only follow noise, and some fall again
+_BEST_CARTPOLE: Overrides = {"kl_schedule": "linear", "iterations": 100}
+# Without damping the natural gradient is mostly noise, and nothing is learnt
+_BEST_ANT: Overrides = {
+    **_BEST_CHEETAH,
+    "tasks": 16,
+    "episodes": 30,
+    "inner_lr": 2.0,
+    "gae_lambda": 0.95,
+    "max_kl": 0.05,
+    "cg_damping": 0.1,
+    "iterations": 150,
+}
 _SCALED: Overrides = {
     "action_scale": 0.1,  # the policy's unit action is a tenth of the range
     "later_inner_lr": 1.0,
@@ -75,6 +88,8 @@ MAML_TRPO: dict[str, dict[str, Overrides]] = {
         **dict.fromkeys(_BANDITS, _BEST_BANDIT),
         "tabular-mdp": {**_BEST_BANDIT, "inner_lr": 2.0},
         "point-nav": _BEST_POINT,
+        "cartpole": _BEST_CARTPOLE,
+        "ant-dir": _BEST_ANT,
     },
     "finn2017": {
         **dict.fromkeys(_CHEETAHS, _FINN_CHEETAH),
