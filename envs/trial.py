@@ -72,6 +72,7 @@ class TrialEngine:
         nothing = xp.zeros(shape, device=device)
         action = xp.zeros((*shape, action_size(env.action_space)), device=device)
         self._last = History(action, nothing, nothing)
+        self.parts = ()
         self._steps = 0  # since all trials were started together
         self._together = True
 

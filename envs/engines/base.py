@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import gymnasium
@@ -49,6 +50,11 @@ class Engine:
         self._elapsed = np.zeros((num_tasks, num_episodes), dtype=np.int64)
         self._tasks: Tasks = {}
         self._checked: Tasks = {}
+
+    @property
+    def parts(self) -> Sequence[Engine]:
+        """Engines for some of the tasks each that threads may step at once; none here."""
+        return ()
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import mujoco
@@ -44,6 +45,8 @@ class ThreadsEngine(Engine):
         threads = len(os.sched_getaffinity(0)) if threads is None else threads
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
+        self._threads = threads
+        self._parts: list[ThreadsEngine] = []
         self._definition = family.definition
         model, skip = self._definition.model, self._definition.frame_skip
         count, fields = num_tasks * num_episodes, self._definition.derived
@@ -57,6 +60,21 @@ class ThreadsEngine(Engine):
         self._derived: Derived = {}
         self._sizes = model.nq, model.nv
         self._camera: MujocoCamera | None = None
+
+    @property
+    def parts(self) -> Sequence[ThreadsEngine]:
+        """An engine with half of the threads for each half of the tasks.
+
+        While Python acts for one half, the other half is simulated. There are two whatever the
+        number of threads, so that results do not depend on it.
+        """
+        if not self._parts and self.num_tasks > 1:
+            first = self.num_tasks // 2
+            self._parts = [
+                ThreadsEngine(self.family, tasks, self.num_episodes, -(-self._threads // 2))
+                for tasks in (first, self.num_tasks - first)
+            ]
+        return self._parts
 
     def _initial_state(self, model: Any) -> np.ndarray:
         spec = self._simulate.spec
@@ -142,6 +160,8 @@ class ThreadsEngine(Engine):
 
     def close(self) -> None:
         """End the physics threads, and the camera."""
+        for part in self._parts:
+            part.close()
         self._simulate.close()
         if self._camera is not None:
             self._camera.close()

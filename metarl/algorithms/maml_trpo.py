@@ -173,7 +173,14 @@ class MamlTrpo:
         for k in range(self.config.inner_steps + 1):
             phase = time.perf_counter()
             episodes, _ = rollout(
-                learner, adapted, env, tasks, rng_for(k), scaling=self.scaling, device=self.device
+                learner,
+                adapted,
+                env,
+                tasks,
+                rng_for(k),
+                scaling=self.scaling,
+                device=self.device,
+                workers=self.workers,
             )
             sampling += time.perf_counter() - phase
             batch, explained_variance = self.batch(state, episodes)

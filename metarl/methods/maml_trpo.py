@@ -136,6 +136,7 @@ class MamlTrpoMethod:
                 rng_for=lambda k: rng(options.seed, Phase.EVAL_ROLLOUT, k),
                 scaling=algorithm.scaling,
                 device=algorithm.device,
+                workers=algorithm.workers,
             )
         finally:
             env.close()

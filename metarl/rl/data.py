@@ -6,7 +6,7 @@ immutable and hold no `None`; raw and processed data are different types.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import gymnasium
@@ -51,6 +51,13 @@ class BatchedEnv(Protocol):
     @property
     def action_space(self) -> gymnasium.spaces.Space[Any]:
         """Of one environment: a `Box`, a `Discrete` or a `MultiDiscrete` from 0."""
+
+    @property
+    def parts(self) -> Sequence[BatchedEnv]:
+        """Environments for some of the tasks each, in order, that threads may step at once.
+
+        They are others than those that this one steps itself. Empty where it takes one thread.
+        """
 
     def draw_noise(self, rng: np.random.Generator) -> Noise:
         """Draw what one episode needs, in a fixed order."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import torch
 
+from metarl.core.mapping import Workers
 from metarl.rl.data import BatchedEnv, Episodes, Tasks
 from metarl.rl.rollout import ActionScaling, Learner, rollout
 
@@ -125,6 +126,7 @@ def adaptation_curve(
     rng_for: Callable[[int], np.random.Generator],
     scaling: ActionScaling,
     device: torch.device,
+    workers: Workers | None = None,
 ) -> Outcome:
     """Returns and success per task after 0 … `updates` updates, each measured on fresh episodes.
 
@@ -139,6 +141,7 @@ def adaptation_curve(
         rng_for: the generator of the k-th phase.
         scaling: the policy's units to the environment's.
         device: where episodes are stored.
+        workers: see `rollout`.
 
     Returns:
         `[K + 1, T]` each, the mean over the E episodes of each task.
@@ -147,7 +150,14 @@ def adaptation_curve(
     returns, success = [], [np.zeros((0, env.num_tasks))]
     for k in range(updates + 1):
         episodes, state = rollout(
-            learner, state, env, tasks, rng_for(k), scaling=scaling, device=device
+            learner,
+            state,
+            env,
+            tasks,
+            rng_for(k),
+            scaling=scaling,
+            device=device,
+            workers=workers,
         )
         returns.append(episode_returns(episodes).mean(-1).double().cpu().numpy())
         if SUCCESS in episodes.metrics:

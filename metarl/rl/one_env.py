@@ -37,6 +37,8 @@ class OneEnv:
         self.observation_space = env.observation_space
         self.action_space = env.action_space
 
+    parts = ()
+
     def draw_noise(self, rng: np.random.Generator) -> OneNoise:
         """A seed for the reset."""
         return OneNoise(rng.integers(2**31, size=(1, 1)), np.zeros((self.horizon, 1, 1, 0)))

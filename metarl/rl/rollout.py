@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils import _pytree as pytree
 
+from metarl.core.mapping import Workers
 from metarl.core.precision import products
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 
@@ -92,17 +94,19 @@ def rollout(
     *,
     scaling: ActionScaling,
     device: torch.device,
+    workers: Workers | None = None,
 ) -> tuple[Episodes, State]:
     """Run every environment for one episode.
 
     Args:
         learner: who acts.
-        state: the learner's state before the episode.
+        state: the learner's state before the episode; with workers a tree of tensors `[T, …]`.
         env: T tasks × E episodes.
         tasks: one value of every parameter per task, each `[T, …]`.
         rng: draws, in this order, the environments' noise and the learner's.
         scaling: the policy's units to the environment's.
         device: where the episodes are stored.
+        workers: step the environment's parts, if it has any, each in a thread of its own.
 
     Returns:
         The episodes `[T, E, H, …]` (entries after an episode's end are masked) and the learner's
@@ -111,19 +115,85 @@ def rollout(
     Raises:
         NonFiniteError: names the task, the episode and the step.
     """
+    noise = env.draw_noise(rng)
+    acting = learner.noise(rng, (env.horizon, env.num_tasks, env.num_episodes)).to(device)
+    whole = _Share(env, state, tasks, noise.reset, noise.step, acting)
+
+    def live(share: _Share[State]) -> tuple[Episodes, State]:
+        return _live(learner, share, scaling, device)
+
+    if workers is None or not env.parts:
+        episodes, state = live(whole)
+    else:
+        episodes, state = _joined(workers.map(live, whole.split(env.parts)))
+    last = episodes.terminated | episodes.truncated
+    final = torch.isfinite(episodes.final_obs).all(-1, keepdim=True)
+    seen = torch.isfinite(episodes.obs).all(-1)
+    finite = torch.isfinite(episodes.reward) & seen & (final | ~last)
+    acted = torch.isfinite(episodes.action.reshape(*seen.shape, -1)).all(-1) | ~seen
+    require_finite(finite | ~episodes.mask, acted, tasks)
+    env.require_room()
+    return episodes, state
+
+
+class _Share(NamedTuple, Generic[State]):
+    """Environments, the learner's state for their tasks, and all their randomness."""
+
+    env: BatchedEnv
+    state: State
+    tasks: Tasks
+    reset: Any  # noise [T, E, …]
+    step: Any  # noise [H, T, E, …]
+    acting: Tensor  # noise [H, T, E, …]
+
+    def split(self, parts: Sequence[BatchedEnv]) -> list[_Share[State]]:
+        """What belongs to each part of the environments."""
+        shares, first = [], 0
+        for part in parts:
+            rows = slice(first, first + part.num_tasks)
+            shares.append(
+                _Share(
+                    part,
+                    _rows_of(self.state, rows),
+                    {name: values[rows] for name, values in self.tasks.items()},
+                    self.reset[rows],
+                    self.step[:, rows],
+                    self.acting[:, rows],
+                )
+            )
+            first = rows.stop
+        return shares
+
+
+def _rows_of(tree: State, rows: slice) -> State:
+    """A tree of tensors `[T, …]`, of some tasks only."""
+    taken: State = pytree.tree_map(lambda x: x[rows] if isinstance(x, Tensor) else x, tree)
+    return taken
+
+
+def _joined(trees: list[Any]) -> Any:
+    """Trees of tensors `[T, …]` of some tasks each as one of all; what else is in them is equal."""
+    return pytree.tree_map(
+        lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *trees
+    )
+
+
+def _live(
+    learner: Learner[State], share: _Share[State], scaling: ActionScaling, device: torch.device
+) -> tuple[Episodes, State]:
+    """Run the environments of a share for one episode."""
+    env, state = share.env, share.state
     shape = (env.num_tasks, env.num_episodes)
-    env_noise = env.draw_noise(rng)
-    action_noise = learner.noise(rng, (env.horizon, *shape)).to(device)
     buffer = _Buffer(shape, env.horizon, device)
-    obs = env.reset(tasks, env_noise.reset)
+    obs = env.reset(share.tasks, share.reset)
     scale = scaling.like(obs)
     asks = may_ask(obs)
     running = torch.ones(shape, dtype=torch.bool, device=device)
     inputs = _first_input(env, obs, device)
     final_obs = inputs.obs
     for t in range(env.horizon):
-        action, state = learner.act(state, inputs, action_noise[t])
-        found = env.step(scale(action.action), env_noise.step[t])
+        action, state = learner.act(state, inputs, share.acting[t])
+        found = env.step(scale(action.action), share.step[t])
         obs, reward, terminated, truncated = (_tensor(x, device) for x in found[:4])
         done = terminated | truncated
         buffer.put(
@@ -143,15 +213,7 @@ def rollout(
         if asks and not bool(running.any()):
             break
     final_obs = torch.where(running.unsqueeze(-1), inputs.obs, final_obs)
-    episodes = buffer.episodes(final_obs)
-    last = episodes.terminated | episodes.truncated
-    final = torch.isfinite(final_obs).all(-1, keepdim=True)
-    seen = torch.isfinite(episodes.obs).all(-1)
-    finite = torch.isfinite(episodes.reward) & seen & (final | ~last)
-    acted = torch.isfinite(episodes.action.reshape(*seen.shape, -1)).all(-1) | ~seen
-    require_finite(finite | ~episodes.mask, acted, tasks)
-    env.require_room()
-    return episodes, state
+    return buffer.episodes(final_obs), state
 
 
 def may_ask(obs: np.ndarray | Tensor) -> bool:

@@ -41,8 +41,9 @@ def sampling(size: Size) -> list[Row]:
     taken = int(episodes.mask.any(0).any(0).sum())  # fewer than the horizon where all have ended
     name = f"metarl, {size.tasks} x {size.episodes} environments"
     others = size.env == "half-cheetah-vel"
+    models = [model for part in engine.parts or [engine] for model in part.models]
     return [
-        raw_limit(engine.models, family.definition.frame_skip, controls[:, :taken]),
+        raw_limit(models, family.definition.frame_skip, controls[:, :taken]),
         (name, run, int(episodes.mask.sum())),
         *([sync_vector(controls), *envpool_rows(controls)] if others else []),
     ]
@@ -118,7 +119,14 @@ def collect(
 
     def run() -> Episodes:
         episodes, _ = rollout(
-            learner, adapted, env, tasks, rng(0), scaling=algorithm.scaling, device=algorithm.device
+            learner,
+            adapted,
+            env,
+            tasks,
+            rng(0),
+            scaling=algorithm.scaling,
+            device=algorithm.device,
+            workers=algorithm.workers,
         )
         return episodes
 

@@ -393,7 +393,7 @@ def test_impossible_values_are_refused(change: dict[str, Any], message: str) -> 
 class CueEnv:
     """The cue, −1 or 1, is shown at the first step of the first episode; naming it pays later."""
 
-    num_episodes, horizon = 1, 3
+    num_episodes, horizon, parts = 1, 3, ()
     observation_space = gymnasium.spaces.Box(-1, 1, (1,))
     action_space = gymnasium.spaces.Discrete(2)
 

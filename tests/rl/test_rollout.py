@@ -1,0 +1,91 @@
+"""Episodes that threads collect in parts are those of all tasks at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+import envs
+from envs.engines.threads import ThreadsEngine
+from metarl.algorithms.maml_trpo import Adapting, MamlTrpo
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.core.mapping import Workers
+from metarl.core.params import map_params
+from metarl.experiment.seeding import rng
+from metarl.rl.data import Episodes
+from metarl.rl.rollout import NonFiniteError, rollout
+
+TASKS = 3  # the parts have one and two
+
+
+@pytest.fixture(params=["half-cheetah-vel", "hopper-params", "ant-dir"])
+def engine(request: pytest.FixtureRequest) -> Iterator[ThreadsEngine]:
+    """Of a body that never falls, of one that does and has other physics, and of one that feels."""
+    made = envs.make_engine(envs.make_family(request.param, horizon=30), TASKS, 2, threads=2)
+    assert isinstance(made, ThreadsEngine)
+    yield made
+    made.close()
+
+
+def episodes(engine: ThreadsEngine, workers: Workers | None, nan: int | None = None) -> Episodes:
+    """What policies of their own do in every task; that of task `nan` is not a number."""
+    config = MamlTrpoConfig(hidden=(8,))
+    algorithm = MamlTrpo(config, engine.observation_space, engine.action_space)
+    learner = algorithm.learner(algorithm.init(0))
+    theta = learner.start(TASKS).phi
+    phi = map_params(
+        lambda p: p * torch.linspace(0.5, 2, TASKS).view(-1, *[1] * (p.dim() - 1)), theta
+    )
+    if nan is not None:
+        phi["0.bias"][nan] = torch.nan
+    tasks = engine.family.split("train").sample(TASKS, 0)
+    lived, after = rollout(
+        learner,
+        Adapting(phi, 1),
+        engine,
+        tasks,
+        rng(0),
+        scaling=algorithm.scaling,
+        device=algorithm.device,
+        workers=workers,
+    )
+    assert after.updates == 1
+    assert all(torch.equal(after.phi[name], p) for name, p in phi.items())
+    return lived
+
+
+def test_parts_of_the_tasks_live_the_same_episodes(engine: ThreadsEngine) -> None:
+    """Up to rounding, which contacts magnify after some steps."""
+    whole, parts = episodes(engine, None), episodes(engine, Workers(2))
+    assert [part.num_tasks for part in engine.parts] == [1, 2]
+    assert torch.equal(parts.mask, whole.mask)
+    early = whole.mask & (torch.arange(30) < 10)
+    for name in ("obs", "action", "reward"):
+        one, other = getattr(whole, name)[early], getattr(parts, name)[early]
+        torch.testing.assert_close(other, one, rtol=1e-4, atol=1e-4)
+    assert parts.metrics.keys() == whole.metrics.keys()
+
+
+def test_the_number_of_threads_does_not_change_a_bit_of_an_episode(engine: ThreadsEngine) -> None:
+    """The parts are the same, whether they take turns or not."""
+    alone = ThreadsEngine(engine.family, TASKS, 2, 1)
+    one, two = episodes(alone, Workers(1)), episodes(engine, Workers(2))
+    alone.close()
+    for name in ("obs", "action", "reward", "mask", "terminated", "truncated", "final_obs"):
+        assert torch.equal(getattr(one, name), getattr(two, name)), name
+
+
+def test_a_part_is_told_apart_by_the_number_of_its_task_among_all(engine: ThreadsEngine) -> None:
+    """An action that is not finite is reported with its task."""
+    with pytest.raises(NonFiniteError, match=r"task 2 .* episode 0, step 0"):
+        episodes(engine, Workers(2), nan=2)
+
+
+def test_one_task_has_no_parts() -> None:
+    """It is stepped by one thread of Python."""
+    engine = envs.make_engine(envs.make_family("half-cheetah-vel", horizon=3), 1, 2, threads=2)
+    assert np.size(engine.parts) == 0
+    engine.close()
