@@ -54,22 +54,40 @@ def fitted_values(e: Episodes, config: ReturnsConfig) -> tuple[Tensor, Tensor]:
     goes_on = ~e.terminated.any(-1)
     if not config.bootstrap_at_horizon:
         goes_on = goes_on & (length < mask.shape[-1])
-    x = baseline.features(e.obs)
-    last = baseline.features(e.final_obs.unsqueeze(2), length.unsqueeze(-1))  # [T, E, 1, F]
-    last = torch.where(goes_on[..., None, None], last, 0.0)
-    after = None
-    if bool(goes_on.any()):
-        steps_left = length.unsqueeze(-1) - torch.arange(mask.shape[-1], device=mask.device)
-        after = config.discount ** steps_left.clamp(min=0).unsqueeze(-1) * last
+    steps_left = length.unsqueeze(-1) - torch.arange(mask.shape[-1], device=mask.device)
+    shrink = config.discount ** steps_left.clamp(min=0).unsqueeze(-1)
+    any_goes_on = bool(goes_on.any())
     zero = torch.zeros_like(e.reward[..., 0])
     returns = discounted_returns(e.reward, mask, zero, config.discount)
-    weights = baseline.fit(x, returns, mask, after)
-    return baseline.predict(x, weights), baseline.predict(last, weights).squeeze(-1)
+
+    def fitted(
+        obs: Tensor,
+        returns: Tensor,
+        mask: Tensor,
+        shrink: Tensor,
+        final_obs: Tensor,
+        length: Tensor,
+        goes_on: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        x = baseline.features(obs)
+        last = baseline.features(final_obs.unsqueeze(2), length.unsqueeze(-1))  # [T, E, 1, F]
+        last = torch.where(goes_on[..., None, None], last, 0.0)
+        weights = baseline.fit(x, returns, mask, shrink * last if any_goes_on else None)
+        return baseline.predict(x, weights), baseline.predict(last, weights).squeeze(-1)
+
+    # one task at a time stays in the cache of a CPU
+    size = 1 if mask.device.type == "cpu" else len(mask)
+    columns = e.obs, returns, mask, shrink, e.final_obs, length, goes_on
+    blocks = zip(*(torch.split(column, size) for column in columns), strict=True)
+    value, final_value = zip(*(fitted(*block) for block in blocks), strict=True)
+    return torch.cat(value), torch.cat(final_value)
 
 
 def _without_padding(episodes: Episodes) -> Episodes:
     """Zeros where the mask is False, so that padding (NaN included) reaches no gradient."""
     e, mask = episodes, episodes.mask
+    if mask.device.type == "cpu" and bool(mask.all()):  # a GPU would be waited for
+        return e
     return e._replace(
         obs=_masked(e.obs, mask),
         action=_masked(e.action, mask),
