@@ -3,7 +3,7 @@
 `f(point, v)` is traced; all that depends on the point alone becomes the first graph, which runs
 once per point, and the rest the second one, which runs once per vector. Conjugate gradient calls a
 Fisher product ten times at one point: activations, probabilities and first derivatives are then
-computed once, and what is left is compiled into few fused loops.
+computed once, and both graphs are compiled into few fused loops.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ class LinearMap(Generic[Point, Vector, Result]):
     def __init__(self, f: Callable[[Point, Vector], Result], *, compiled: bool) -> None:
         """Args:
         f: linear in its second argument; takes and returns trees of tensors, closes over none.
-        compiled: compile the graph that runs per vector (seconds, once per shapes); otherwise
-            the same operations run one by one.
+        compiled: compile both graphs (seconds, once per shapes); otherwise the same operations
+            run one by one.
         """
         self._f = f
         self._compiled = compiled
@@ -99,6 +99,7 @@ class _Graphs:
         self.first = first
         self.second = second
         if compiled:
+            self.first = compile_graph(first, *tensors)
             with torch.no_grad():
                 kept = self.first(*tensors)
             self.second = compile_graph(second, *kept, *vectors)
