@@ -40,6 +40,8 @@ class TrialEngine:
     most.
     """
 
+    parts = ()  # acting for all at once
+
     def __init__(self, env: Any, episodes: int, *, endless: bool = False) -> None:
         """Args:
         env: an engine, or whatever speaks its protocol.
@@ -72,7 +74,6 @@ class TrialEngine:
         nothing = xp.zeros(shape, device=device)
         action = xp.zeros((*shape, action_size(env.action_space)), device=device)
         self._last = History(action, nothing, nothing)
-        self.parts = ()
         self._steps = 0  # since all trials were started together
         self._together = True
 

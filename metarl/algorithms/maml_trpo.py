@@ -59,7 +59,7 @@ class MamlTrpo:
         observation_space: of one environment, a flat `Box`.
         action_space: of one environment, a `Box`, a `Discrete` or a `MultiDiscrete`.
         device: where the tensors live.
-        threads: worker threads of the update on a CPU.
+        threads: worker threads of rollouts and of the update on a CPU.
         compiled: compile the Fisher product (faster after some seconds, the first time).
         """
         self.config = config

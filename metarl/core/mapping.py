@@ -9,7 +9,8 @@ computed by itself, and results come back in the order of the tasks.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from threading import Event
 from typing import Literal, TypeVar
 
 import torch
@@ -21,13 +22,14 @@ Result = TypeVar("Result")
 
 
 class Workers:
-    """A thread per core that maps functions over tasks, in order."""
+    """A thread per core that maps functions over tasks, or over groups of them, in order."""
 
     def __init__(self, threads: int = 1) -> None:
         """Args: threads: at least 1; with 1 the calling thread does the work itself."""
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self.threads = threads
+        self.stopping = Event()  # set while a map waits for what is of no use any more
         self._pool = None
         if threads > 1:
             # torch counts a new thread's own threads anew; more than one also changes rounding
@@ -36,10 +38,28 @@ class Workers:
             )
 
     def map(self, fn: Callable[..., Result], *items: Sequence[object]) -> list[Result]:
-        """`[fn(*columns) for columns in zip(*items)]`; the first error is raised."""
+        """`[fn(*columns) for columns in zip(*items)]`; the first error is raised.
+
+        After an error or Ctrl-C nothing goes on in the background: what has not begun is left out,
+        and what runs is waited for. A `fn` that takes long may ask `stopping` and end early.
+        """
         if self._pool is None:
             return [fn(*columns) for columns in zip(*items, strict=True)]
-        return list(self._pool.map(fn, *items))
+        futures: list[Future[Result]] = []
+        try:
+            for columns in zip(*items, strict=True):
+                futures.append(self._pool.submit(fn, *columns))
+            wait(futures, return_when=FIRST_EXCEPTION)
+        finally:
+            self._stop(futures)
+        return [future.result() for future in futures]
+
+    def _stop(self, futures: list[Future[Result]]) -> None:
+        self.stopping.set()
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        self.stopping.clear()
 
     def close(self) -> None:
         """End the threads."""
@@ -80,6 +100,20 @@ def unstack_tasks(tree: object) -> list[object]:
     leaves, spec = pytree.tree_flatten(tree)
     columns = [leaf.unbind(0) for leaf in leaves]
     return [pytree.tree_unflatten(list(row), spec) for row in zip(*columns, strict=True)]
+
+
+def some_tasks(tree: Result, rows: slice) -> Result:
+    """A tree of tensors `[T, …]` of some tasks only (views); what else is in it stays."""
+    taken: Result = pytree.tree_map(lambda x: x[rows] if isinstance(x, Tensor) else x, tree)
+    return taken
+
+
+def join_tasks(trees: Sequence[Result]) -> Result:
+    """The inverse of `some_tasks`: trees `[T_1, …]`, `[T_2, …]`, … to one `[T_1 + T_2 + …, …]`."""
+    joined: Result = pytree.tree_map(
+        lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *trees
+    )
+    return joined
 
 
 def stack_tasks(rows: list[Result]) -> Result:

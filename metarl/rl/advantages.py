@@ -7,9 +7,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from metarl.core.mapping import join_tasks, some_tasks
 from metarl.rl import baseline
 from metarl.rl.data import Episodes, PolicyBatch
 from metarl.rl.returns import discounted_returns, gae, normalize_advantages
+
+_CACHED = 2**17  # features that a CPU's cache holds, 1 MiB of them in float64
 
 
 class ReturnsConfig(NamedTuple):
@@ -50,37 +53,30 @@ def fitted_values(e: Episodes, config: ReturnsConfig) -> tuple[Tensor, Tensor]:
         e: experience `[T, E, H, …]` without padding's values.
         config: γ and which episodes go on after their last step (see `policy_batch`).
     """
+    zero = torch.zeros_like(e.reward[..., 0])
+    returns = discounted_returns(e.reward, e.mask, zero, config.discount)
+    tasks = size = len(e.mask)
+    if e.mask.device.type == "cpu":
+        per_task = e.mask[0].numel() * baseline.num_features(e.obs.shape[-1])
+        size = max(1, _CACHED // per_task)
+    blocks = [slice(first, first + size) for first in range(0, tasks, size)]
+    return join_tasks([_fitted(*some_tasks((e, returns), rows), config) for rows in blocks])
+
+
+def _fitted(e: Episodes, returns: Tensor, config: ReturnsConfig) -> tuple[Tensor, Tensor]:
     mask, length = e.mask, e.mask.sum(-1)
     goes_on = ~e.terminated.any(-1)
     if not config.bootstrap_at_horizon:
         goes_on = goes_on & (length < mask.shape[-1])
-    steps_left = length.unsqueeze(-1) - torch.arange(mask.shape[-1], device=mask.device)
-    shrink = config.discount ** steps_left.clamp(min=0).unsqueeze(-1)
-    any_goes_on = bool(goes_on.any())
-    zero = torch.zeros_like(e.reward[..., 0])
-    returns = discounted_returns(e.reward, mask, zero, config.discount)
-
-    def fitted(
-        obs: Tensor,
-        returns: Tensor,
-        mask: Tensor,
-        shrink: Tensor,
-        final_obs: Tensor,
-        length: Tensor,
-        goes_on: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        x = baseline.features(obs)
-        last = baseline.features(final_obs.unsqueeze(2), length.unsqueeze(-1))  # [T, E, 1, F]
-        last = torch.where(goes_on[..., None, None], last, 0.0)
-        weights = baseline.fit(x, returns, mask, shrink * last if any_goes_on else None)
-        return baseline.predict(x, weights), baseline.predict(last, weights).squeeze(-1)
-
-    # one task at a time stays in the cache of a CPU
-    size = 1 if mask.device.type == "cpu" else len(mask)
-    columns = e.obs, returns, mask, shrink, e.final_obs, length, goes_on
-    blocks = zip(*(torch.split(column, size) for column in columns), strict=True)
-    value, final_value = zip(*(fitted(*block) for block in blocks), strict=True)
-    return torch.cat(value), torch.cat(final_value)
+    x = baseline.features(e.obs)
+    last = baseline.features(e.final_obs.unsqueeze(2), length.unsqueeze(-1))  # [T, E, 1, F]
+    last = torch.where(goes_on[..., None, None], last, 0.0)
+    after = None
+    if bool(goes_on.any()):
+        steps_left = length.unsqueeze(-1) - torch.arange(mask.shape[-1], device=mask.device)
+        after = config.discount ** steps_left.clamp(min=0).unsqueeze(-1) * last
+    weights = baseline.fit(x, returns, mask, after)
+    return baseline.predict(x, weights), baseline.predict(last, weights).squeeze(-1)
 
 
 def _without_padding(episodes: Episodes) -> Episodes:

@@ -15,6 +15,11 @@ _RIDGE = 1e-5
 _RIDGE_ATTEMPTS = 10
 
 
+def num_features(obs_size: int) -> int:
+    """F = 2 O + 4."""
+    return 2 * obs_size + 4
+
+
 def features(obs: Tensor, step: Tensor | None = None) -> Tensor:
     """`[…, H, O]` to `[…, H, 2 O + 4]`.
 

@@ -25,6 +25,7 @@ class OneEnv:
 
     num_tasks = 1
     num_episodes = 1
+    parts = ()
 
     def __init__(self, env: gymnasium.Env[Any, Any], horizon: int) -> None:
         """Args:
@@ -36,8 +37,6 @@ class OneEnv:
         self.horizon = horizon
         self.observation_space = env.observation_space
         self.action_space = env.action_space
-
-    parts = ()
 
     def draw_noise(self, rng: np.random.Generator) -> OneNoise:
         """A seed for the reset."""

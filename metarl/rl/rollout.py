@@ -1,17 +1,17 @@
-"""Collect episodes: all tasks and episodes of a batched environment step together."""
+"""Collect episodes: all tasks and episodes of a batched environment, or of its parts, at once."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import Event
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import gymnasium
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils import _pytree as pytree
 
-from metarl.core.mapping import Workers
+from metarl.core.mapping import Workers, join_tasks, some_tasks
 from metarl.core.precision import products
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 
@@ -114,18 +114,20 @@ def rollout(
 
     Raises:
         NonFiniteError: names the task, the episode and the step.
+        ValueError: tasks that are not T.
     """
     noise = env.draw_noise(rng)
     acting = learner.noise(rng, (env.horizon, env.num_tasks, env.num_episodes)).to(device)
     whole = _Share(env, state, tasks, noise.reset, noise.step, acting)
 
     def live(share: _Share[State]) -> tuple[Episodes, State]:
-        return _live(learner, share, scaling, device)
+        return _live(learner, share, scaling, device, stopping)
 
+    stopping = None if workers is None else workers.stopping
     if workers is None or not env.parts:
         episodes, state = live(whole)
     else:
-        episodes, state = _joined(workers.map(live, whole.split(env.parts)))
+        episodes, state = join_tasks(workers.map(live, whole.split(env.parts)))
     last = episodes.terminated | episodes.truncated
     final = torch.isfinite(episodes.final_obs).all(-1, keepdim=True)
     seen = torch.isfinite(episodes.obs).all(-1)
@@ -148,13 +150,18 @@ class _Share(NamedTuple, Generic[State]):
 
     def split(self, parts: Sequence[BatchedEnv]) -> list[_Share[State]]:
         """What belongs to each part of the environments."""
+        for name, values in self.tasks.items():
+            if len(values) != self.env.num_tasks:
+                raise ValueError(
+                    f"{self.env.num_tasks} tasks have as many values of {name!r}, got {len(values)}"
+                )
         shares, first = [], 0
         for part in parts:
             rows = slice(first, first + part.num_tasks)
             shares.append(
                 _Share(
                     part,
-                    _rows_of(self.state, rows),
+                    some_tasks(self.state, rows),
                     {name: values[rows] for name, values in self.tasks.items()},
                     self.reset[rows],
                     self.step[:, rows],
@@ -165,23 +172,14 @@ class _Share(NamedTuple, Generic[State]):
         return shares
 
 
-def _rows_of(tree: State, rows: slice) -> State:
-    """A tree of tensors `[T, …]`, of some tasks only."""
-    taken: State = pytree.tree_map(lambda x: x[rows] if isinstance(x, Tensor) else x, tree)
-    return taken
-
-
-def _joined(trees: list[Any]) -> Any:
-    """Trees of tensors `[T, …]` of some tasks each as one of all; what else is in them is equal."""
-    return pytree.tree_map(
-        lambda *leaves: torch.cat(leaves) if isinstance(leaves[0], Tensor) else leaves[0], *trees
-    )
-
-
 def _live(
-    learner: Learner[State], share: _Share[State], scaling: ActionScaling, device: torch.device
+    learner: Learner[State],
+    share: _Share[State],
+    scaling: ActionScaling,
+    device: torch.device,
+    stopping: Event | None,
 ) -> tuple[Episodes, State]:
-    """Run the environments of a share for one episode."""
+    """Run the environments of a share for one episode, or until nobody wants it any more."""
     env, state = share.env, share.state
     shape = (env.num_tasks, env.num_episodes)
     buffer = _Buffer(shape, env.horizon, device)
@@ -210,7 +208,7 @@ def _live(
         inputs = StepInput(obs, action.action, reward, done)
         final_obs = torch.where((running & done).unsqueeze(-1), obs, final_obs)
         running = running & ~done
-        if asks and not bool(running.any()):
+        if (asks and not running.any()) or (stopping is not None and stopping.is_set()):
             break
     final_obs = torch.where(running.unsqueeze(-1), inputs.obs, final_obs)
     return buffer.episodes(final_obs), state

@@ -19,6 +19,22 @@ def test_every_worker_has_one_torch_thread() -> None:
         torch.set_num_threads(threads)
 
 
+def test_what_still_runs_when_another_fails_is_told_and_waited_for() -> None:
+    """Nothing goes on in the background, and the workers can be used again."""
+    workers, ended = Workers(2), []
+
+    def work(i: int) -> None:
+        if i == 1:
+            raise OSError("lost")
+        ended.append(workers.stopping.wait(60))
+
+    with pytest.raises(OSError, match="lost"):
+        workers.map(work, [0, 1])
+    assert ended == [True]
+    assert workers.map(lambda i: 2 * i, [0, 1, 2]) == [0, 2, 4]
+    workers.close()
+
+
 @pytest.mark.parametrize("how", ["threads", "vmap"])
 def test_every_mapping_gives_what_the_loop_gives(how: Mapping) -> None:
     """Adapting five tasks: threads bit for bit, vmap within rounding."""

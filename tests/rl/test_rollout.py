@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import envs
 from envs.engines.threads import ThreadsEngine
-from metarl.algorithms.maml_trpo import Adapting, MamlTrpo
+from metarl.algorithms.maml_trpo import Adapting, MamlLearner, MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.core.mapping import Workers
 from metarl.core.params import map_params
 from metarl.experiment.seeding import rng
-from metarl.rl.data import Episodes
-from metarl.rl.rollout import NonFiniteError, rollout
+from metarl.rl.data import Episodes, StepInput
+from metarl.rl.rollout import Action, NonFiniteError, rollout
 
 TASKS = 3  # the parts have one and two
 
@@ -30,11 +33,39 @@ def engine(request: pytest.FixtureRequest) -> Iterator[ThreadsEngine]:
     made.close()
 
 
-def episodes(engine: ThreadsEngine, workers: Workers | None, nan: int | None = None) -> Episodes:
-    """What policies of their own do in every task; that of task `nan` is not a number."""
+class Disturbed(MamlLearner):
+    """A learner to which something happens."""
+
+    at_step_5: Callable[[], None] | None = None  # called once, for the part of two tasks
+    _steps = 0
+
+    def act(self, state: Adapting, inputs: StepInput, noise: Tensor) -> tuple[Action, Adapting]:
+        """As always, but for step 5."""
+        if len(noise) == 2:
+            self._steps += 1
+            if self._steps == 6 and self.at_step_5 is not None:
+                self.at_step_5()
+        return super().act(state, inputs, noise)
+
+
+def episodes(
+    engine: ThreadsEngine,
+    workers: Workers | None,
+    nan: int | None = None,
+    at_step_5: Callable[[], None] | None = None,
+) -> Episodes:
+    """What policies of their own do in every task.
+
+    Args:
+        engine: for `TASKS` tasks.
+        workers: of the rollout.
+        nan: the task whose policy is not a number.
+        at_step_5: see `Disturbed`.
+    """
     config = MamlTrpoConfig(hidden=(8,))
     algorithm = MamlTrpo(config, engine.observation_space, engine.action_space)
-    learner = algorithm.learner(algorithm.init(0))
+    learner = Disturbed(algorithm, algorithm.init(0))
+    learner.at_step_5 = at_step_5
     theta = learner.start(TASKS).phi
     phi = map_params(
         lambda p: p * torch.linspace(0.5, 2, TASKS).view(-1, *[1] * (p.dim() - 1)), theta
@@ -82,6 +113,51 @@ def test_a_part_is_told_apart_by_the_number_of_its_task_among_all(engine: Thread
     """An action that is not finite is reported with its task."""
     with pytest.raises(NonFiniteError, match=r"task 2 .* episode 0, step 0"):
         episodes(engine, Workers(2), nan=2)
+
+
+def failure(workers: Workers) -> None:
+    raise OSError("lost")
+
+
+def ctrl_c(workers: Workers) -> None:
+    main = threading.main_thread().ident
+    assert main is not None
+    signal.pthread_kill(main, signal.SIGINT)
+    assert workers.stopping.wait(60)
+
+
+@pytest.mark.parametrize(("disturbance", "steps"), [(failure, 5), (ctrl_c, 6)])
+def test_after_an_error_or_ctrl_c_no_part_goes_on(
+    engine: ThreadsEngine, disturbance: Callable[[Workers], None], steps: int
+) -> None:
+    """The engine can be used again at once, and nothing is left of what was broken off."""
+    workers = Workers(2)
+    expected = episodes(engine, workers)
+    with pytest.raises((OSError, KeyboardInterrupt)):
+        episodes(engine, workers, at_step_5=lambda: disturbance(workers))
+    assert (engine.parts[1]._elapsed == steps).all()
+    again = episodes(engine, workers)
+    workers.close()
+    assert torch.equal(again.obs, expected.obs)
+    assert torch.equal(again.reward, expected.reward)
+
+
+def test_as_many_tasks_as_the_engine_has_are_needed(engine: ThreadsEngine) -> None:
+    """No task is left out, and the message has the number of all."""
+    algorithm = MamlTrpo(MamlTrpoConfig(), engine.observation_space, engine.action_space)
+    learner = algorithm.learner(algorithm.init(0))
+    tasks = engine.family.split("train").sample(TASKS + 1, 0)
+    with pytest.raises(ValueError, match=r"3 tasks have as many values of '\w+', got 4"):
+        rollout(
+            learner,
+            learner.start(TASKS),
+            engine,
+            tasks,
+            rng(0),
+            scaling=algorithm.scaling,
+            device=algorithm.device,
+            workers=Workers(2),
+        )
 
 
 def test_one_task_has_no_parts() -> None:
