@@ -59,7 +59,7 @@ class RunConfig:
     device: Literal["cpu", "cuda"]
     """Where the policy lives."""
     compiled: bool
-    """Whether the Fisher product is compiled, which changes its rounding."""
+    """Whether Fisher product and line search are compiled, which changes their rounding."""
     eval_every: int
     """Iterations between evaluations; 0 is at the end only."""
     checkpoint_every: int

@@ -87,8 +87,8 @@ class Options(Generic[AlgorithmConfig]):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the policy lives; auto takes a GPU where there is one."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """Compile the Fisher product; auto does in runs of at least 20 iterations on a CPU with a C++
-    compiler, on does on a GPU too."""
+    """Compile Fisher product and line search; auto does in runs of at least 20 iterations on a CPU
+    with a C++ compiler, on does on a GPU too."""
     threads: int = cores()
     """Worker threads of the simulation and of the update; they never change a result."""
     workers: int = 0

@@ -60,7 +60,7 @@ class MamlTrpo:
         action_space: of one environment, a `Box`, a `Discrete` or a `MultiDiscrete`.
         device: where the tensors live.
         threads: worker threads of rollouts and of the update on a CPU.
-        compiled: compile the Fisher product (faster after some seconds, the first time).
+        compiled: compile Fisher product and line search (faster after some seconds, once).
         """
         self.config = config
         self.device = torch.device(device)

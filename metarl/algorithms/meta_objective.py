@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.core.adapt import LossFn, adapt_values
+from metarl.core.adapt import LossFn, adapt, adapt_values
 from metarl.core.fisher import Adaptation, KeptGradient, Meta, fisher_product
 from metarl.core.linear import LinearMap
 from metarl.core.mapping import Workers, stack_tasks, unstack_tasks
 from metarl.core.params import Params, broadcast, flatten, leaves, map_params, unflatten
+from metarl.core.traced import Traced
 from metarl.core.trust_region import Trial
 
 
@@ -74,14 +75,22 @@ class Setting(NamedTuple):
     learn_rates: bool = False  # α is part of the meta-parameters
     stacked: bool = False  # one vmapped call for all tasks (fast on a GPU)
     product: LinearMap[Any, Meta, Meta] | None = None  # Fisher product; None keeps graphs
+    trial: Traced[..., tuple[Tensor, Tensor]] | None = None  # surrogate and KL; None is eager
 
     def traced(self, *, compiled: bool) -> Setting:
-        """With the Fisher product as one traced function for all tasks and iterations."""
+        """With the Fisher product, and a trial of the line search, as one traced function each."""
         losses = self.losses.stacked() if self.stacked else self.losses
         product = fisher_product(
             losses.inner, losses.outputs, losses.kl, first_order=self.first_order
         )
-        return self._replace(product=LinearMap(product, compiled=compiled))
+
+        def trial(theta: Params, rates: Params, inner: Any, outer: Any) -> tuple[Tensor, Tensor]:
+            outputs = losses.outputs(adapt(theta, inner, losses.inner, rates), outer)
+            return losses.surrogate(outputs, outer), losses.kl(outputs, outer)
+
+        return self._replace(
+            product=LinearMap(product, compiled=compiled), trial=Traced(trial, compiled=compiled)
+        )
 
 
 class _Part:
@@ -149,6 +158,10 @@ class _Part:
 
     def evaluate(self, state: MetaState) -> tuple[float, float]:
         theta, rates, *_ = self._lift(state)
+        if self._setting.trial is not None:
+            batches = self.adaptation.batches
+            surrogate, kl = self._setting.trial(theta, rates, batches, self._outer_batch)
+            return float(surrogate), float(kl)
         phi = adapt_values(theta, self.adaptation.batches, self._losses.inner, rates)
         with torch.no_grad():
             outputs = self._losses.outputs(phi, self._outer_batch)

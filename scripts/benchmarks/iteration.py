@@ -33,7 +33,7 @@ class Work:
     def __init__(self, size: Size, *, compiled: bool) -> None:
         """Args:
         size: how many tasks and episodes.
-        compiled: compile the Fisher product.
+        compiled: compile Fisher product and line search.
         """
         config = maml_trpo_preset("deleu2020", "half-cheetah-vel")
         family = envs.make_family("half-cheetah-vel", "deleu2020", 5 if size.tiny else None)

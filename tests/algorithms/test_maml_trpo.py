@@ -142,13 +142,15 @@ def test_every_way_of_computing_gives_the_same(learn: bool, stacked: bool, trace
     assert other.evaluate(there) == pytest.approx(loop.evaluate(there), rel=1e-3, abs=1e-6)
 
 
-def test_the_compiled_fisher_product_is_the_fisher_product() -> None:
-    """To rounding, for the gradient of the surrogate."""
+def test_what_is_compiled_gives_what_is_not() -> None:
+    """To rounding: the Fisher product of the gradient, and a candidate's surrogate and KL."""
     algo = algorithm()
     plain = collected(algo, algo.init(0), [0, 1, 2])
     fast = collected(algo, algo.init(0), [0, 1, 2], traced=True, compiled=True)
     v = plain.start()[1]
     torch.testing.assert_close(fast.fisher(v), plain.fisher(v), rtol=1e-4, atol=1e-6)
+    there = plain.vector() - 0.1 * v
+    assert fast.evaluate(there) == pytest.approx(plain.evaluate(there), rel=1e-3, abs=1e-6)
 
 
 def test_updates_beyond_those_of_training_are_shorter() -> None:
