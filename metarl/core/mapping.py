@@ -29,7 +29,6 @@ class Workers:
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self.threads = threads
-        self.stopping = Event()  # set while a map waits for what is of no use any more
         self._pool = None
         if threads > 1:
             # torch counts a new thread's own threads anew; more than one also changes rounding
@@ -37,11 +36,18 @@ class Workers:
                 threads, initializer=torch.set_num_threads, initargs=(1,)
             )
 
-    def map(self, fn: Callable[..., Result], *items: Sequence[object]) -> list[Result]:
+    def map(
+        self, fn: Callable[..., Result], *items: Sequence[object], stopping: Event | None = None
+    ) -> list[Result]:
         """`[fn(*columns) for columns in zip(*items)]`; the first error is raised.
 
         After an error or Ctrl-C nothing goes on in the background: what has not begun is left out,
-        and what runs is waited for. A `fn` that takes long may ask `stopping` and end early.
+        and what runs is waited for.
+
+        Args:
+            fn: what to do.
+            items: its arguments, of equal lengths.
+            stopping: set when results are of no use any more, so that a long `fn` may end early.
         """
         if self._pool is None:
             return [fn(*columns) for columns in zip(*items, strict=True)]
@@ -51,15 +57,12 @@ class Workers:
                 futures.append(self._pool.submit(fn, *columns))
             wait(futures, return_when=FIRST_EXCEPTION)
         finally:
-            self._stop(futures)
-        return [future.result() for future in futures]
-
-    def _stop(self, futures: list[Future[Result]]) -> None:
-        self.stopping.set()
-        for future in futures:
-            future.cancel()
-        wait(futures)
-        self.stopping.clear()
+            if stopping is not None:
+                stopping.set()
+            for future in futures:
+                future.cancel()
+            wait(futures)
+        return [future.result() for future in futures if not future.cancelled()]
 
     def close(self) -> None:
         """End the threads."""

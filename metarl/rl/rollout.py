@@ -119,15 +119,15 @@ def rollout(
     noise = env.draw_noise(rng)
     acting = learner.noise(rng, (env.horizon, env.num_tasks, env.num_episodes)).to(device)
     whole = _Share(env, state, tasks, noise.reset, noise.step, acting)
+    stopping = Event()
 
     def live(share: _Share[State]) -> tuple[Episodes, State]:
         return _live(learner, share, scaling, device, stopping)
 
-    stopping = None if workers is None else workers.stopping
     if workers is None or not env.parts:
         episodes, state = live(whole)
     else:
-        episodes, state = join_tasks(workers.map(live, whole.split(env.parts)))
+        episodes, state = join_tasks(workers.map(live, whole.split(env.parts), stopping=stopping))
     last = episodes.terminated | episodes.truncated
     final = torch.isfinite(episodes.final_obs).all(-1, keepdim=True)
     seen = torch.isfinite(episodes.obs).all(-1)
@@ -177,7 +177,7 @@ def _live(
     share: _Share[State],
     scaling: ActionScaling,
     device: torch.device,
-    stopping: Event | None,
+    stopping: Event,
 ) -> tuple[Episodes, State]:
     """Run the environments of a share for one episode, or until nobody wants it any more."""
     env, state = share.env, share.state
@@ -208,7 +208,7 @@ def _live(
         inputs = StepInput(obs, action.action, reward, done)
         final_obs = torch.where((running & done).unsqueeze(-1), obs, final_obs)
         running = running & ~done
-        if (asks and not running.any()) or (stopping is not None and stopping.is_set()):
+        if (asks and not running.any()) or stopping.is_set():
             break
     final_obs = torch.where(running.unsqueeze(-1), inputs.obs, final_obs)
     return buffer.episodes(final_obs), state

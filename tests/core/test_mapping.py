@@ -1,5 +1,7 @@
 """Tasks one at a time, over threads and vmapped give the same."""
 
+from threading import Event
+
 import pytest
 import torch
 
@@ -21,15 +23,17 @@ def test_every_worker_has_one_torch_thread() -> None:
 
 def test_what_still_runs_when_another_fails_is_told_and_waited_for() -> None:
     """Nothing goes on in the background, and the workers can be used again."""
-    workers, ended = Workers(2), []
+    workers, begun, stopping, ended = Workers(2), Event(), Event(), []
 
     def work(i: int) -> None:
         if i == 1:
+            begun.wait(60)
             raise OSError("lost")
-        ended.append(workers.stopping.wait(60))
+        begun.set()
+        ended.append(stopping.wait(60))
 
     with pytest.raises(OSError, match="lost"):
-        workers.map(work, [0, 1])
+        workers.map(work, [0, 1], stopping=stopping)
     assert ended == [True]
     assert workers.map(lambda i: 2 * i, [0, 1, 2]) == [0, 2, 4]
     workers.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -15,6 +16,7 @@ import envs
 from envs.engines.threads import ThreadsEngine
 from metarl.algorithms.maml_trpo import Adapting, MamlLearner, MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.meta_objective import MetaState
 from metarl.core.mapping import Workers
 from metarl.core.params import map_params
 from metarl.experiment.seeding import rng
@@ -36,15 +38,25 @@ def engine(request: pytest.FixtureRequest) -> Iterator[ThreadsEngine]:
 class Disturbed(MamlLearner):
     """A learner to which something happens."""
 
-    at_step_5: Callable[[], None] | None = None  # called once, for the part of two tasks
-    _steps = 0
+    def __init__(
+        self, algorithm: MamlTrpo, state: MetaState, at_step_5: Callable[[], None] | None
+    ) -> None:
+        """`at_step_5` is called once, for the part of two tasks."""
+        super().__init__(algorithm, state)
+        self.at_step_5 = at_step_5
+        self._happened = threading.Event()
+        self._steps = 0
 
     def act(self, state: Adapting, inputs: StepInput, noise: Tensor) -> tuple[Action, Adapting]:
-        """As always, but for step 5."""
-        if len(noise) == 2:
-            self._steps += 1
-            if self._steps == 6 and self.at_step_5 is not None:
+        """As always, but for step 5, before which the other part waits; after it all is slow."""
+        if self.at_step_5 is not None:
+            if self._happened.is_set() or len(noise) == 1:
+                assert self._happened.wait(60)
+                time.sleep(0.05)
+            elif self._steps == 5:
+                self._happened.set()
                 self.at_step_5()
+            self._steps += 1
         return super().act(state, inputs, noise)
 
 
@@ -64,8 +76,7 @@ def episodes(
     """
     config = MamlTrpoConfig(hidden=(8,))
     algorithm = MamlTrpo(config, engine.observation_space, engine.action_space)
-    learner = Disturbed(algorithm, algorithm.init(0))
-    learner.at_step_5 = at_step_5
+    learner = Disturbed(algorithm, algorithm.init(0), at_step_5)
     theta = learner.start(TASKS).phi
     phi = map_params(
         lambda p: p * torch.linspace(0.5, 2, TASKS).view(-1, *[1] * (p.dim() - 1)), theta
@@ -115,27 +126,26 @@ def test_a_part_is_told_apart_by_the_number_of_its_task_among_all(engine: Thread
         episodes(engine, Workers(2), nan=2)
 
 
-def failure(workers: Workers) -> None:
+def failure() -> None:
     raise OSError("lost")
 
 
-def ctrl_c(workers: Workers) -> None:
+def ctrl_c() -> None:
     main = threading.main_thread().ident
     assert main is not None
     signal.pthread_kill(main, signal.SIGINT)
-    assert workers.stopping.wait(60)
 
 
-@pytest.mark.parametrize(("disturbance", "steps"), [(failure, 5), (ctrl_c, 6)])
+@pytest.mark.parametrize("disturbance", [failure, ctrl_c])
 def test_after_an_error_or_ctrl_c_no_part_goes_on(
-    engine: ThreadsEngine, disturbance: Callable[[Workers], None], steps: int
+    engine: ThreadsEngine, disturbance: Callable[[], None]
 ) -> None:
     """The engine can be used again at once, and nothing is left of what was broken off."""
     workers = Workers(2)
     expected = episodes(engine, workers)
     with pytest.raises((OSError, KeyboardInterrupt)):
-        episodes(engine, workers, at_step_5=lambda: disturbance(workers))
-    assert (engine.parts[1]._elapsed == steps).all()
+        episodes(engine, workers, at_step_5=disturbance)
+    assert all((part._elapsed < 30).all() for part in engine.parts)
     again = episodes(engine, workers)
     workers.close()
     assert torch.equal(again.obs, expected.obs)
