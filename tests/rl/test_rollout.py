@@ -126,6 +126,14 @@ def test_a_part_is_told_apart_by_the_number_of_its_task_among_all(engine: Thread
         episodes(engine, Workers(2), nan=2)
 
 
+@pytest.fixture
+def interrupts() -> Iterator[None]:
+    """SIGINT raises, also where a shell's background job ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def failure() -> None:
     raise OSError("lost")
 
@@ -136,6 +144,7 @@ def ctrl_c() -> None:
     signal.pthread_kill(main, signal.SIGINT)
 
 
+@pytest.mark.usefixtures("interrupts")
 @pytest.mark.parametrize("disturbance", [failure, ctrl_c])
 def test_after_an_error_or_ctrl_c_no_part_goes_on(
     engine: ThreadsEngine, disturbance: Callable[[], None]
