@@ -64,12 +64,15 @@ def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -
     """Errors or accuracies by steps of adaptation."""
     columns = ("steps", f"mean {evaluation.metric}", "95 % interval", "median", "diverged")
     over = f", intervals over their {evaluation.sources} sources" if evaluation.sources else ""
+    over = f", intervals over {evaluation.classes} classes" if evaluation.classes else over
     table = Table(*columns, "no number", title=f"{title}{over}")
     for p in evaluation.points:
         steps = "" if p.steps is None else str(p.steps)
         numbers = f"{p.mean:.4f}", f"± {p.ci95:.4f}", f"{p.median:.4f}"
         table.add_row(steps, *numbers, f"{p.diverged:.1%}", str(p.non_finite))
     console.print(table)
+    if few := evaluation.few_classes():
+        say(console, f"note: {few}")
 
 
 def show_layers(console: Console, changes: list[LayerChange]) -> None:

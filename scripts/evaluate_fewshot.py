@@ -27,7 +27,8 @@ from metarl.fewshot.analyse import LayerChange, analyse
 from metarl.fewshot.baselines import baseline_errors
 from metarl.fewshot.classes import ClassSource
 from metarl.fewshot.data import Split, joined, take
-from metarl.fewshot.evaluate import Request, draw, interval
+from metarl.fewshot.evaluate import Request, draw
+from metarl.fewshot.intervals import interval
 
 
 @dataclass(frozen=True)

@@ -8,14 +8,18 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from metarl.core.mapping import Mapping, Workers, over_tasks
 from metarl.core.params import Params
 from metarl.fewshot import losses
+from metarl.fewshot.classes import ClassSource
 from metarl.fewshot.data import Part, Source, Split, Stocked
+from metarl.fewshot.intervals import class_interval, interval
 from metarl.fewshot.learner import FewShotLearner
 
 _CHUNK = 100  # tasks at a time
+ENOUGH = 3  # times as many held-out classes as ways, for tasks that differ
 
 
 class Point(NamedTuple):
@@ -23,7 +27,7 @@ class Point(NamedTuple):
 
     steps: int | None  # None for a learner that does not adapt by steps
     mean: float
-    ci95: float  # half of the mean's 95 % interval; see `interval`
+    ci95: float  # half of the mean's 95 % interval, over other classes or sources too
     median: float  # tasks without a finite number count as the worst
     diverged: float  # share of tasks that adaptation left with no number, or worse than before it
     non_finite: int = 0  # tasks without a finite number
@@ -54,6 +58,18 @@ class Evaluation(NamedTuple):
     source: dict[str, Any]  # what the source says of itself
     transductive: bool  # whether a prediction depends on the other queries
     sources: int | None = None  # the different patients, …, that the tasks are drawn from
+    classes: int | None = None  # held out, that tasks are made of; turned images are no others
+    ways: int | None = None  # classes of a task
+
+    def few_classes(self) -> str:
+        """One sentence where tasks share most of their classes, "" where they do not."""
+        if self.classes is None or self.ways is None or self.classes >= ENOUGH * self.ways:
+            return ""
+        return (
+            f"tasks of {self.ways} ways are made of {self.classes} held-out classes, fewer than "
+            f"{ENOUGH} times as many: which ones they are decides the result, and the interval can "
+            "only guess at others; train on other splits, too: --split-seeds 5"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers."""
@@ -65,8 +81,8 @@ class Evaluation(NamedTuple):
         """The inverse of `to_json`; other keys are passed over."""
         points = [Point(**{**row, **_numbers(row)}) for row in data["points"]]
         request = Request(**data["request"])
-        rest = data["source"], data["transductive"], data.get("sources")
-        return cls(data["metric"], points, request, *rest)
+        rest = {name: data.get(name) for name in ("sources", "classes", "ways")}
+        return cls(data["metric"], points, request, data["source"], data["transductive"], **rest)
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:
@@ -120,36 +136,83 @@ def evaluate(
     counts: list[int | None] = [*sorted({0, *steps})] if learner.takes_steps else [None]
     chunks, owners = [], []
     for split, which in draw(source, request, generator):
-        rows = [_scores(learner, theta, split, count, how, workers) for count in counts]
-        chunks.append(torch.stack(rows).double().cpu())
-        owners += which.tolist() if which is not None and which.dim() == 1 else []
-    scores = torch.cat(chunks, 1)  # [steps, T]
-    clusters = torch.tensor(owners) if owners else None
+        rows = [_outcome(learner, theta, split, count, how, workers) for count in counts]
+        chunks.append([_Outcome(*(x.double().cpu() for x in row)) for row in rows])
+        owners += [] if which is None else [which.cpu()]
+    found = [
+        _Outcome(*map(torch.cat, zip(*rows, strict=True))) for rows in zip(*chunks, strict=True)
+    ]
+    stock = _Stock.of(source, request.part, owners)
     sign = 1.0 if learner.kind == "regression" else -1.0
     points = [
-        _point(row, scores[0], count, sign, clusters)
-        for count, row in zip(counts, scores, strict=True)
+        stock.widened(_point(own.scores, found[0].scores, count, sign, stock.sources), own)
+        for count, own in zip(counts, found, strict=True)
     ]
     metric = "squared error" if learner.kind == "regression" else "accuracy"
-    sources = len(set(owners)) or None
-    return Evaluation(metric, points, request, source.describe(), learner.transductive, sources)
+    said = source.describe(), learner.transductive
+    return Evaluation(metric, points, request, *said, *stock.counts())
 
 
-def _scores(
+class _Outcome(NamedTuple):
+    """Of every task, after some steps."""
+
+    scores: Tensor  # [T]
+    hits: Tensor  # [T, Q], whether each query's class was found; [T, 0] in regression
+    y: Tensor  # [T, Q], their classes; [T, 0] in regression
+
+
+class _Stock(NamedTuple):
+    """What the tasks are drawn from."""
+
+    sources: Tensor | None = None  # [T]
+    classes: Tensor | None = None  # [T, W]
+    held_out: int | None = None  # classes that there are
+
+    @classmethod
+    def of(cls, source: Source, part: Part, owners: list[Tensor]) -> _Stock:
+        """What `Stocked.drawn` says of the tasks; turned images are of the class they were."""
+        if not owners:
+            return cls()
+        which = torch.cat(owners)
+        if which.dim() == 1:
+            return cls(sources=which)
+        if not isinstance(source, ClassSource):
+            return cls(classes=which)
+        turns = 4 if source.rotations else 1
+        return cls(classes=which // turns, held_out=len(source.parts[part]))
+
+    def widened(self, point: Point, outcome: _Outcome) -> Point:
+        """The point, with its interval over classes."""
+        if self.classes is None:
+            return point
+        own = functional.one_hot(outcome.y.long(), self.classes.shape[1]).double()  # [T, Q, W]
+        cells = (outcome.hits.unsqueeze(-1) * own).sum(1) / own.sum(1)
+        return point._replace(ci95=class_interval(cells, self.classes)[1])
+
+    def counts(self) -> tuple[int | None, int | None, int | None]:
+        """Different sources that were drawn, classes that there are, and classes of a task."""
+        drawn = None if self.sources is None else len(set(self.sources.tolist()))
+        return drawn, self.held_out, None if self.classes is None else self.classes.shape[1]
+
+
+def _outcome(
     learner: FewShotLearner,
     theta: Params,
     split: Split,
     steps: int | None,
     how: Mapping,
     workers: Workers | None,
-) -> Tensor:
-    """Of every task, `[T]`."""
+) -> _Outcome:
+    """Of every task."""
 
-    def one(task: Split) -> Tensor:
+    def one(task: Split) -> _Outcome:
         with torch.no_grad():  # of the thread that does it
             adapted = learner.adapt(theta, task.support, steps)
             outputs = learner.predict(theta, adapted, task.query.x)
-            return losses.score(learner.kind, outputs, task.query.y)
+            y, score = task.query.y, losses.score(learner.kind, outputs, task.query.y)
+            if learner.kind == "regression":
+                return _Outcome(score, score.new_zeros(0), score.new_zeros(0))
+            return _Outcome(score, losses.hits(outputs, y), y)
 
     return over_tasks(one, how=how, workers=workers)(split)
 
@@ -170,36 +233,4 @@ def _point(
         float(middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2,
         float(worse.double().mean()),
         int((~finite).sum()),
-    )
-
-
-def interval(scores: Tensor, clusters: Tensor | None = None) -> tuple[float, float]:
-    """The mean of `[T]` and half of its 95 % interval, nan where there is nothing to tell it by.
-
-    Tasks are independent, or those of one cluster `[T]` (a patient, say) belong together. Then the
-    variance of the mean is G/(G − 1) Σ_g (Σ_{i∈g} (s_i − mean))² / T² over the G clusters, and the
-    interval Student's with G − 1 degrees of freedom.
-    """
-    mean = scores.mean()
-    off = scores - mean
-    if clusters is not None:
-        index = torch.unique(clusters, return_inverse=True)[1]
-        off = off.new_zeros(int(index.max()) + 1).index_add(0, index, off)
-    groups = len(off)
-    if groups < 2:
-        return float(mean), math.nan
-    error = torch.sqrt(groups / (groups - 1) * off.square().sum()) / len(scores)
-    return float(mean), float((1.96 if clusters is None else student(groups - 1)) * error)
-
-
-def student(freedom: int) -> float:
-    """The 97.5 % quantile of Student's t; from 3 on by Fisher and Cornish's expansion, to 1.2 %."""
-    if freedom < 3:
-        return (12.706, 4.303)[freedom - 1]
-    z, v = 1.959964, float(freedom)
-    return (
-        z
-        + (z**3 + z) / (4 * v)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
     )

@@ -29,5 +29,13 @@ def score(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
     """
     if kind == "regression":
         return (outputs - y).square().mean((-2, -1))
-    hits = (outputs.argmax(-1) == y).float()
-    return torch.where(outputs.isfinite().all(-1), hits, torch.nan).mean(-1)
+    return hits(outputs, y).mean(-1)
+
+
+def hits(outputs: Tensor, y: Tensor) -> Tensor:
+    """1 where the greatest logit is that of the class, else 0: `[…, N]` of `[…, N, C]`.
+
+    It is not a number where the logits are not finite.
+    """
+    found = (outputs.argmax(-1) == y).float()
+    return torch.where(outputs.isfinite().all(-1), found, torch.nan)

@@ -11,7 +11,8 @@ from torch import Tensor
 from metarl.algorithms.maml import Maml, MamlConfig
 from metarl.core.mapping import Workers
 from metarl.fewshot import Mlp, Sinusoid, losses
-from metarl.fewshot.evaluate import Evaluation, Request, _point, draw, evaluate, interval, student
+from metarl.fewshot.evaluate import Evaluation, Request, _point, draw, evaluate
+from metarl.fewshot.intervals import interval, student
 from metarl.fewshot.tables import row_source
 
 REQUEST = Request("test", 230, 3, 4, 0)
