@@ -16,6 +16,7 @@ class BernoulliBandit:
 
     engine = "arrays"
     ends_early = False
+    score = "mean"
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
 
     def __init__(self, arms: int) -> None:

@@ -30,7 +30,9 @@ class Definition(Protocol):
 
     All arrays may have any leading axes; none is made inside, and the functions keep to the array
     API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them. A
-    definition that can be drawn has `frames_per_second` too.
+    definition that can be drawn has `frames_per_second` too. One that knows the expectation of
+    every reward has `score`, the name of the metric that tells it: RL²'s evaluation sums that
+    instead of the reward.
     """
 
     observation_space: gymnasium.spaces.Box

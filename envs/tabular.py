@@ -22,6 +22,7 @@ class TabularMdp:
 
     engine = "arrays"
     ends_early = False
+    score = "mean"
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (STATES,), np.float32)
     action_space = gymnasium.spaces.Discrete(ACTIONS)
 

@@ -77,6 +77,12 @@ class TrialEngine:
         self._steps = 0  # since all trials were started together
         self._together = True
 
+    @property
+    def score(self) -> str:
+        """As the engine."""
+        score: str = self._env.score
+        return score
+
     def draw_noise(self, rng: np.random.Generator) -> TrialNoise:
         """What K episodes need, one after the other."""
         parts = [self._env.draw_noise(rng) for _ in range(self.episodes)]

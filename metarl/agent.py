@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import gymnasium
-import numpy as np
 
 import envs
 from metarl.experiment import checkpoint
@@ -279,13 +278,13 @@ class Agent:
         # somebody's environments may be large: no more of their tasks at once than in training
         size = min(self.algorithm.config.tasks, options.num_tasks)
         parts = in_batches(batch, self.algorithm, make, options, size)
-        joined = (np.concatenate(each, 1) for each in zip(*parts, strict=True))
+        joined = Outcome.join(parts)
         return Outcome(*(values[:, : options.num_tasks] for values in joined))
 
     def summary(self, outcome: Outcome, tasks: Tasks) -> Evaluation:
         """Means and intervals over the tasks of an outcome, beside what is known of them."""
         compared = references(self.family.reference_returns(tasks))
-        returns, success = (self.method.points(values) for values in outcome)
+        returns, success = map(self.method.points, (outcome.returns, outcome.rates()))
         return Evaluation(returns, compared, success)
 
     def metaworld(self, *, seed: int = 0, deterministic: bool = False) -> MetaWorldAgent:

@@ -41,10 +41,10 @@ def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> Non
     """The mean returns by updates or by episodes, above what they are to be compared with."""
     columns = ["mean return", "95 % interval"]
     rows = [[str(name), *_interval(mean, ci95)] for name, mean, ci95 in evaluation.curve]
-    for row, (_, rate, ci95) in zip(rows, evaluation.success, strict=False):
-        row += [f"{rate:.1%}", f"± {ci95:.1%}"]
     if evaluation.success:
         columns += ["success", "95 % interval"]
+        for row, (_, rate, ci95) in zip(rows, evaluation.success, strict=True):
+            row += [f"{rate:.1%}", f"± {ci95:.1%}"]
     table = Table(evaluation.curve[0]._fields[0], *columns, title=title)
     for row in rows:
         table.add_row(*row)

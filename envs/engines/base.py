@@ -26,7 +26,7 @@ class StepOutput(NamedTuple):
     reward: np.ndarray  # [T, E] float64
     terminated: np.ndarray  # [T, E] bool
     truncated: np.ndarray  # [T, E] bool
-    metrics: dict[str, np.ndarray]  # each [T, E]
+    metrics: dict[str, np.ndarray]  # each [T, E]; `info/…` are infos of somebody's environment
 
 
 class EnvironmentFailure(RuntimeError):
@@ -55,6 +55,12 @@ class Engine:
     def parts(self) -> Sequence[Engine]:
         """Engines for some of the tasks each that threads may step at once; none here."""
         return ()
+
+    @property
+    def score(self) -> str:
+        """The metric that is each reward's expectation, where the definition declares one."""
+        declared: str = getattr(self.family.definition, "score", "")
+        return declared
 
     @property
     def shape(self) -> tuple[int, int]:

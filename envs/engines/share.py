@@ -21,6 +21,7 @@ import gymnasium
 import numpy as np
 
 from envs.checking import OutOfRange
+from envs.engines.infos import told
 from envs.family import Task, TaskFamily
 
 Metrics = dict[str, np.ndarray]
@@ -98,6 +99,7 @@ class Share:
         self._number = number
         self._first = first
         self._envs: list[gymnasium.Env[Any, Any]] = []
+        self._foreign = family.definition.engine == "vector"
         for i in range(first, last):
             self._enter(i)
             self._envs.append(family.make())
@@ -114,7 +116,7 @@ class Share:
         return {}
 
     def step(self) -> Metrics:
-        """One step of the chosen environments; scalar infos, nan where one has none."""
+        """One step of the chosen environments; what their infos tell, nan where one has none."""
         b = self._board
         metrics: Metrics = {}
         for i, env in enumerate(self._envs, self._first):
@@ -123,10 +125,9 @@ class Share:
             self._enter(i)
             obs, b.reward[i], b.terminated[i], b.truncated[i], info = env.step(b.action[i].copy())
             b.obs[i] = obs
-            for name, value in info.items():
-                if isinstance(value, int | float | np.number | np.bool_):
-                    column = metrics.setdefault(name, np.full(len(self._envs), np.nan))
-                    column[i - self._first] = value
+            for name, value in told(info, foreign=self._foreign).items():
+                column = metrics.setdefault(name, np.full(len(self._envs), np.nan))
+                column[i - self._first] = value
         return metrics
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ from metarl.core.trust_region import Trial, conjugate_gradient, line_search
 from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
 from metarl.rl.data import BatchedEnv, Episodes, PolicyBatch, StepInput, Tasks
-from metarl.rl.evaluate import SUCCESS, episode_returns, episode_success
+from metarl.rl.evaluate import episode_returns, episode_success, tells_success
 from metarl.rl.losses import INNER_LOSSES, mean_kl, surrogate
 from metarl.rl.policy import Policy, make_policy, sample
 from metarl.rl.returns import normalize_advantages
@@ -168,7 +168,10 @@ class MamlTrpo:
         learner = self.learner(state)
         adapted = learner.start(env.num_tasks)
         sampling = 0.0
-        told: dict[str, list[Tensor]] = {"return": [], "explained": [], "steps": [], "norm": []}
+        told: dict[str, list[Tensor]] = {
+            name: [] for name in ("return", "success", "explained", "steps", "norm")
+        }
+        tells = False
         statistics = state.normalizer
         for k in range(self.config.inner_steps + 1):
             phase = time.perf_counter()
@@ -185,8 +188,8 @@ class MamlTrpo:
             sampling += time.perf_counter() - phase
             batch, explained_variance = self.batch(state, episodes)
             told["return"].append(episode_returns(episodes).mean())
-            if SUCCESS in episodes.metrics:
-                told.setdefault("success", []).append(episode_success(episodes).float().mean())
+            told["success"].append(episode_success(episodes).float().mean())
+            tells = tells or tells_success(episodes)
             told["explained"].append(explained_variance.mean())
             told["steps"].append(episodes.mask.sum())
             if statistics:
@@ -202,7 +205,7 @@ class MamlTrpo:
             state = state._replace(normalizer=statistics)
         if state.counters:
             state = state._replace(counters=map_params(lambda n: n + 1, state.counters))
-        returns, explained, steps, norms, *success = read(told)
+        returns, success, explained, steps, norms = read(told)
         elapsed = time.perf_counter() - started
         metrics = {
             "return/before": returns[0],
@@ -215,8 +218,8 @@ class MamlTrpo:
             "time/update": elapsed - sampling,
             "time/env_steps_per_second": sum(steps) / elapsed,
         }
-        for rates in success:
-            metrics |= {"success/before": rates[0], "success/after": rates[-1]}
+        if tells:
+            metrics |= {"success/before": success[0], "success/after": success[-1]}
         if "log_std" in state.theta:
             metrics["policy/std"] = float(state.theta["log_std"].exp().mean())
         return state, metrics

@@ -142,8 +142,8 @@ class Rl2Method:
                 )
             finally:
                 env.close()
-            parts.append(trial_outcome(trials, episodes))
-        return Outcome(*(np.concatenate(each, 1) for each in zip(*parts, strict=True)))
+            parts.append(trial_outcome(trials, episodes, env.score))
+        return Outcome.join(parts)
 
     def points(self, values: np.ndarray) -> list[Point]:
         """Mean and interval of every episode."""

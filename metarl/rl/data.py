@@ -59,6 +59,10 @@ class BatchedEnv(Protocol):
         They are others than those that this one steps itself. Empty where it takes one thread.
         """
 
+    @property
+    def score(self) -> str:
+        """The metric that is the expectation of each reward; empty where none is told."""
+
     def draw_noise(self, rng: np.random.Generator) -> Noise:
         """Draw what one episode needs, in a fixed order."""
 
@@ -72,7 +76,8 @@ class BatchedEnv(Protocol):
 
         Returns:
             obs `[T, E, O]` (the true successor: there is no autoreset), reward, terminated,
-            truncated (each `[T, E]`), and metrics by name.
+            truncated (each `[T, E]`), and metrics by name; those that somebody's environment
+            tells as infos begin with `info/`, but for `success`.
         """
 
     def require_room(self) -> None:

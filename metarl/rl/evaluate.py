@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -92,7 +92,21 @@ class Outcome(NamedTuple):
     """What T tasks came to at every point of a curve, each the mean over a task's episodes."""
 
     returns: np.ndarray  # [points, T]
-    success: np.ndarray  # [points, T]; [0, T] where the environment does not tell
+    success: np.ndarray  # [points, T]; nan at points where no task's environment told of any
+
+    @classmethod
+    def join(cls, parts: Iterable[Outcome]) -> Outcome:
+        """Of the tasks of all parts, in their order."""
+        return cls(*(np.concatenate(each, 1) for each in zip(*parts, strict=True)))
+
+    def rates(self) -> np.ndarray:
+        """Rates of success `[points, T]`; `[0, T]` where no environment ever told of any.
+
+        Environments may tell of it only in the step that solves the task: where one of them has,
+        those that were silent have not succeeded.
+        """
+        silent = np.isnan(self.success)
+        return self.success[:0] if silent.all() else np.where(silent, 0.0, self.success)
 
 
 class Score(NamedTuple):
@@ -109,12 +123,22 @@ def episode_returns(episodes: Episodes) -> torch.Tensor:
 
 
 def episode_success(episodes: Episodes) -> torch.Tensor:
-    """Which episodes succeeded, `[T, E]` bool: those of which any step did.
+    """Which episodes succeeded, `[T, E]` bool: those of which any step said so."""
+    told = episodes.metrics.get(SUCCESS)
+    if told is None:
+        return torch.zeros_like(episodes.mask[..., 0])
+    return ((told > 0) & episodes.mask).any(-1)
 
-    Raises:
-        KeyError: the environment has no metric `success`.
-    """
-    return ((episodes.metrics[SUCCESS] > 0) & episodes.mask).any(-1)
+
+def tells_success(episodes: Episodes) -> bool:
+    """Whether any step told if it solved its task, or did not."""
+    return SUCCESS in episodes.metrics
+
+
+def success_rates(episodes: Episodes) -> np.ndarray:
+    """The share of each task's episodes that succeeded, `[T]`; nan where no step told."""
+    rates: np.ndarray = episode_success(episodes).double().mean(-1).cpu().numpy()
+    return rates if tells_success(episodes) else np.full_like(rates, np.nan)
 
 
 def adaptation_curve(
@@ -147,7 +171,7 @@ def adaptation_curve(
         `[K + 1, T]` each, the mean over the E episodes of each task.
     """
     state = learner.start(env.num_tasks)
-    returns, success = [], [np.zeros((0, env.num_tasks))]
+    returns, success = [], []
     for k in range(updates + 1):
         episodes, state = rollout(
             learner,
@@ -160,33 +184,29 @@ def adaptation_curve(
             workers=workers,
         )
         returns.append(episode_returns(episodes).mean(-1).double().cpu().numpy())
-        if SUCCESS in episodes.metrics:
-            rate = episode_success(episodes).double().mean(-1)
-            success.append(rate.cpu().numpy()[None])
+        success.append(success_rates(episodes))
         if k < updates:
             state = learner.adapt(state, episodes)
-    return Outcome(np.stack(returns), np.concatenate(success))
+    return Outcome(np.stack(returns), np.stack(success))
 
 
-def trial_outcome(trials: Episodes, episodes: int) -> Outcome:
+def trial_outcome(trials: Episodes, episodes: int, score: str = "") -> Outcome:
     """Return and success of every episode of trials, `[K, T]`, the mean over a task's trials.
 
-    Where the environment tells the expectation of each reward (as the metric `mean`), that is
-    summed instead of the reward: the same on average, with less noise.
+    Where the environment tells the expectation of each reward, that is summed instead of the
+    reward: the same on average, with less noise.
 
     Args:
         trials: T tasks × E trials of K episodes, with the metric `episode`.
         episodes: K.
+        score: the metric that is that expectation; empty where none is.
     """
-    reward = trials.metrics.get("mean", trials.reward)
+    reward = trials.metrics[score] if score else trials.reward
     number = trials.metrics["episode"]
     masks = [trials.mask & (number == k) for k in range(episodes)]
     rows = [torch.where(mask, reward, 0.0).sum(-1) for mask in masks]
     returns = torch.stack(rows).double().mean(-1).cpu().numpy()
-    if SUCCESS not in trials.metrics:
-        return Outcome(returns, np.zeros((0, returns.shape[1])))
-    rows = [episode_success(trials._replace(mask=mask)) for mask in masks]
-    return Outcome(returns, torch.stack(rows).double().mean(-1).cpu().numpy())
+    return Outcome(returns, np.stack([success_rates(trials._replace(mask=mask)) for mask in masks]))
 
 
 def summarize(curve: np.ndarray) -> list[CurvePoint]:

@@ -26,6 +26,7 @@ class OneEnv:
     num_tasks = 1
     num_episodes = 1
     parts = ()
+    score = ""
 
     def __init__(self, env: gymnasium.Env[Any, Any], horizon: int) -> None:
         """Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -194,17 +194,18 @@ def _live(
         found = env.step(scale(action.action), share.step[t])
         obs, reward, terminated, truncated = (_tensor(x, device) for x in found[:4])
         done = terminated | truncated
-        buffer.put(
-            t,
-            obs=inputs.obs,
-            action=action.action,
-            reward=reward,
-            mask=running,
-            terminated=terminated & running,
-            truncated=truncated & running,
-        )
-        buffer.put(t, prefix="dist/", **action.dist)
-        buffer.put(t, prefix="metrics/", **{k: _tensor(v, device) for k, v in found[4].items()})
+        step = {
+            "obs": inputs.obs,
+            "action": action.action,
+            "reward": reward,
+            "mask": running,
+            "terminated": terminated & running,
+            "truncated": truncated & running,
+        }
+        buffer.put(t, step)
+        buffer.put(t, action.dist, prefix="dist/")
+        metrics = {name: _tensor(values, device) for name, values in found[4].items()}
+        buffer.put(t, metrics, prefix="metrics/", missing=torch.nan)
         inputs = StepInput(obs, action.action, reward, done)
         final_obs = torch.where((running & done).unsqueeze(-1), obs, final_obs)
         running = running & ~done
@@ -244,13 +245,16 @@ class _Buffer:
         self._device = device
         self._fields: dict[str, Tensor] = {}
 
-    def put(self, t: int, *, prefix: str = "", **values: Tensor) -> None:
+    def put(
+        self, t: int, values: Mapping[str, Tensor], *, prefix: str = "", missing: float = 0.0
+    ) -> None:
+        """Values `[T, E, …]` of step t; floats are `missing` where no step puts any."""
         for key, value in values.items():
             name = prefix + key
             if name not in self._fields:
-                self._fields[name] = torch.zeros(
-                    (*self._shape, *value.shape[2:]), dtype=value.dtype, device=self._device
-                )
+                shape = (*self._shape, *value.shape[2:])
+                fill = missing if value.is_floating_point() else 0
+                self._fields[name] = torch.full(shape, fill, dtype=value.dtype, device=self._device)
             self._fields[name][:, :, t] = value
 
     def _group(self, prefix: str) -> dict[str, Tensor]:

@@ -107,7 +107,7 @@ def rl2(name: str, device: str | None) -> tuple[Interval, Interval]:
             scaling=algorithm.scaling,
             device=algorithm.device,
         )
-        found.append(interval(trial_outcome(lived, config.episodes).returns[0]))
+        found.append(interval(trial_outcome(lived, config.episodes, env.score).returns[0]))
     return found[0], found[1]
 
 

@@ -106,9 +106,9 @@ def test_finished_environments_wait_for_their_reset() -> None:
     assert flags[3] == flags[4] == ([True, True, False], [False, False, True])
     assert [out.reward[1, 0] for out in outs] == [1.0, 2.0, 0.0, 0.0, 0.0]
     assert [out.obs[1, 0, 1] for out in outs] == [1.0, 2.0, 2.0, 2.0, 2.0]
-    assert np.isnan(outs[2].metrics["total"][1, 0])
-    assert np.isnan(outs[0].metrics.get("even", np.nan)).all()
-    assert outs[1].metrics["even"].tolist() == [[1.0], [1.0], [1.0]]
+    assert np.isnan(outs[2].metrics["info/total"][1, 0])
+    assert np.isnan(outs[0].metrics.get("info/even", np.nan)).all()
+    assert outs[1].metrics["info/even"].tolist() == [[1.0], [1.0], [1.0]]
     again = engine.reset(TASKS, noise.reset, np.array([[False], [True], [False]]))
     np.testing.assert_array_equal(again[[0, 2]], outs[-1].obs[[0, 2]])
     out = engine.step(np.ones((3, 1, 1)), None)

@@ -7,10 +7,22 @@ import numpy as np
 import pytest
 import torch
 
+from envs.engines.vector import VectorEngine
 from metarl import load_agent
-from metarl.rl.data import Episodes
-from metarl.rl.evaluate import Evaluation, episode_success, trial_outcome
+from metarl.algorithms.maml_trpo import MamlTrpo
+from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.experiment.seeding import rng
+from metarl.rl.data import Episodes, StepInput, Tasks
+from metarl.rl.evaluate import (
+    Evaluation,
+    Outcome,
+    adaptation_curve,
+    episode_success,
+    trial_outcome,
+)
+from metarl.rl.rollout import Action, ActionScaling
 from scripts import evaluate_metarl, train_metarl
+from tests.envs import habits
 
 TINY = ["--env", "tests.envs.gallery:reach", "--iterations", "1", "--tasks", "3"]
 
@@ -93,6 +105,106 @@ def test_success_stands_beside_the_return(
     again = Evaluation.from_json(json.loads(json.dumps(evaluation.to_json())))
     assert again == evaluation
     assert len(evaluation.scalars()) == 2 * len(evaluation.curve)
+
+
+class Knowing:
+    """A learner that goes where the second and the third task pay, once it has had `updates`."""
+
+    def __init__(self, updates: int) -> None:
+        self.updates = updates
+
+    def start(self, num_tasks: int) -> int:
+        return 0
+
+    def noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> torch.Tensor:
+        return torch.zeros(*shape, 1)
+
+    def act(self, state: int, inputs: StepInput, noise: torch.Tensor) -> tuple[Action, int]:
+        where = torch.full_like(noise, 0.5 if state >= self.updates else -1.0)
+        return Action(where, {}), state
+
+    def adapt(self, state: int, episodes: Episodes) -> int:
+        return state + 1
+
+
+TARGETS: Tasks = {"target": np.array([0.0, 0.5, 0.5, 0.8])}
+SCALING = ActionScaling.of(habits.only_when_solved.action_space, 1.0)
+
+
+def curve(updates: int, rows: slice = slice(None)) -> Outcome:
+    """Of a learner that solves some tasks after so many updates."""
+    tasks = {name: values[rows] for name, values in TARGETS.items()}
+    env = VectorEngine(habits.only_when_solved, len(tasks["target"]), 2)
+    return adaptation_curve(
+        Knowing(updates), env, tasks, updates=3, rng_for=lambda k: rng(0, k), scaling=SCALING,
+        device=torch.device("cpu"),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("updates", [0, 2, 3])
+def test_success_that_is_only_told_where_there_is_one_stays_at_its_update(updates: int) -> None:
+    """Of all tasks at once, or one after the other, of which some tell nothing at all."""
+    expected = np.outer(np.arange(4) >= updates, [0.0, 1.0, 1.0, 0.0])
+    np.testing.assert_array_equal(curve(updates).rates(), expected)
+    parts = Outcome.join(curve(updates, slice(i, i + 1)) for i in range(4))
+    np.testing.assert_array_equal(parts.rates(), expected)
+
+
+def test_without_any_success_an_environment_that_tells_only_of_it_has_told_nothing() -> None:
+    """There are no rates, rather than rates of zero."""
+    assert curve(4).rates().shape == (0, 4)
+
+
+def test_before_and_after_are_of_their_own_episodes_on_training_tasks() -> None:
+    """Where only episodes after adaptation succeed, and so only they tell."""
+    family = habits.second_episode
+    config = MamlTrpoConfig(tasks=3, episodes=2, hidden=(4,))
+    algorithm = MamlTrpo(config, family.observation_space, family.action_space)
+    env, tasks = VectorEngine(family, 3, 2), family.split("train").sample(3, 0)
+    _, metrics = algorithm.iteration(algorithm.init(0), env, tasks, lambda k: rng(0, k))
+    assert (metrics["success/before"], metrics["success/after"]) == (0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--tasks", "3", "--episodes", "3"],
+        ["--algo", "rl2", "--tasks", "8", "--episodes", "2", "--minibatches", "2"],
+    ],
+    ids=["maml-trpo", "rl2"],
+)
+def test_an_agent_of_an_environment_that_tells_only_success_is_evaluated(
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In batches of tasks, of which some tell and some do not: a rate for every point."""
+    run = tmp_path / "run"
+    monkeypatch.setattr("training.EVAL_TASKS", 9)
+    env = ["--env", "tests.envs.habits:only_when_solved", "--iterations", "1"]
+    assert train_metarl.main([*env, "--run-dir", str(run), *options]) == 0
+    found = json.loads((run / "results.json").read_text())["evaluation"]
+    assert len(found["success"]) == len(found["curve"])
+    assert all(0 <= point["mean"] < 1 for point in found["success"])
+
+
+def test_rewards_are_not_replaced_by_somebodys_info(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is called: rewards below zero give returns below zero."""
+    monkeypatch.setattr("training.EVAL_TASKS", 4)
+    run, options = tmp_path / "run", ["--tasks", "4", "--minibatches", "1", "--episodes", "2"]
+    env = ["--algo", "rl2", "--env", "tests.envs.habits:named", "--iterations", "1"]
+    assert train_metarl.main([*env, "--run-dir", str(run), *options]) == 0
+    assert all(point.mean < 0 for point in load_agent(run).evaluate(tasks=4).curve)
+    header = (run / "progress.csv").read_text().splitlines()[0]
+    assert "info" not in header
+
+
+def test_a_declared_score_is_summed_instead_of_the_reward() -> None:
+    """Where the metric is named, and nowhere else."""
+    lived = episodes(success=[[0, 0]], mask=[[1, 1]], number=[[0, 0]])
+    lived = lived._replace(metrics={**lived.metrics, "mean": torch.full((1, 1, 2), 5.0)})
+    assert trial_outcome(lived, 1).returns.tolist() == [[2.0]]
+    assert trial_outcome(lived, 1, "mean").returns.tolist() == [[10.0]]
 
 
 def test_nothing_is_said_of_success_that_is_not_told(tmp_path: Path) -> None:
