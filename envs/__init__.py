@@ -21,10 +21,11 @@ from envs.distributions import (
     Uniform,
 )
 from envs.engines import EnvironmentFailure, make_engine
-from envs.family import TaskFamily, stack_tasks, task_at
+from envs.family import TaskFamily, Tasks, stack_tasks, task_at
 from envs.guard import guarded
 from envs.loading import family_from_json, load_family
 from envs.registry import BUILT_IN, family_names, make_family, register_family
+from envs.repeated import repeats, repeats_advice
 from envs.single import FamilyEnv
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Normal",
     "OnCircle",
     "TaskFamily",
+    "Tasks",
     "Uniform",
     "check_family",
     "family_from_json",
@@ -47,6 +49,8 @@ __all__ = [
     "make_engine",
     "make_family",
     "register_family",
+    "repeats",
+    "repeats_advice",
     "stack_tasks",
     "task_at",
 ]

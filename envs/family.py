@@ -7,9 +7,10 @@ dictionary with arrays that have a leading axis. An environment never draws its 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, Protocol
 
 import gymnasium
@@ -17,6 +18,7 @@ import numpy as np
 
 from envs.custom import Apply, CustomDefinition, Source
 from envs.distributions import Choice, Distribution
+from envs.guard import guarded
 
 Task = dict[str, Any]
 """One value per parameter: a number, or a list of numbers; JSON-able."""
@@ -129,10 +131,11 @@ class TaskFamily:
 
     def sample(self, n: int, rng: np.random.Generator) -> Tasks:
         """`n` independent tasks, like those of training."""
-        if not self.parameters:
-            tasks: Tasks = self.definition.sample_tasks(n, rng)
-            return tasks
-        return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
+        if self.parameters:
+            return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
+        own = partial(self.definition.sample_tasks, n, rng)
+        tasks: Tasks = guarded(own, f"drawing {n} tasks of {self.name}")
+        return tasks
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -141,11 +144,16 @@ class TaskFamily:
         return {name: values.shape[1:] for name, values in drawn.items()}
 
     @property
+    def number(self) -> int | None:
+        """How many tasks there are, where the parameters say that there is an end of them."""
+        kinds = self.parameters.values()
+        sizes = [len(set(dist.values)) for dist in kinds if isinstance(dist, Choice)]
+        return math.prod(sizes) if sizes and len(sizes) == len(kinds) else None
+
+    @property
     def finite(self) -> bool:
         """Whether train and test draw from the same finitely many tasks."""
-        kinds = self.parameters.values()
-        same = bool(kinds) and not self.test_parameters
-        return same and all(isinstance(dist, Choice) for dist in kinds)
+        return self.number is not None and not self.test_parameters
 
     def split(self, name: SplitName) -> TaskSplit:
         """Tasks for training, for testing, or from outside the training range.

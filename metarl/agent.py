@@ -2,148 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import gymnasium
 
-import envs
 from metarl.experiment import checkpoint
-from metarl.experiment.config import from_json
 from metarl.experiment.machine import resolve_device
 from metarl.experiment.memory import enough_memory
-from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
-from metarl.rl.data import Tasks
-from metarl.rl.evaluate import Evaluation, Outcome, references
-
-try:
-    from envs import TaskFamily, family_from_json
-except ImportError as error:
-    where = envs.__file__ or list(envs.__path__)
-    raise ImportError(
-        f"metarl needs its own package 'envs', but another one is found before it: {where}; "
-        "remove or rename that one, or take its folder from PYTHONPATH"
-    ) from error
-
-from metarl.methods import METHODS, get_method
-from metarl.methods.base import (
-    Algorithm,
-    EvalOptions,
-    MakeEngine,
-    Method,
-    Predictor,
-    State,
-    engine_maker,
-)
+from metarl.methods import METHODS
+from metarl.methods.base import EvalOptions, MakeEngine, Predictor, State, engine_maker
 from metarl.methods.batches import in_batches
 from metarl.methods.metaworld import MetaWorldAgent
 from metarl.methods.plain import OnPlain, fitting
-
-
-@dataclass(frozen=True)
-class RunConfig:
-    """config.json: everything that repeats a run."""
-
-    algo: str
-    """Name of the algorithm, one of `METHODS`."""
-    preset: str
-    """Where the defaults of tasks and hyper-parameters came from."""
-    seed: int
-    """Root of all randomness."""
-    engine: str
-    """What steps the environments."""
-    device: Literal["cpu", "cuda"]
-    """Where the policy lives."""
-    compiled: bool
-    """Whether Fisher product and line search are compiled, which changes their rounding."""
-    eval_every: int
-    """Iterations between evaluations; 0 is at the end only."""
-    checkpoint_every: int
-    """Iterations between checkpoints."""
-    family: dict[str, Any]
-    """`TaskFamily.to_json()`."""
-    algorithm: Any
-    """Hyper-parameters: the algorithm's own configuration."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        get_method(self.algo)
-        sequence(self.seed)
-        for name, least in (("eval_every", 0), ("checkpoint_every", 1)):
-            if getattr(self, name) < least:
-                option = "--" + name.replace("_", "-")
-                raise ValueError(f"{option} must be at least {least}, got {getattr(self, name)}")
-
-
-class Parts(NamedTuple):
-    """What a run's configuration describes."""
-
-    family: TaskFamily
-    algorithm: Algorithm
-    method: Method
-
-
-def read_run_config(folder: Path) -> RunConfig:
-    """The configuration of a run folder.
-
-    Raises:
-        ValueError: the folder is not such a run, or its config.json has an unknown key (names the
-            nearest valid ones), a missing one or an impossible value.
-    """
-    data = read_config(folder)
-    if "data" in data and "family" not in data:
-        raise ValueError(
-            f"{folder} is a run of few-shot learning: metarl.load_few_shot, "
-            "scripts/evaluate_fewshot.py and scripts/train_fewshot.py --resume take it"
-        )
-    try:
-        config = from_json(RunConfig, data)
-        options = from_json(get_method(config.algo).config, config.algorithm)
-        return replace(config, algorithm=options)
-    except ValueError as error:
-        raise ValueError(f"{folder / CONFIG}: {error}") from None
-
-
-def build(config: RunConfig, *, threads: int, device: str, workers: int = 0) -> Parts:
-    """The family and the algorithm of a run.
-
-    Args:
-        config: of the run.
-        threads: worker threads of the update, at least 1; they never change a result.
-        device: "cpu" or "cuda".
-        workers: where there are to be any, no environment is made in this process.
-
-    Raises:
-        ValueError: an unknown family or preset, a family that is not what it was when the run
-            began, or an impossible value.
-    """
-    if threads < 1:
-        raise ValueError(f"--threads must be at least 1, got {threads}")
-    described = config.family
-    if missing := {"name", "preset", "horizon"} - set(described):
-        raise ValueError(f"{CONFIG}: the family lacks {', '.join(sorted(missing))}")
-    family = family_from_json(described, workers)
-    if json.loads(json.dumps(family.to_json())) != json.loads(json.dumps(described)):
-        raise ValueError(
-            f"the family {family.name!r}, preset {family.preset!r}, is now {family.to_json()}, "
-            f"but the run describes {described}"
-        )
-    method = get_method(config.algo)
-    algorithm = method.build(
-        config.algorithm,
-        family,
-        device=resolve_device(device),
-        threads=threads,
-        compiled=config.compiled,
-    )
-    return Parts(family, algorithm, method)
+from metarl.rl.data import Tasks
+from metarl.rl.evaluate import Evaluation, Outcome, references
+from metarl.rl_run import Parts, RunConfig, build, read_run_config
 
 
 def load_agent(

@@ -36,6 +36,8 @@ from metarl.fewshot.learner import JOINT_CLASSES, FewShotLearner
 from metarl.fewshot.networks import Conv4, Mlp, Network, dropout
 from metarl.fewshot.sources import DataConfig, make_source, tuned_as
 
+EVAL_TASKS = 600
+
 
 class Algorithm(NamedTuple):
     """A learner, its configuration, and the options that its name stands for."""
@@ -108,10 +110,18 @@ class FewShotRunConfig:
     protocol: dict[str, Any] = field(default_factory=dict)
     """What the data said of themselves when the run began."""
     algorithm: Any = field(default_factory=dict)
+    eval_tasks: int = EVAL_TASKS
+    """Held-out tasks of an evaluation; 0 evaluates never."""
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether there is anything to evaluate."""
+        return self.eval_tasks > 0
 
     def __post_init__(self) -> None:
         """Refuse impossible values; raises ValueError."""
-        for name, least in (("eval_every", 0), ("checkpoint_every", 1), ("seed", 0)):
+        counts = ("eval_every", "eval_tasks", "seed")
+        for name, least in (*((name, 0) for name in counts), ("checkpoint_every", 1)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise ValueError(f"--{option} must be at least {least}, got {getattr(self, name)}")

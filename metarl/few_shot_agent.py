@@ -14,13 +14,19 @@ from metarl.algorithms.few_shot import FewShotState
 from metarl.algorithms.imaml import Imaml
 from metarl.experiment import checkpoint
 from metarl.experiment.seeding import Phase, torch_seed
-from metarl.few_shot import FewShotRunConfig, Parts, build, open_source, read_run_config, restore
+from metarl.few_shot import (
+    EVAL_TASKS,
+    FewShotRunConfig,
+    Parts,
+    build,
+    open_source,
+    read_run_config,
+    restore,
+)
 from metarl.few_shot_adapted import AdaptedModel, as_inputs, placed
 from metarl.fewshot.data import Examples, Part, Source, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
 from metarl.fewshot.form import Form
-
-EVAL_TASKS = 600
 
 
 class FewShotAgent:

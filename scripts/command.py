@@ -28,6 +28,11 @@ def given(arguments: list[str], option: str) -> str | None:
     return value
 
 
+def given_of(options: Any, *names: str) -> dict[str, Any]:
+    """Those options that were given, by name; None says that one was not."""
+    return {name: v for name in names if (v := getattr(options, name)) is not None}
+
+
 def refuse_beside_resume(arguments: list[str], resumable: Sequence[str]) -> None:
     """Refuse options that a resumed run takes from its folder.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import sys
@@ -40,24 +41,34 @@ def fail(message: object) -> int:
 def show_evaluation(console: Console, evaluation: Evaluation, title: str) -> None:
     """The mean returns by updates or by episodes, above what they are to be compared with."""
     columns = ["mean return", "95 % interval"]
-    rows = [[str(name), *_interval(mean, ci95)] for name, mean, ci95 in evaluation.curve]
+    rows = [[str(name), *with_interval(mean, ci95)] for name, mean, ci95 in evaluation.curve]
     if evaluation.success:
         columns += ["success", "95 % interval"]
         for row, (_, rate, ci95) in zip(rows, evaluation.success, strict=True):
-            row += [f"{rate:.1%}", f"± {ci95:.1%}"]
+            row += with_interval(100 * rate, 100 * ci95, " %")
     table = Table(evaluation.curve[0]._fields[0], *columns, title=title)
     for row in rows:
         table.add_row(*row)
     if evaluation.references:
         table.add_section()
     for name, mean, ci95 in evaluation.references:
-        table.add_row(name, *_interval(mean, ci95))
+        table.add_row(name, *with_interval(mean, ci95))
     console.print(table)
 
 
-def _interval(mean: float, ci95: float) -> tuple[str, str]:
-    digits = 3 if ci95 < 0.05 else 1
-    return f"{mean:.{digits}f}", f"± {ci95:.{digits}f}"
+def with_interval(mean: float, ci95: float, unit: str = "") -> tuple[str, str]:
+    """A mean and the half-width of its interval with as many decimals as leave two digits of that.
+
+    Args:
+        mean: of the unit.
+        ci95: nan where there is no interval, which is shown as a dash.
+        unit: what both end with, such as " %".
+    """
+    if not math.isfinite(ci95) or abs(mean) >= 1e7:
+        return f"{mean:.4g}{unit}", f"± {ci95:.2g}{unit}" if math.isfinite(ci95) else "–"
+    exponent = int(f"{ci95:.1e}".partition("e")[2]) if ci95 > 0 else -2
+    decimals = min(max(1 - exponent, 0), 6)
+    return f"{mean:.{decimals}f}{unit}", f"± {ci95:.{decimals}f}{unit}"
 
 
 def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -> None:
@@ -68,8 +79,9 @@ def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -
     table = Table(*columns, "no number", title=f"{title}{over}")
     for p in evaluation.points:
         steps = "" if p.steps is None else str(p.steps)
-        numbers = f"{p.mean:.4f}", f"± {p.ci95:.4f}", f"{p.median:.4f}"
-        table.add_row(steps, *numbers, f"{p.diverged:.1%}", str(p.non_finite))
+        median = with_interval(p.median, p.ci95)[0]
+        numbers = *with_interval(p.mean, p.ci95), median
+        table.add_row(steps, *numbers, f"{100 * p.diverged:.1f} %", str(p.non_finite))
     console.print(table)
     if few := evaluation.few_classes():
         say(console, f"note: {few}")
@@ -79,8 +91,9 @@ def show_layers(console: Console, changes: list[LayerChange]) -> None:
     """What adaptation changes, layer by layer."""
     table = Table("layer", "moved ‖φ − θ‖ / ‖θ‖", "similarity of features (CKA)")
     for c in changes:
-        moved = f"{c.moved:.4f} ± {c.moved_ci95:.4f}"
-        table.add_row(c.layer, moved, f"{c.similarity:.4f} ± {c.similarity_ci95:.4f}")
+        moved = with_interval(c.moved, c.moved_ci95)
+        similar = with_interval(c.similarity, c.similarity_ci95)
+        table.add_row(c.layer, " ".join(moved), " ".join(similar))
     console.print(table)
 
 
@@ -101,7 +114,7 @@ def show_players(console: Console, players: dict[str, tuple[float, float]], titl
     """Mean and interval of everyone who played the same instances."""
     table = Table("player", "mean", "95 % interval", title=title)
     for name, (mean, ci95) in players.items():
-        table.add_row(name, f"{mean:.3f}", f"± {ci95:.3f}")
+        table.add_row(name, *with_interval(mean, ci95))
     console.print(table)
 
 
@@ -109,9 +122,9 @@ def show_score(console: Console, score: Score, title: str) -> None:
     """The rate of success in every environment of Meta-World's protocol, and the mean."""
     table = Table("environment", "success", title=title)
     for name, rate in score.environments.items():
-        table.add_row(name, f"{rate:.1%}")
+        table.add_row(name, f"{100 * rate:.1f} %")
     table.add_section()
-    table.add_row("mean", f"{score.success:.1%}")
+    table.add_row("mean", f"{100 * score.success:.1f} %")
     console.print(table)
     say(console, f"mean return of episodes that end with success: {score.mean_return:.1f}")
 

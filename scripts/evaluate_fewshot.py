@@ -21,8 +21,8 @@ from sklearn.metrics import classification_report
 
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, sequence, torch_seed
-from metarl.few_shot import make_network
-from metarl.few_shot_agent import EVAL_TASKS, FewShotAgent, load_few_shot
+from metarl.few_shot import EVAL_TASKS, make_network
+from metarl.few_shot_agent import FewShotAgent, load_few_shot
 from metarl.fewshot.analyse import LayerChange, analyse
 from metarl.fewshot.baselines import baseline_errors
 from metarl.fewshot.classes import ClassSource

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, show_evaluation, show_players, show_score
+from display import cores, fail, make_console, say, show_evaluation, show_players, show_score
 
 try:
     from command import exit_code
@@ -21,6 +21,7 @@ try:
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
+from envs import repeats_advice
 from envs.oracles import oracle_scores, require_oracles
 from metarl.algorithms.rl2 import Rl2
 from metarl.experiment.files import write_json
@@ -96,6 +97,10 @@ def evaluate(options: Options) -> dict[str, Any]:
     )
     console = make_console()
     show_evaluation(console, evaluation, title)
+    if options.split == "test":
+        trained = agent.family.split("train").sample(agent.algorithm.config.tasks, options.seed, 0)
+        if advice := repeats_advice(agent.family, drawn, trained):
+            say(console, f"note: {advice}")
     table = {
         "run": str(options.run_dir),
         "env": agent.family.name,

@@ -20,7 +20,7 @@ from metarl.experiment.config import to_json
 from metarl.experiment.memory import OutOfMemory, enough_memory
 from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import FewShotRunConfig, build, restore, training_tasks
-from metarl.few_shot_agent import EVAL_TASKS, FewShotAgent
+from metarl.few_shot_agent import FewShotAgent
 from metarl.fewshot.data import Source
 from metarl.fewshot.evaluate import Evaluation
 
@@ -45,7 +45,6 @@ class Position(NamedTuple):
 class FewShotTraining:
     """Meta-trains a few-shot learner on a source of tasks (a `Trainable`)."""
 
-    eval_tasks = EVAL_TASKS
     failures: tuple[type[Exception], ...] = (Diverged, OutOfMemory)
 
     def __init__(self, config: FewShotRunConfig, threads: int, source: Source) -> None:
@@ -147,9 +146,10 @@ class FewShotTraining:
 
     def evaluate(self) -> None:
         """On held-out tasks; always the same ones."""
-        self.evaluation = self.agent().evaluate(seed=self.config.seed)
-        self.residual = self.agent().inner_residual()
-        self.evaluated_at = self.position.iteration
+        agent, config = self.agent(), self.config
+        evaluation = agent.evaluate(tasks=config.eval_tasks, seed=config.seed)
+        self.residual = agent.inner_residual()
+        self.evaluation, self.evaluated_at = evaluation, self.position.iteration
 
     def scalars(self, prefix: str) -> Metrics:
         """The latest evaluation as `<prefix>/<metric>_after_<steps>` or `<prefix>/<metric>`."""

@@ -46,7 +46,7 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
             name = ""
     console.print(table)
     console.print(presets)
-    finite = ", ".join(family.name for family in families if family.finite)
+    finite = ", ".join(f"{family.name} ({family.number})" for family in families if family.finite)
     console.print(
         "H is the horizon in steps; box n is n real numbers, one of n a choice. --preset chooses a "
         "preset, whose tasks differ as shown; tasks only are those without hyper-parameters here; "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
@@ -21,8 +22,7 @@ Metrics = dict[str, float]
 class Trainable(Protocol):
     """What the loop needs of a training."""
 
-    config: Any  # has eval_every, 0 is at the end only, and checkpoint_every
-    eval_tasks: int
+    config: Any  # has eval_every, 0 is at the end only, eval_tasks, evaluates, checkpoint_every
     evaluated_at: int  # iterations that were complete at the latest evaluation
     failures: tuple[type[Exception], ...]  # what ends a run in order, with its message
 
@@ -69,10 +69,14 @@ class Trainable(Protocol):
 
 
 class Interrupt:
-    """Turns the first Ctrl-C or SIGTERM into a request to end; the second one quits at once."""
+    """Turns the first Ctrl-C or SIGTERM into a request to end; the second one quits at once.
+
+    Within `may_end` the first one is a `KeyboardInterrupt`, too, which goes no further than that.
+    """
 
     def __init__(self) -> None:
         self.requested = False
+        self._ends = False
         self._previous: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -89,12 +93,28 @@ class Interrupt:
         for number, handler in self._previous.items():
             signal.signal(number, handler)
 
+    @contextmanager
+    def may_end(self) -> Iterator[None]:
+        """What is done within ends at the first signal and leaves nothing half done."""
+        self._ends = True
+        try:
+            yield
+        except KeyboardInterrupt:
+            if not self._ends:  # the second one
+                raise
+        finally:
+            self._ends = False
+
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:
+            self._ends = False
             raise KeyboardInterrupt
         self.requested = True
         # not print: the signal may have come in the middle of one
-        os.write(2, b"\nending after this iteration; once more quits at once\n")
+        what = b"ending this evaluation" if self._ends else b"ending after this iteration"
+        os.write(2, b"\n" + what + b"; once more quits at once\n")
+        if self._ends:
+            raise KeyboardInterrupt
 
 
 def train(training: Trainable, run: Run, console: Console) -> int:
@@ -110,7 +130,7 @@ def train(training: Trainable, run: Run, console: Console) -> int:
             _iterate(training, run, console, interrupt)
             finished = training.iteration >= training.total
             if finished:
-                _conclude(training, run, console)
+                finished = _conclude(training, run, console, interrupt)
             run.write_results(training.results(finished=finished))
         except Exception as error:
             saved = _save_at_last(training, run)
@@ -123,6 +143,8 @@ def train(training: Trainable, run: Run, console: Console) -> int:
     say(console, f"run: {run.folder}")
     if not finished:
         say(console, f"stopped after {training.iteration} iterations; {go_on}")
+        if training.iteration >= training.total and training.config.evaluates:
+            say(console, "only the evaluation is left; with --eval-tasks 0 there is none")
     return 0 if finished else 130
 
 
@@ -136,8 +158,8 @@ def _iterate(training: Trainable, run: Run, console: Console, interrupt: Interru
             done = training.iteration
             report(done, training.line(metrics))
             try:
-                if _passed(config.eval_every, before, done):
-                    training.evaluate()
+                due = config.evaluates and _passed(config.eval_every, before, done)
+                if due and _evaluate(training, interrupt):
                     metrics |= training.scalars("eval")
                     training.show(console, f"held-out tasks, iteration {done}")
                     run.write_results(training.results(finished=False))
@@ -163,10 +185,23 @@ def _passed(every: int, before: int, done: int) -> bool:
     return every > 0 and done // every > before // every
 
 
-def _conclude(training: Trainable, run: Run, console: Console) -> None:
-    """The final evaluation, unless it is known already, and TensorBoard's HPARAMS tab."""
-    done = training.iteration
-    if training.evaluated_at != done:
-        training.evaluate()
-        training.show(console, f"{training.eval_tasks} held-out tasks, after {done} iterations")
-    run.log_hparams(training.hparams(), training.scalars("final"), done)
+def _evaluate(training: Trainable, interrupt: Interrupt) -> bool:
+    """Evaluate, unless somebody wants an end; whether it was done."""
+    if not interrupt.requested:
+        with interrupt.may_end():
+            training.evaluate()
+    return training.evaluated_at == training.iteration
+
+
+def _conclude(training: Trainable, run: Run, console: Console, interrupt: Interrupt) -> bool:
+    """The final evaluation, unless it is known already or not wanted, and TensorBoard's HPARAMS
+    tab; False where it was interrupted.
+    """
+    done, config = training.iteration, training.config
+    if config.evaluates and training.evaluated_at != done:
+        if not _evaluate(training, interrupt):
+            return False
+        training.show(console, f"{config.eval_tasks} held-out tasks, after {done} iterations")
+    if training.evaluated_at == done:
+        run.log_hparams(training.hparams(), training.scalars("final"), done)
+    return True

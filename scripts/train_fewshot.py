@@ -7,12 +7,12 @@ python scripts/train_fewshot.py --resume RUN_DIR --iterations 100000
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
 import tyro
-from command import Job, given, more_iterations, refuse_beside_resume, run_command
+from command import Job, given, given_of, more_iterations, refuse_beside_resume, run_command
 from display import cores, resume_command, say
 from few_shot_training import FewShotTraining
 from loop import train
@@ -23,6 +23,7 @@ from metarl.experiment.config import to_json
 from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import Run, default_folder, read_results
 from metarl.few_shot import (
+    EVAL_TASKS,
     FewShotRunConfig,
     describe,
     get_algorithm,
@@ -35,7 +36,7 @@ from metarl.few_shot_presets import data_options
 from metarl.fewshot.sources import DataConfig, absolute, make_source
 
 ALGO, DATA, PRESET = "maml", "sinusoid", "default"
-RESUMABLE = ("--resume", "--iterations", "--threads", "--help")
+RESUMABLE = ("--resume", "--iterations", "--eval-tasks", "--threads", "--help")
 
 AlgorithmConfig = TypeVar("AlgorithmConfig")
 
@@ -60,7 +61,8 @@ class Options(Generic[AlgorithmConfig]):
     run_dir: Path | None = None
     """Folder of the run; runs/<algo>__<data>__s<seed>__<time> if not given."""
     resume: Path | None = None
-    """Go on with the run in this folder; only --iterations and --threads may be given with it."""
+    """Go on with the run in this folder; only --iterations, --eval-tasks and --threads
+    may be given with it."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the parameters live; auto takes a GPU where there is one."""
     how: Literal["auto", "vmap", "loop", "threads"] = "auto"
@@ -72,6 +74,8 @@ class Options(Generic[AlgorithmConfig]):
     """Worker threads; they never change a result."""
     eval_every: int = 5000
     """Iterations between evaluations on held-out tasks; 0 evaluates at the end only."""
+    eval_tasks: int = EVAL_TASKS
+    """Held-out tasks of an evaluation; 0 evaluates never."""
     checkpoint_every: int = 1000
     """Iterations between checkpoints; one more is written at the end, the last three stay."""
 
@@ -84,6 +88,8 @@ class ResumeOptions:
     """Folder of the run."""
     iterations: int | None = None
     """Total number of iterations, those already done included; the run's if not given."""
+    eval_tasks: int | None = None
+    """Held-out tasks of an evaluation from now on, 0 evaluates never; the run's if not given."""
     threads: int = cores()
     """Worker threads; they never change a result."""
 
@@ -121,6 +127,7 @@ def _prepare_start(options: Options[Any], console: Console) -> Job:
         how="vmap",
         compiled=False,
         eval_every=options.eval_every,
+        eval_tasks=options.eval_tasks,
         checkpoint_every=options.checkpoint_every,
         data=data,
         algorithm=c,
@@ -141,7 +148,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     for skipped in saved.skipped:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
     algorithm = more_iterations(config.algorithm, options.iterations, saved)
-    config = FewShotRunConfig(**{**vars(config), "algorithm": algorithm})
+    config = replace(config, algorithm=algorithm, **given_of(options, "eval_tasks"))
     results = read_results(folder)
     training = FewShotTraining(config, options.threads, open_source(config))
     training.load(saved, results)

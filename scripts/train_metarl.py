@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, TypeVar
 import gymnasium
 import torch
 import tyro
-from command import Job, given, more_iterations, refuse_beside_resume, run_command
+from command import Job, given, given_of, more_iterations, refuse_beside_resume, run_command
 from display import cores, fail, resume_command, say
 from rich.console import Console
 
@@ -29,8 +29,8 @@ try:
     import envs
     from envs.checking import sign_advice
     from envs.contract import stale_advice
-    from metarl.agent import RunConfig, read_run_config
     from metarl.experiment.machine import resolve_compile, resolve_device
+    from metarl.rl_run import EVAL_TASKS, RunConfig, read_run_config
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -44,6 +44,7 @@ ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
 RESUMABLE = (
     "--resume",
     "--iterations",
+    *("--eval-tasks", "--eval-updates", "--eval-episodes"),
     "--device",
     "--compile",
     "--threads",
@@ -79,8 +80,8 @@ class Options(Generic[AlgorithmConfig]):
     run_dir: Path | None = None
     """Folder of the run; runs/<algo>__<env>__s<seed>__<time> if not given."""
     resume: Path | None = None
-    """Go on with the run in this folder; only --iterations, --device, --compile, --threads and
-    --workers may be given with it."""
+    """Go on with the run in this folder; only --iterations, --eval-tasks, --eval-updates,
+    --eval-episodes, --device, --compile, --threads and --workers may be given with it."""
     engine: Literal["auto", "threads", "arrays", "vector", "warp"] = "auto"
     """What steps the environments: MuJoCo on all cores (threads), array operations (arrays), any
     Gymnasium environment (vector), or MuJoCo Warp, which auto takes on a GPU (warp)."""
@@ -95,6 +96,13 @@ class Options(Generic[AlgorithmConfig]):
     """Worker processes of the vector engine, 0 is none; they never change a result."""
     eval_every: int = 50
     """Iterations between evaluations on held-out tasks; 0 evaluates at the end only."""
+    eval_tasks: int = EVAL_TASKS
+    """Held-out tasks of an evaluation; 0 evaluates never."""
+    eval_updates: int | None = None
+    """Gradient steps of MAML-TRPO in an evaluation; 3 if not given."""
+    eval_episodes: int | None = None
+    """Episodes of an evaluation, 0 evaluates never. MAML-TRPO: per task and update, 20 if not
+    given. RL²: of a trial, as many as in training if not given."""
     checkpoint_every: int = 10
     """Iterations between checkpoints; one more is written at the end."""
     list_envs: bool = False
@@ -109,6 +117,12 @@ class ResumeOptions:
     """Folder of the run."""
     iterations: int | None = None
     """Total number of iterations, those already done included; the run's if not given."""
+    eval_tasks: int | None = None
+    """Held-out tasks of an evaluation from now on, 0 evaluates never; the run's if not given."""
+    eval_updates: int | None = None
+    """Gradient steps of an evaluation from now on; the run's if not given."""
+    eval_episodes: int | None = None
+    """Episodes of an evaluation from now on, 0 evaluates never; the run's if not given."""
     device: Literal["auto", "cpu", "cuda"] | None = None
     """Where the policy lives from now on; the run's if not given."""
     compile: Literal["auto", "on", "off"] | None = None
@@ -160,6 +174,9 @@ def _prepare_start(options: Options, console: Console) -> Job:
         device=device,
         compiled=_compiles(options.compile, options.algo, device, options.algorithm),
         eval_every=options.eval_every,
+        eval_tasks=options.eval_tasks,
+        eval_updates=options.eval_updates,
+        eval_episodes=options.eval_episodes,
         checkpoint_every=options.checkpoint_every,
         family=family.to_json(),
         algorithm=options.algorithm,
@@ -192,7 +209,11 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     config = read_run_config(folder)
     for skipped in saved.skipped:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
-    config = replace(config, algorithm=more_iterations(config.algorithm, options.iterations, saved))
+    config = replace(
+        config,
+        algorithm=more_iterations(config.algorithm, options.iterations, saved),
+        **given_of(options, "eval_tasks", "eval_updates", "eval_episodes"),
+    )
     device = resolve_device(options.device or config.device)
     as_before = "on" if config.compiled and device == config.device else "off"
     compiled = _compiles(options.compile or as_before, config.algo, device, config.algorithm)
@@ -219,6 +240,8 @@ def _train(training: Training, run: Run, console: Console) -> int:
         f"{compiled}worker threads: {training.threads}, each with one torch thread{processes}; "
         f"{run.folder}",
     )
+    if training.advice:
+        say(console, f"note: {training.advice}")
     with run:
         return train(training, run, console)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from display import resume_command, show_evaluation
@@ -24,8 +24,6 @@ from metarl.methods.base import State, engine_maker
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 
-EVAL_TASKS = 40
-
 
 class Position(NamedTuple):
     """Where a run is; replaced as a whole, so that an error never sees half an iteration."""
@@ -39,7 +37,6 @@ class Position(NamedTuple):
 class Training:
     """Meta-trains an agent on a family of tasks (a `Trainable`)."""
 
-    eval_tasks = EVAL_TASKS
     failures = (NonFiniteError, envs.EnvironmentFailure, OutOfMemory)
 
     def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
@@ -55,8 +52,7 @@ class Training:
         self.workers = workers
         self.parts = build(config, threads=threads, device=config.device, workers=workers)
         self.family, self.algorithm, self.method = self.parts
-        draw = partial(self.family.split("train").sample, config.algorithm.tasks, config.seed)
-        envs.guarded(draw, f"drawing tasks of {self.family.name}")  # before anything is written
+        self.measures, self.advice = self._ask()  # before anything is written
         make = engine_maker(self.family, config.engine, threads, workers, config.device)
         with self._enough_memory():
             self.env = self.method.make_env(config.algorithm, make)
@@ -64,6 +60,35 @@ class Training:
         self.position = Position(0, state, 0, 0.0)
         self.evaluation: Evaluation | None = None  # the latest one
         self.evaluated_at = -1  # the iterations that were complete then
+
+    def _ask(self) -> tuple[dict[str, int], str]:
+        """Draw tasks once as the run will need them: what results.json records of an evaluation's
+        size, and what is to be known of its tasks.
+
+        Raises:
+            ValueError: there are not so many tasks, or no such evaluation.
+        """
+        c, family = self.config, self.family
+        trained = self._draw("train", c.algorithm.tasks, "--tasks")
+        if not c.evaluates:
+            return {}, ""
+        held_out = self._draw("test", c.eval_tasks, "--eval-tasks")
+        size = self.method.measures(
+            c.algorithm, family, updates=c.eval_updates, episodes=c.eval_episodes
+        )
+        advice = envs.repeats_advice(family, held_out, trained)
+        found = envs.repeats(held_out, trained)
+        repeated = {"different_tasks": found.different, "tasks_of_training": found.trained}
+        return {"tasks": c.eval_tasks, **size, **(repeated if advice else {})}, advice
+
+    def _draw(self, split: Literal["train", "test"], n: int, option: str) -> envs.Tasks:
+        """The first tasks of a split, as training and evaluation draw them."""
+        path = (0,) if split == "train" else ()
+        draw = partial(self.family.split(split).sample, n, self.config.seed, *path)
+        try:
+            return envs.guarded(draw, f"drawing {n} tasks of {self.family.name}")
+        except ValueError as error:
+            raise ValueError(f"{error}\nwhere there are fewer, {option} takes fewer") from None
 
     @property
     def iteration(self) -> int:
@@ -135,14 +160,16 @@ class Training:
         """The adaptation curve on held-out tasks; always the same tasks and noise."""
         done, state = self.position.iteration, self.position.state
         agent = Agent(self.parts, state, done, engine=self.config.engine)
-        self.evaluation = agent.evaluate(
+        evaluation = agent.evaluate(
             split="test",
-            tasks=EVAL_TASKS,
+            tasks=self.config.eval_tasks,
+            updates=self.config.eval_updates,
+            episodes=self.config.eval_episodes,
             seed=self.config.seed,
             threads=self.threads,
             workers=self.workers,
         )
-        self.evaluated_at = done
+        self.evaluation, self.evaluated_at = evaluation, done
 
     def scalars(self, prefix: str) -> Metrics:
         """The latest curve as `<prefix>/return_after_<updates>` or `…/return_episode_<k>`, and
@@ -161,8 +188,7 @@ class Training:
         evaluation = self.evaluation and {
             "split": "test",
             "iteration": self.evaluated_at,
-            "tasks": EVAL_TASKS,
-            **self.method.evaluation,
+            **self.measures,
             **self.evaluation.to_json(),
         }
         return {

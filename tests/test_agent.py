@@ -6,7 +6,6 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-import training
 from gymnasium.wrappers import TimeLimit
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
@@ -26,6 +25,7 @@ GOAL = {"goal": [0.2, -0.1]}
 
 def trained(folder: Path, env: str, *more: str) -> Agent:
     options = ["--iterations", "1", "--tasks", "2", "--episodes", "2", "--horizon", "8"]
+    options += ["--eval-tasks", "0"]
     train_metarl.main(["--env", env, "--run-dir", str(folder), *options, *more])
     return load_agent(folder)
 
@@ -135,10 +135,9 @@ def test_an_environment_with_other_spaces_is_refused(agent: Agent) -> None:
 @pytest.mark.parametrize("name", ["unbounded_family", "asymmetric_family", "from_five_family"])
 @pytest.mark.parametrize("algo", [("maml-trpo",), ("rl2", "--minibatches", "1")], ids=str)
 def test_an_environment_as_its_author_made_it_is_adapted_to(
-    tmp_path: Path, name: str, algo: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, algo: tuple[str, ...]
 ) -> None:
     """Composite observations, matrices of actions: as through the family's own environment."""
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     agent = trained(tmp_path / "run", f"tests.envs.gallery:{name}", "--algo", *algo)
     own, raw = agent.family.make(), TimeLimit(getattr(gallery, name).env(), 8)
     adapted = [agent.adapt(env, episodes=2) for env in (own, raw)]
@@ -205,7 +204,6 @@ def test_an_evaluation_does_not_depend_on_its_batches(
 
     The last batch is filled up; environments are made once.
     """
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     agent = trained(tmp_path / "run", "tests.envs.gallery:walk", "--algo", *algo)
     tasks = agent.family.split("test").sample(5, 0)
     options = EvalOptions(tasks, 5, None, 3, 0)

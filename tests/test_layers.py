@@ -22,6 +22,7 @@ ROOTS = {
     "metarl.few_shot_presets",
     "metarl.methods",
     "metarl.presets",
+    "metarl.rl_run",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "metarl": {"metarl.agent", "metarl.few_shot_adapted", "metarl.few_shot_agent"},
@@ -38,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl.few_shot_presets": ALL | ROOTS | {"envs"},
     "metarl.methods": ALL | ROOTS | {"envs"},
     "metarl.presets": ALL | ROOTS | {"envs"},
+    "metarl.rl_run": ALL | ROOTS | {"envs"},
     "envs": set(),
     "scripts": ALL | ROOTS | {"metarl", "envs"},
 }

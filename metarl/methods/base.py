@@ -95,10 +95,6 @@ class Method(Protocol):
         """Preset → environment → what differs from the configuration's defaults."""
 
     @property
-    def evaluation(self) -> Mapping[str, int]:
-        """What results.json records of how `evaluate` measures by default."""
-
-    @property
     def compiles(self) -> bool:
         """Whether it has something to compile."""
 
@@ -136,6 +132,15 @@ class Method(Protocol):
         deterministic: bool,
     ) -> MetaWorldAgent:
         """What speaks the protocol of `metaworld.evaluation`."""
+
+    def measures(
+        self, config: Any, family: TaskFamily, *, updates: int | None, episodes: int | None
+    ) -> dict[str, int]:
+        """What results.json records of how `outcome` measures, beside the number of tasks.
+
+        Raises:
+            ValueError: it cannot measure so.
+        """
 
     def outcome(
         self, algorithm: Any, state: Any, make: MakeEngine, options: EvalOptions

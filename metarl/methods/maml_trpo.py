@@ -31,8 +31,6 @@ class MamlTrpoMethod:
 
     config = MamlTrpoConfig
     presets: Mapping[str, Mapping[str, Overrides]] = MAML_TRPO
-    evaluation: Mapping[str, int] = {"episodes_per_update": EPISODES}
-
     compiles = True
 
     def build(
@@ -117,6 +115,19 @@ class MamlTrpoMethod:
             remembers=False,
             deterministic=deterministic,
         )
+
+    def measures(
+        self,
+        config: MamlTrpoConfig,
+        family: TaskFamily,
+        *,
+        updates: int | None,
+        episodes: int | None,
+    ) -> dict[str, int]:
+        """Episodes per update, 20 by default."""
+        if updates is not None and updates < 0:
+            raise ValueError(f"updates must be at least 0, got {updates}")
+        return {"episodes_per_update": EPISODES if episodes is None else episodes}
 
     def outcome(
         self, algorithm: MamlTrpo, state: MetaState, make: MakeEngine, options: EvalOptions

@@ -34,8 +34,6 @@ class Rl2Method:
 
     config = Rl2Config
     presets: Mapping[str, Mapping[str, Overrides]] = RL2
-    evaluation: Mapping[str, int] = {}
-
     compiles = False
 
     def build(
@@ -117,6 +115,15 @@ class Rl2Method:
             remembers=True,
             deterministic=deterministic,
         )
+
+    def measures(
+        self, config: Rl2Config, family: TaskFamily, *, updates: int | None, episodes: int | None
+    ) -> dict[str, int]:
+        """Nothing: the curve has a point for every episode of a trial."""
+        _refuse_updates(updates)
+        if config.policy == "transformer" and episodes is not None:
+            require_context(config.context, episodes * family.horizon)
+        return {}
 
     def outcome(
         self, algorithm: Rl2, state: Rl2State, make: MakeEngine, options: EvalOptions

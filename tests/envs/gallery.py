@@ -216,3 +216,26 @@ class Dials(gymnasium.Env):
 dials = TaskFamily(
     env=Dials, parameters={"left": Choice((0, 1)), "right": Choice((0, 1, 2))}, horizon=6
 )
+
+
+class FixedList(Walk):
+    """Five tasks, drawn with replacement."""
+
+    goals = np.array([0.1, 0.3, 0.5, 0.7, 0.9])
+
+    def sample_tasks(self, n):
+        return list(self.np_random.choice(self.goals, n))
+
+    def reset_task(self, task):
+        self.target = task
+
+
+class WithoutReplacement(FixedList):
+    """The same, each once."""
+
+    def sample_tasks(self, n):
+        return list(self.np_random.choice(self.goals, n, replace=False))
+
+
+fixed_list = TaskFamily(env=FixedList, horizon=8)
+without_replacement = TaskFamily(env=WithoutReplacement, horizon=8)

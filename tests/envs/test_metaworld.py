@@ -153,15 +153,12 @@ def test_what_meta_world_does_not_have_is_refused() -> None:
 
 @needs_metaworld
 @pytest.mark.parametrize("algo", ["maml-trpo", "rl2"])
-def test_a_trained_agent_meets_the_official_protocol(
-    algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trained_agent_meets_the_official_protocol(algo: str, tmp_path: Path) -> None:
     """From the command line to `metaworld.evaluation.metalearning_evaluation`."""
-    monkeypatch.setattr("metarl.methods.maml_trpo.EPISODES", 1)
-    monkeypatch.setattr("training.EVAL_TASKS", 2)
     run, file = tmp_path / "run", tmp_path / "score.json"
     more = ["--minibatches", "1", "--hidden", "8"] if algo == "rl2" else []
     options = ["--iterations", "1", "--tasks", "2", "--episodes", "1", "--horizon", "4", *more]
+    options += ["--eval-tasks", "2", "--eval-episodes", "1"]
     train = ["--algo", algo, "--env", REACH, "--run-dir", str(run), *options]
     assert train_metarl.main(train) == 0
     tiny = ["--tasks", "2", "--episodes", "2", "--json", str(file)]

@@ -24,7 +24,16 @@ from metarl.rl.rollout import Action, ActionScaling
 from scripts import evaluate_metarl, train_metarl
 from tests.envs import habits
 
-TINY = ["--env", "tests.envs.gallery:reach", "--iterations", "1", "--tasks", "3"]
+TINY = [
+    "--env",
+    "tests.envs.gallery:reach",
+    "--iterations",
+    "1",
+    "--tasks",
+    "3",
+    "--eval-tasks",
+    "4",
+]
 
 
 def episodes(
@@ -86,11 +95,9 @@ def test_success_stands_beside_the_return(
     logged: list[str],
     points: str,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """While training, in results.json, in what is printed and in TensorBoard's scalars."""
-    monkeypatch.setattr("training.EVAL_TASKS", 4)
     folder, file = tmp_path / "run", tmp_path / "table.json"
     assert train_metarl.main([*TINY, "--run-dir", str(folder), *options]) == 0
     assert "  success " in capsys.readouterr().out
@@ -174,25 +181,23 @@ def test_before_and_after_are_of_their_own_episodes_on_training_tasks() -> None:
     ids=["maml-trpo", "rl2"],
 )
 def test_an_agent_of_an_environment_that_tells_only_success_is_evaluated(
-    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    options: list[str], tmp_path: Path
 ) -> None:
     """In batches of tasks, of which some tell and some do not: a rate for every point."""
     run = tmp_path / "run"
-    monkeypatch.setattr("training.EVAL_TASKS", 9)
     env = ["--env", "tests.envs.habits:only_when_solved", "--iterations", "1"]
+    env += ["--eval-tasks", "9"]
     assert train_metarl.main([*env, "--run-dir", str(run), *options]) == 0
     found = json.loads((run / "results.json").read_text())["evaluation"]
     assert len(found["success"]) == len(found["curve"])
     assert all(0 <= point["mean"] < 1 for point in found["success"])
 
 
-def test_rewards_are_not_replaced_by_somebodys_info(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rewards_are_not_replaced_by_somebodys_info(tmp_path: Path) -> None:
     """Whatever it is called: rewards below zero give returns below zero."""
-    monkeypatch.setattr("training.EVAL_TASKS", 4)
     run, options = tmp_path / "run", ["--tasks", "4", "--minibatches", "1", "--episodes", "2"]
     env = ["--algo", "rl2", "--env", "tests.envs.habits:named", "--iterations", "1"]
+    env += ["--eval-tasks", "4"]
     assert train_metarl.main([*env, "--run-dir", str(run), *options]) == 0
     assert all(point.mean < 0 for point in load_agent(run).evaluate(tasks=4).curve)
     header = (run / "progress.csv").read_text().splitlines()[0]

@@ -19,13 +19,7 @@ from metarl.few_shot_mapping import resolve_how
 from metarl.fewshot import Sinusoid
 from metarl.fewshot.sources import DataConfig
 
-TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off")
-
-
-@pytest.fixture(autouse=True)
-def _few_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
-    defaults = dict.fromkeys(("shots", "queries", "steps")) | {"part": "test", "seed": 0}
-    monkeypatch.setattr(metarl.FewShotAgent.evaluate, "__kwdefaults__", {**defaults, "tasks": 5})
+TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off", "--eval-tasks", "5")
 
 
 def train(folder: Path, *options: str) -> int:
@@ -268,7 +262,7 @@ def test_a_resumed_run_keeps_its_configuration(
     folder = tmp_path / "run"
     train(folder)
     assert main(["--resume", str(folder), "--inner-lr", "1"]) == 2
-    assert "only --iterations and --threads may be given" in capsys.readouterr().err
+    assert "only --iterations, --eval-tasks and --threads may be given" in capsys.readouterr().err
     config = json.loads((folder / "config.json").read_text())
     config["algorithm"]["hidden"] = [5]
     (folder / "config.json").write_text(json.dumps(config))

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import training
 from display import progress_bar
 from rich.console import Console
 from safetensors.torch import load_file
@@ -33,6 +32,7 @@ from scripts import train_metarl
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = ["--tasks", "2", "--episodes", "2", "--horizon", "5", "--threads", "1"]
+FEW = ["--eval-tasks", "2"]
 
 
 def train(folder: Path, *options: str, env: str = "point-nav") -> int:
@@ -126,14 +126,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert json.loads((parts / "config.json").read_text())["algorithm"]["iterations"] == 4
 
 
-def test_a_resumed_cheetah_equals_an_uninterrupted_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_resumed_cheetah_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     """Bit for bit on the MuJoCo engine, evaluated at the end only."""
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(whole, "--iterations", "2", "--eval-every", "0", env="half-cheetah-vel")
-    train(parts, "--iterations", "1", "--eval-every", "0", env="half-cheetah-vel")
+    train(whole, *FEW, "--iterations", "2", "--eval-every", "0", env="half-cheetah-vel")
+    train(parts, *FEW, "--iterations", "1", "--eval-every", "0", env="half-cheetah-vel")
     assert resume(parts, "--iterations", "2", "--threads", "2") == 0
     assert_same_run(whole, parts, 2)
 
@@ -274,8 +271,9 @@ def test_only_what_the_machine_decides_may_be_given_with_resume(
     """Everything else comes from the run folder."""
     assert resume(tmp_path, "--tasks", "3", "--seed=1") == 2
     assert (
-        "only --iterations, --device, --compile, --threads and --workers may be given with "
-        "--resume, got --tasks, --seed" in (capsys.readouterr().err)
+        "only --iterations, --eval-tasks, --eval-updates, --eval-episodes, --device, --compile, "
+        "--threads and --workers may be given with --resume, got --tasks, --seed"
+        in (capsys.readouterr().err)
     )
 
 
@@ -283,11 +281,10 @@ def test_a_run_is_resumed_on_another_machine(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without its GPU or its compiler; config.json records what changes."""
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr("shutil.which", lambda name: None)
     folder = tmp_path / "run"
-    train(folder, "--iterations", "1")
+    train(folder, *FEW, "--iterations", "1")
     file = folder / "config.json"
     config = json.loads(file.read_text())
     for total, change, option, message in (
@@ -385,14 +382,11 @@ def test_another_package_named_envs_is_named(tmp_path: Path, script: str) -> Non
     assert "Traceback" not in ran.stderr
 
 
-def test_worker_processes_may_change_when_a_run_resumes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_worker_processes_may_change_when_a_run_resumes(tmp_path: Path) -> None:
     """Bit for bit what this process gives, evaluation included."""
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     alone, shared = tmp_path / "alone", tmp_path / "shared"
-    train(alone, "--iterations", "2", "--engine", "vector")
-    train(shared, "--iterations", "1", "--engine", "vector")
+    train(alone, *FEW, "--iterations", "2", "--engine", "vector")
+    train(shared, *FEW, "--iterations", "1", "--engine", "vector")
     assert resume(shared, "--iterations", "2", "--workers", "2") == 0
     assert_same_run(alone, shared, 2)
 
@@ -413,13 +407,12 @@ def test_a_custom_family_is_trained_resumed_and_loaded(
     tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every kind of action, from a module that is imported again: bit for bit as at one go."""
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     monkeypatch.setattr("metarl.methods.maml_trpo.EPISODES", 2)
     name = family if family in ("cart_pole", "walk") else f"{family}_family"
     spec = f"tests.envs.gallery:{name}"
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(whole, "--iterations", "2", env=spec)
-    train(parts, "--iterations", "1", env=spec)
+    train(whole, *FEW, "--iterations", "2", env=spec)
+    train(parts, *FEW, "--iterations", "1", env=spec)
     assert resume(parts, "--iterations", "2") == 0
     assert_same_run(whole, parts, 2)
     agent = load_agent(parts)
@@ -431,14 +424,11 @@ def test_a_custom_family_is_trained_resumed_and_loaded(
     assert env.task == task
 
 
-def test_any_gymnasium_environment_is_trained_on_from_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_any_gymnasium_environment_is_trained_on_from_the_command_line(tmp_path: Path) -> None:
     """What varies is said there, and the run knows it when it resumes."""
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     folder = tmp_path / "run"
     vary = ["--vary", "g=uniform(6,14)", "--vary", "l=uniform(0.7,1.5)"]
-    assert train(folder, "--iterations", "1", *vary, env="Pendulum-v1") == 0
+    assert train(folder, *FEW, "--iterations", "1", *vary, env="Pendulum-v1") == 0
     assert resume(folder, "--iterations", "2") == 0
     assert list(load_agent(folder).family.parameters) == ["g", "l"]
 
@@ -537,12 +527,11 @@ def test_an_evaluation_that_does_not_fit_leaves_the_training(
 
 
 def test_what_goes_stale_on_the_command_line_is_warned_of(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Half of the physics would stay as it was."""
-    monkeypatch.setattr(training, "EVAL_TASKS", 2)
     vary = ["--vary", "length=uniform(0.25,1)"]
-    assert train(tmp_path / "run", "--iterations", "1", *vary, env="CartPole-v1") == 0
+    assert train(tmp_path / "run", *FEW, "--iterations", "1", *vary, env="CartPole-v1") == 0
     assert "warning: computed once" in capsys.readouterr().err
 
 
@@ -570,7 +559,7 @@ def test_tasks_that_cannot_be_drawn_are_refused_before_the_run_folder_is_made(
     """With the user's own lines."""
     assert train(tmp_path / "run", env="tests.envs.trouble:UNDRAWN") == 2
     said = capsys.readouterr().err
-    assert "drawing tasks of NoTasks failed" in said
+    assert "drawing 2 tasks of NoTasks failed" in said
     assert "no tasks today" in said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
