@@ -7,6 +7,7 @@ docs/custom_environments.md shows all of it.
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -174,6 +175,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         self.observation_space, self._flatten = flat_observations(self.env.observation_space)
         self.action_space, self._act = plain_actions(self.env.action_space)
         self.task: Task = {}
+        self._known: Task = {}  # a copy of the one that was given last
         self._steps = 0
         self.way: Apply = definition.apply
         if self.way == "auto":
@@ -191,8 +193,8 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
             ValueError: a task that is not one of the family's.
         """
         rest = dict(options or {})
-        task = rest.pop("task", self.task)
-        if task is not self.task:
+        given, task = "task" in rest, rest.pop("task", self.task)
+        if given or not _same(task, self._known):
             check_task(self.family, task)
         if task:
             rest |= self._give(task)
@@ -205,12 +207,14 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
 
     def _give(self, task: Task) -> dict[str, Any]:
         """Apply a task; returns what `reset` still has to be told."""
-        changed, self.task = not _same(task, self.task), dict(task)
+        changed, task = not _same(task, self._known), copy.deepcopy(dict(task))
+        self._known, self.task = task, copy.deepcopy(task)
+        task = copy.deepcopy(task)  # it becomes the environment's
         if self.way in METHODS:  # those who draw arrays are given arrays
             task = {k: np.asarray(v) if isinstance(v, list) else v for k, v in task.items()}
         plain = task["task"] if set(task) == {"task"} else dict(task)  # tasks without names
         if callable(self.way):
-            self.way(self.env, dict(task))
+            self.way(self.env, task)
         elif self.way == "options":
             return {"task": plain}
         elif self.way == "constructor":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import gymnasium
@@ -41,7 +42,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
         self.family = family
         self.observation_space = family.observation_space
         self.action_space = family.action_space
-        self.task: Task = dict(family.definition.default_task)
+        self.task: Task = copy.deepcopy(family.definition.default_task)
         self._tasks = stack_tasks([self.task])
         self._engine = make_engine(family, 1, 1, threads=1)
 
@@ -56,7 +57,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
         super().reset(seed=seed)
         if options and "task" in options:
             check_task(self.family, options["task"])
-            self.task = dict(options["task"])
+            self.task = copy.deepcopy(dict(options["task"]))
             self._tasks = stack_tasks([self.task])
         self._noise = self._engine.draw_noise(self.np_random)
         self._steps = 0

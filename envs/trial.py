@@ -100,7 +100,8 @@ class TrialEngine:
             mask: `[T, E]` bool.
         """
         xp = self._xp
-        self._tasks, self._noise = tasks, noise
+        self._tasks = {name: np.array(values) for name, values in tasks.items()}
+        self._noise = noise
         self._steps, self._together = 0, mask is None
         kept = xp.zeros_like(self._episode) if mask is None else xp.astype(~mask, xp.int64)
         self._episode = self._episode * kept
@@ -205,6 +206,7 @@ class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; `info["trial_episode"]` counts the episodes of the trial from 0."""
+        code = self._encode(np.array(action))  # before the environment may change it
         obs, reward, terminated, truncated, info = self.env.step(action)
         info = {**info, "trial_episode": self._episode}
         ended = terminated or truncated
@@ -212,7 +214,7 @@ class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         over = self._episode >= self._episodes
         if ended and not over:
             obs, _ = self.env.reset()
-        history = History(self._encode(np.asarray(action)), np.asarray(reward), np.asarray(ended))
+        history = History(code, np.asarray(reward), np.asarray(ended))
         return join(_xp, obs, history), float(reward), over, False, info
 
 

@@ -18,7 +18,7 @@ from metarl.experiment.machine import resolve_compile
 from metarl.methods import base
 from metarl.methods.base import EvalOptions
 from scripts import train_metarl
-from tests.envs import gallery
+from tests.envs import gallery, habits
 
 GOAL = {"goal": [0.2, -0.1]}
 
@@ -219,3 +219,27 @@ def test_an_evaluation_does_not_depend_on_its_batches(
     )
     np.testing.assert_allclose(agent.outcome(options).returns, whole.returns, rtol=1e-5)
     assert [shape[0] for shape in shapes] == [5, 2]
+
+
+@pytest.mark.parametrize("family", ["in_place", "buttons_in_place"])
+@pytest.mark.parametrize(
+    "options", [["--episodes", "3"], ["--algo", "rl2", "--minibatches", "1"]], ids=["maml", "rl2"]
+)
+def test_what_an_environment_changes_in_place_is_learned_from_as_it_was(
+    family: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its observations and the actions that it was given."""
+    monkeypatch.setattr("training.EVAL_TASKS", 2)
+    made = getattr(habits, family)
+    agent = trained(tmp_path / "run", f"tests.envs.habits:{family}", *options)
+
+    def acts(copies: bool) -> tuple[np.ndarray, ...]:
+        env = made.env()
+        env.copies = copies
+        adapted = agent.adapt(env, episodes=3)
+        shown = np.full(adapted.observation_space.shape, 0.1, np.float32)
+        action, memory = adapted.predict(shown, deterministic=True)
+        return action, *(memory or ())
+
+    for one, other in zip(acts(True), acts(False), strict=True):
+        np.testing.assert_array_equal(one, other)

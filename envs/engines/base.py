@@ -49,7 +49,7 @@ class Engine:
         self.action_space = family.action_space
         self._elapsed = np.zeros((num_tasks, num_episodes), dtype=np.int64)
         self._tasks: Tasks = {}
-        self._checked: Tasks = {}
+        self._given: Tasks = {}
 
     @property
     def parts(self) -> Sequence[Engine]:
@@ -81,22 +81,56 @@ class Engine:
 
     def _start(self, tasks: Tasks, mask: np.ndarray | None) -> np.ndarray:
         """Set the tasks, restart the masked clocks and return the mask `[T, E]`."""
+        self._set_tasks(tasks, mask)
+        chosen = np.ones(self.shape, dtype=bool) if mask is None else np.asarray(mask)
+        self._elapsed[chosen] = 0
+        return chosen
+
+    def _set_tasks(self, tasks: Tasks, mask: Any) -> bool:
+        """Copy and check tasks that are others than those of the last reset; whether they are.
+
+        They are compared by value: what becomes of the caller's arrays changes no episode.
+        """
         for name in self.family.parameters:
             if name not in tasks or len(tasks[name]) != self.num_tasks:
                 raise ValueError(
                     f"{self.family.name} needs {self.num_tasks} values of the task parameter "
                     f"{name!r}, got {tasks.get(name)!r}"
                 )
-        if tasks is not self._checked:  # the episodes of a trial share their tasks
-            check_tasks(self.family, tasks)
-            self._checked = tasks
+        changed = self._changed(tasks)
+        if not changed.any():  # the episodes of a trial share their tasks
+            return False
+        check_tasks(self.family, tasks)
+        if self._given and mask is not None:
+            self._refuse_other_tasks(changed & ~self._on_host(mask).all(1))
+        self._given = {name: np.array(values) for name, values in tasks.items()}
         # [T, …] -> [T, 1, …], so that a task broadcasts over its episodes
         self._tasks = {
-            name: np.asarray(values, dtype=np.float64)[:, None] for name, values in tasks.items()
+            name: np.array(values, dtype=np.float64)[:, None] for name, values in tasks.items()
         }
-        chosen = np.ones(self.shape, dtype=bool) if mask is None else np.asarray(mask)
-        self._elapsed[chosen] = 0
-        return chosen
+        return True
+
+    def _changed(self, tasks: Tasks) -> np.ndarray:
+        """Which of the tasks are others than those of the last reset, `[T]` bool."""
+        given = {name: np.asarray(values) for name, values in tasks.items()}
+        if {k: v.shape for k, v in given.items()} != {k: v.shape for k, v in self._given.items()}:
+            return np.ones(self.num_tasks, dtype=bool)
+        changed = np.zeros(self.num_tasks, dtype=bool)
+        for name, values in given.items():
+            differs = (values != self._given[name]).astype(bool)
+            changed |= differs.reshape(self.num_tasks, -1).any(1)
+        return changed
+
+    def _on_host(self, mask: Any) -> np.ndarray:
+        return np.asarray(mask)
+
+    def _refuse_other_tasks(self, changed: np.ndarray) -> None:
+        """Of tasks `[T]` of which some episodes go on."""
+        if changed.any():
+            raise ValueError(
+                f"task {int(changed.argmax())} of {self.family.name} may not change while "
+                "episodes of it go on: reset all of its episodes, or keep it"
+            )
 
     def _fit(self, action: Any) -> np.ndarray:
         """Actions clipped to a `Box`, in float64, or checked to be indices, in int64.

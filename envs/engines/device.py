@@ -42,7 +42,7 @@ class DeviceEngine(Engine):
         space = family.action_space
         if isinstance(space, gymnasium.spaces.Box):
             self._bounds = self.tensor(space.low), self.tensor(space.high)
-        self._given: dict[str, Tensor] = {}  # the tasks, [T, 1, …]
+        self._uploaded: dict[str, Tensor] = {}  # the tasks, [T, 1, …]
 
     def tensor(self, values: Any) -> Tensor:
         """float32 on the device, or the tensor's own type if it is not a float."""
@@ -61,10 +61,8 @@ class DeviceEngine(Engine):
 
     def _begin(self, tasks: Tasks, mask: Any) -> Tensor:
         """Set the tasks, restart the masked clocks and return the mask `[T, E]`."""
-        known = tasks is self._checked  # the episodes of a trial share their tasks
-        self._start(tasks, None)
-        if not known:
-            self._take(tasks)
+        if self._set_tasks(tasks, mask):
+            self._take(self._given)
         if mask is None:
             chosen = torch.ones(self.shape, dtype=torch.bool, device=self.device)
         else:
@@ -72,9 +70,12 @@ class DeviceEngine(Engine):
         self._clock = torch.where(chosen, 0, self._clock)
         return chosen
 
+    def _on_host(self, mask: Any) -> np.ndarray:
+        return torch.as_tensor(mask).cpu().numpy()
+
     def _take(self, tasks: Tasks) -> None:
         """Upload tasks that the engine has not had."""
-        self._given = {name: self.tensor(values) for name, values in self._tasks.items()}
+        self._uploaded = {name: self.tensor(values) for name, values in self._tasks.items()}
 
     def _allowed(self, action: Any) -> Tensor:
         """Actions clipped to a `Box`."""
@@ -112,7 +113,7 @@ class TorchArraysEngine(DeviceEngine):
     def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Tensor:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
         chosen = self._begin(tasks, mask)
-        start = self._definition.start(xp, self._given, self.tensor(noise))
+        start = self._definition.start(xp, self._uploaded, self.tensor(noise))
         start = torch.broadcast_to(start, (*self.shape, start.shape[-1])).clone()
         if self._state is not None and mask is not None:
             start = torch.where(chosen[..., None], start, self._state)
@@ -122,7 +123,7 @@ class TorchArraysEngine(DeviceEngine):
     def step(self, action: Any, noise: Any) -> StepOutput:
         """One step of every environment."""
         self._state, reward, terminated, metrics = self._definition.step(
-            xp, self._state, self._allowed(action), self._given, self.tensor(noise)
+            xp, self._state, self._allowed(action), self._uploaded, self.tensor(noise)
         )
         return StepOutput(self._observe(), reward, terminated, self._out_of_time(), metrics)  # type: ignore[arg-type]
 

@@ -6,6 +6,7 @@ in shared memory, so that a step sends no array through a pipe.
 
 from __future__ import annotations
 
+import copy
 import signal
 import sys
 import threading
@@ -112,7 +113,8 @@ class Share:
             for i, (env, task) in enumerate(zip(self._envs, tasks, strict=True), self._first):
                 if b.chosen[i]:
                     self._enter(i)
-                    b.obs[i], _ = env.reset(seed=int(b.seed[i]), options={"task": task})
+                    options = {"task": copy.deepcopy(task)}  # which the environment may change
+                    b.obs[i], _ = env.reset(seed=int(b.seed[i]), options=options)
         return {}
 
     def step(self) -> Metrics:

@@ -142,7 +142,7 @@ class WarpEngine(DeviceEngine):
         self._tensors["ctrl"].copy_(clipped.reshape(self._count, -1))
         self._advance()
         after = self._physics_now = self._physics()
-        reward, metrics = self._definition.reward(self.xp, before, clipped, after, self._given)
+        reward, metrics = self._definition.reward(self.xp, before, clipped, after, self._uploaded)
         terminated = self._definition.terminated(self.xp, after)
         obs, truncated = self._observe(after), self._out_of_time()
         return StepOutput(obs, reward, terminated, truncated, metrics)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ reward in sight, and then counts the episodes that succeed.
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Protocol
 
 import array_api_compat.numpy as np_xp
@@ -99,11 +100,11 @@ class MetaWorldAgent:
     def step(self, timestep: Timestep) -> None:
         """Take note of a step of adaptation."""
         if not self.remembers:
-            self._steps.append(timestep)
+            self._steps.append(copy.deepcopy(timestep))  # its arrays may be used again
             return
         done = np.logical_or(timestep.terminated, timestep.truncated)
         action = ActionCode(self._family.action_space)(timestep.action)
-        self._history = History(action, timestep.reward, done)
+        self._history = History(action, np.array(timestep.reward), done)
 
     def adapt(self) -> None:
         """Learn from the episodes since the last call.

@@ -47,16 +47,16 @@ class OneEnv:
         """Start an episode with the task that the environment holds; obs `[1, 1, O]`."""
         obs, _ = self._env.reset(seed=int(noise[0, 0]))
         self._elapsed = 0
-        return np.asarray(obs, dtype=np.float32)[None, None]
+        return _kept(obs)
 
     def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
         """One step with an action `[1, 1, A]` or `[1, 1]`, clipped to the action space."""
         obs, reward, terminated, truncated, _ = self._env.step(
-            fit_action(self.action_space, action[0, 0])
+            fit_action(self.action_space, action[0, 0].copy())
         )
         self._elapsed += 1
         return (
-            np.asarray(obs, dtype=np.float32)[None, None],
+            _kept(obs),
             np.full((1, 1), float(reward)),
             np.full((1, 1), bool(terminated)),
             np.full((1, 1), bool(truncated) or self._elapsed >= self.horizon),
@@ -68,6 +68,11 @@ class OneEnv:
 
     def close(self) -> None:
         """Nothing: the environment is the user's."""
+
+
+def _kept(obs: Any) -> np.ndarray:
+    """A copy `[1, 1, O]`: the environment may change its own array in place."""
+    return np.array(obs, dtype=np.float32)[None, None]
 
 
 def join(parts: list[Episodes]) -> Episodes:

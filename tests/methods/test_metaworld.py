@@ -13,7 +13,7 @@ import envs
 from envs.trial import TrialEngine
 from metarl import load_agent
 from metarl.methods.metaworld import MetaWorldAgent, gather, official_evaluation
-from metarl.rl.data import StepInput
+from metarl.rl.data import Episodes, StepInput
 from metarl.rl.evaluate import episode_returns
 from metarl.rl.rollout import Action, ActionScaling, rollout
 from scripts import evaluate_metarl, train_metarl
@@ -208,3 +208,35 @@ def test_an_agent_that_looks_beyond_the_horizon_is_refused(tmp_path: Path) -> No
     train_metarl.main(["--env", "point-nav", *run, *options])
     with pytest.raises(ValueError, match="--bootstrap-at-horizon"):
         load_agent(tmp_path / "run").metaworld()
+
+
+class Learning(Right):
+    """Remembers what it was to learn from."""
+
+    def adapt(self, state: Any, episodes: Episodes) -> Any:
+        self.episodes = episodes
+        return state
+
+
+def test_a_protocol_may_use_its_arrays_again() -> None:
+    """What is learned from are the steps as they were told."""
+
+    def learned(spoil: bool) -> Episodes:
+        agent, vector = made(Learning(), remembers=False), parallel(lambda env: env)
+        obs, _ = vector.reset()
+        for _ in range(4):
+            actions, told = agent.adapt_action(obs)
+            following, *results, _ = vector.step(actions)
+            agent.step(Timestep(obs, actions, *results, told))
+            if spoil:
+                for array in (obs, actions, *results, *told.values()):
+                    array[...] = 0
+            obs = following
+        agent.adapt()
+        found: Episodes = agent._learner.episodes
+        return found
+
+    spoilt, kept = learned(True), learned(False)
+    assert kept.reward.any()
+    for name in ("obs", "action", "reward", "mask", "terminated", "truncated"):
+        assert torch.equal(getattr(spoilt, name), getattr(kept, name)), name
