@@ -1,5 +1,7 @@
 """From a run folder to actions on a new task."""
 
+import math
+from functools import partial
 from pathlib import Path
 
 import gymnasium
@@ -41,20 +43,67 @@ def point(task: dict[str, list[float]] = GOAL) -> gymnasium.Env:
     return env
 
 
-def test_an_adapted_agent_serves_evaluate_policy(agent: Agent) -> None:
-    """On a plain environment of the family, which keeps its task."""
+def steady(agent: Agent, action: list[float], std: float = 1e-6) -> Agent:
+    """The agent with a policy that takes the same action everywhere, in its own units."""
+    theta = {name: torch.zeros_like(p) for name, p in agent.state.theta.items()}
+    theta |= {"2.bias": torch.tensor(action), "log_std": torch.full((2,), np.log(std))}
+    rates = {name: torch.full_like(a, 0.3) for name, a in agent.state.rates.items()}
+    state = agent.state._replace(theta=theta, rates=rates)
+    return Agent(Parts(agent.family, agent.algorithm, agent.method), state, agent.iteration)
+
+
+def walked(step: list[float], goal: list[float], steps: int = 8) -> float:
+    """The return of so many equal steps from the origin: −Σ |t · step − goal|."""
+    return -sum(math.dist([t * x for x in step], goal) for t in range(1, steps + 1))
+
+
+@pytest.mark.parametrize(
+    ("action", "step"),
+    [([0.5, 0.3], [0.05, 0.03]), ([-3.0, 0.5], [-0.1, 0.05])],
+    ids=["within the actuators", "beyond them"],
+)
+def test_evaluate_policy_gives_the_return_of_what_the_policy_does(
+    agent: Agent, action: list[float], step: list[float]
+) -> None:
+    """Actions in the environment's units, clipped to its range; the environment keeps its task."""
     env = point()
-    adapted = agent.adapt(env, episodes=3)
-    mean, _ = evaluate_policy(adapted, env, n_eval_episodes=2)
-    assert np.isfinite(mean)
+    adapted = steady(agent, action).adapt(env, updates=0)
+    mean, spread = evaluate_policy(adapted, env, n_eval_episodes=2)
+    assert mean == pytest.approx(walked(step, GOAL["goal"]), abs=1e-5)
+    assert spread == pytest.approx(0.0, abs=1e-6)
     assert env.unwrapped.task == GOAL
+    several = [partial(point, {"goal": goal}) for goal in ([0.3, 0.3], [-0.4, 0.25])]
+    returns, _ = evaluate_policy(
+        adapted, DummyVecEnv(several), n_eval_episodes=4, return_episode_rewards=True
+    )
+    expected = [walked(step, goal) for goal in ([0.3, 0.3], [-0.4, 0.25])] * 2
+    assert sorted(returns) == pytest.approx(sorted(expected), abs=1e-5)
 
 
-def test_an_adapted_agent_serves_vectorised_environments(agent: Agent) -> None:
-    """`evaluate_policy` with several environments at once."""
-    adapted = agent.adapt(point(), episodes=3)
-    mean, _ = evaluate_policy(adapted, DummyVecEnv([point, point]), n_eval_episodes=4)
-    assert np.isfinite(mean)
+def test_evaluate_policy_draws_actions_where_it_is_asked_to(agent: Agent) -> None:
+    """With the policy's σ: the first of them are normal, and episodes differ."""
+    env = point()
+    adapted = steady(agent, [0.0, 0.0], std=0.5).adapt(env, updates=0)
+    _, spread = evaluate_policy(adapted, env, n_eval_episodes=4, deterministic=False)
+    assert spread > 0.01
+    drawn = adapted.predict(np.zeros((4000, 2), np.float32))[0]
+    inside = drawn[np.abs(drawn) < 0.0999]
+    assert np.mean(np.abs(drawn) > 0.0999) == pytest.approx(0.0455, abs=0.01)  # beyond 2 σ
+    assert np.mean(np.abs(inside) < 0.05) == pytest.approx(0.6827 / 0.9545, abs=0.02)
+
+
+def test_what_has_been_adapted_to_is_done_better(agent: Agent) -> None:
+    """On the task's own return, with each further update, and not on the opposite task."""
+    away = {"goal": [-0.2, 0.1]}
+    returns = {}
+    for updates in (0, 1, 2):
+        adapted = steady(agent, [0.0, 0.0], std=1.0).adapt(point(), episodes=20, updates=updates)
+        for task in (GOAL, away):
+            mean, _ = evaluate_policy(adapted, point(task), n_eval_episodes=1)
+            returns[updates, task["goal"][0]] = mean
+    assert returns[0, 0.2] == pytest.approx(walked([0.0, 0.0], GOAL["goal"]), abs=1e-5)
+    assert returns[0, 0.2] + 0.1 < returns[1, 0.2] < returns[2, 0.2]
+    assert returns[1, -0.2] < returns[0, -0.2] - 0.1
 
 
 def test_a_cheetah_made_by_gymnasium_is_adapted_to(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 import envs
 from metarl import load_agent
-from metarl.agent import Agent
+from metarl.agent import Agent, Parts
+from metarl.rl.adapted_memory import AdaptedMemory
 from metarl.rl.evaluate import EpisodePoint
 from scripts import evaluate_metarl, train_metarl
 
@@ -118,20 +119,54 @@ def test_actions_of_several_parts_are_learnt_and_predicted(tmp_path: Path) -> No
         assert obs[1:6].tolist() == gymnasium.spaces.flatten(env.action_space, action).tolist()
         action, _ = adapted.predict(obs, memory, deterministic=deterministic)
         assert env.action_space.contains(action)
-    both = DummyVecEnv([lambda: adapted.env(agent.family.make())] * 2)
-    assert np.isfinite(evaluate_policy(adapted, both, n_eval_episodes=2, warn=False)[0])
+    mean, _ = evaluate_policy(adapted, shown, n_eval_episodes=1, warn=False)
+    assert mean > 2.5
+    both = DummyVecEnv([lambda: shown, lambda: adapted.env(agent.family.make())])
+    both.env_method("reset", options={"task": {"left": 1, "right": 2}})
+    returns, _ = evaluate_policy(
+        adapted, both, n_eval_episodes=4, warn=False, return_episode_rewards=True
+    )
+    assert returns == [mean] * 4
 
 
-def test_an_adapted_agent_serves_evaluate_policy(agent: Agent) -> None:
-    """On `adapted.env(env)`, single or vectorised, and the task stays."""
-    env = point()
-    adapted = agent.adapt(env)
-    mean, _ = evaluate_policy(adapted, adapted.env(env), n_eval_episodes=2, warn=False)
-    assert np.isfinite(mean)
+def resolute(agent: Agent) -> Agent:
+    """The agent with a policy whose actions depend on what it remembers, by far more than 1 %."""
+    params = {**agent.state.params}
+    params["actor.0.weight"] = 100 * params["actor.0.weight"]
+    state = agent.state._replace(params=params)
+    return Agent(Parts(agent.family, agent.algorithm, agent.method), state, agent.iteration)
+
+
+def episode_by_hand(agent: Agent, adapted: AdaptedMemory, env: gymnasium.Env) -> float:
+    """The return of the most likely actions, with views and memory written out."""
+    policy, params, memory = agent.algorithm.policy, agent.state.params, adapted._memory
+    view, total = adapted.env(env).reset()[0], 0.0
+    for _ in range(6):
+        out = policy.step(params, torch.from_numpy(view[None]), memory)
+        memory, action = out.memory, (0.1 * out.dist["mean"][0]).clamp(-0.1, 0.1).numpy()
+        obs, reward, terminated, truncated, _ = env.step(action)
+        view = np.array([*obs, *action / 0.1, reward, terminated or truncated], np.float32)
+        total += reward
+    return total
+
+
+def test_evaluate_policy_gives_the_return_of_what_the_memory_does(agent: Agent) -> None:
+    """On `adapted.env(env)`, single or vectorised: every episode is the first; the task stays."""
+    chosen, env = resolute(agent), point()
+    adapted = chosen.adapt(env)
+    expected = episode_by_hand(chosen, adapted, env)
+    mean, spread = evaluate_policy(adapted, adapted.env(env), n_eval_episodes=3, warn=False)
+    assert mean == pytest.approx(expected, abs=1e-5)
+    assert spread == pytest.approx(0.0, abs=1e-6)
     assert env.task == GOAL
-    both = DummyVecEnv([lambda: adapted.env(point())] * 2)
-    mean, _ = evaluate_policy(adapted, both, n_eval_episodes=4, warn=False)
-    assert np.isfinite(mean)
+    other = {"goal": [-0.4, 0.4]}
+    both = DummyVecEnv([lambda t=task: adapted.env(point(t)) for task in (GOAL, other)])
+    returns, _ = evaluate_policy(
+        adapted, both, n_eval_episodes=4, warn=False, return_episode_rewards=True
+    )
+    expected_too = episode_by_hand(chosen, adapted, point(other))
+    assert expected_too != pytest.approx(expected, abs=1e-2)
+    assert sorted(returns) == pytest.approx(sorted([expected, expected_too] * 2), abs=1e-5)
 
 
 def test_every_episode_starts_from_the_adapted_memory(agent: Agent) -> None:
@@ -274,8 +309,12 @@ def test_a_transformer_is_trained_resumed_and_used(tmp_path: Path) -> None:
     assert all(torch.equal(one[name], other[name]) for name in one)
     agent = load_agent(whole)
     adapted = agent.adapt(point(), episodes=2)
+    mean, _ = evaluate_policy(adapted, adapted.env(point()), n_eval_episodes=1, warn=False)
     both = DummyVecEnv([lambda: adapted.env(point())] * 2)
-    assert np.isfinite(evaluate_policy(adapted, both, n_eval_episodes=3, warn=False)[0])
+    returns, _ = evaluate_policy(
+        adapted, both, n_eval_episodes=4, warn=False, return_episode_rewards=True
+    )
+    assert returns == pytest.approx([mean] * 4, abs=1e-5)
     with pytest.raises(ValueError, match="24 steps is longer than the transformer's context of 20"):
         agent.evaluate(episodes=4, tasks=2)
 

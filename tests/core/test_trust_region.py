@@ -17,6 +17,17 @@ def test_conjugate_gradient_solves_what_linalg_solves() -> None:
     assert solution.residual < 1e-9
 
 
+def test_the_residual_is_the_share_of_the_right_hand_side_that_is_left() -> None:
+    """‖b − A x‖ / ‖b‖ after few iterations, and `product` is A x."""
+    a, b = torch.diag(torch.tensor([1.0, 2.0, 4.0])), torch.tensor([1.0, -1.0, 0.5])
+    for iterations in (1, 2):
+        found = conjugate_gradient(lambda v: a @ v, b, iterations=iterations)
+        left = (b - a @ found.x).norm() / b.norm()
+        assert 0.05 < float(left) < 0.9
+        torch.testing.assert_close(found.residual, left)
+        torch.testing.assert_close(found.product, a @ found.x)
+
+
 def test_products_after_convergence_change_nothing() -> None:
     """Where nothing may ask whether it has converged."""
     a, b = torch.diag(torch.tensor([1.0, 2.0, 4.0])), torch.tensor([1.0, -1.0, 0.5])

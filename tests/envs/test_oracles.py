@@ -245,6 +245,43 @@ def test_optimism_moves_mass_from_the_worst_to_the_best_state() -> None:
     )
 
 
+def optimistic_actions(counts: Counts, i: int, horizon: int, t: int, scale: float) -> np.ndarray:
+    """UCRL2's plan for one instance, `[H, S]`, by loops and a linear programme's solution."""
+    visits, total = counts.visits[i], counts.rewards[i]
+    states, choices = total.shape
+    log = math.log(2 * states * choices * t / 0.05)
+    value, plan = np.zeros(states), np.zeros((horizon, states), dtype=np.int64)
+    for h in reversed(range(horizon)):
+        q = np.zeros((states, choices))
+        for s, a in product(range(states), range(choices)):
+            n = visits[s, a].sum()
+            p = (visits[s, a] + 1) / (n + states)
+            free = scale * math.sqrt(4 * states * log / max(n, 1)) / 2
+            best = int(value.argmax())
+            free = min(free, 1 - p[best])
+            p[best] += free
+            for worst in value.argsort():
+                taken = min(free, p[worst]) if worst != best else 0.0
+                p[worst] -= taken
+                free -= taken
+            q[s, a] = (
+                (1 + total[s, a]) / (1 + n) + scale * math.sqrt(4 * log / max(n, 1)) + p @ value
+            )
+        plan[h], value = q.argmax(-1), q.max(-1)
+    return plan
+
+
+@pytest.mark.parametrize("scale", [0.05, 0.2])
+def test_ucrl2_plans_within_widths_that_grow_with_the_number_of_states(scale: float) -> None:
+    """√(4 S ln(2SAt/δ) / n) in the 1-norm of transitions, √(4 ln(2SAt/δ) / n) of rewards."""
+    rng = np.random.default_rng(0)
+    visits = rng.integers(0, 30, (300, 4, 2, 4)).astype(float)
+    counts = Counts(visits, rng.normal(1.0, 0.3, (300, 4, 2)) * visits.sum(-1))
+    found = tabular.ucrl2(scale)(counts, 4, 5)
+    expected = [optimistic_actions(counts, i, 4, 5 * 4 + 1, scale) for i in range(300)]
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_players_of_random_mdps_are_in_order() -> None:
     """Random actions earn 100 in ten episodes; nobody earns what the true model gives."""
     family = envs.make_family("tabular-mdp")

@@ -1,5 +1,6 @@
 """From raw episodes to what a policy loss may see."""
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -82,6 +83,62 @@ def test_a_steady_reward_that_ends_is_worth_the_steps_that_are_left(
     values = worth(steady(50, length, terminated), config)
     left = length - torch.arange(length)
     torch.testing.assert_close(values[0], (1 - gamma**left) / (1 - gamma), rtol=1e-5, atol=0)
+
+
+def test_the_value_after_an_episode_is_that_of_its_last_observation_at_that_time() -> None:
+    """(Xᵀ(X − Z) + 1e-5 I) w = Xᵀy by hand: an episode of n steps ends at t = n, γ^(n − t) away."""
+    gamma, lengths = 0.9, (3, 5, 2)
+    e = episodes(0.0)
+    mask = torch.arange(6) < torch.tensor(lengths).view(1, 3, 1)
+    g = torch.Generator().manual_seed(1)
+    e = e._replace(
+        mask=mask.expand(2, 3, 6),
+        truncated=torch.ones(2, 3, 6, dtype=torch.bool),
+        final_obs=torch.randn(2, 3, 3, generator=g),
+        obs=torch.randn(2, 3, 6, 3, generator=g),
+    )
+    value, after = fitted_values(e, ReturnsConfig(gamma, 1.0, bootstrap_at_horizon=False))
+
+    def x(obs: Tensor, step: int) -> np.ndarray:
+        o, t = obs.double().numpy(), step / 100
+        return np.concatenate([o, o**2, [t, t**2, t**3, 1.0]])
+
+    for task in range(2):
+        rows, differences, returns = [], [], []
+        for k, n in enumerate(lengths):
+            last = x(e.final_obs[task, k], n)
+            for t in range(n):
+                rows.append(x(e.obs[task, k, t], t))
+                differences.append(rows[-1] - gamma ** (n - t) * last)
+                rewards = e.reward[task, k].double().tolist()
+                returns.append(sum(gamma ** (s - t) * rewards[s] for s in range(t, n)))
+        left = np.stack(rows).T @ np.stack(differences) + 1e-5 * np.eye(10)
+        w = np.linalg.solve(left, np.stack(rows).T @ np.array(returns))
+        for k, n in enumerate(lengths):
+            assert float(after[task, k]) == pytest.approx(x(e.final_obs[task, k], n) @ w, rel=1e-4)
+            shown = [x(e.obs[task, k, t], t) @ w for t in range(n)]
+            assert value[task, k, :n].tolist() == pytest.approx(shown, rel=1e-3, abs=1e-4)
+
+
+@pytest.mark.parametrize("lam", [0.0, 0.6, 1.0])
+def test_advantages_have_the_lambda_and_the_discount_of_the_configuration(lam: float) -> None:
+    """Σ (γλ)^l δ_{t+l} of the fitted values, standardised over each task's steps."""
+    gamma = 0.8
+    e, config = episodes(0.0), ReturnsConfig(0.8, lam, bootstrap_at_horizon=False)
+    batch, _ = policy_batch(e, config)
+    value, after = fitted_values(e, config)
+    for task in range(2):
+        expected = []
+        for k in range(3):
+            n = int(MASK[task, k].sum())
+            v = [*value[task, k, :n].tolist(), float(after[task, k])]
+            delta = [float(e.reward[task, k, t]) + gamma * v[t + 1] - v[t] for t in range(n)]
+            expected += [
+                sum((gamma * lam) ** (s - t) * delta[s] for s in range(t, n)) for t in range(n)
+            ]
+        a = np.array(expected)
+        found = batch.advantage[task][MASK[task]].tolist()
+        assert found == pytest.approx(((a - a.mean()) / a.std()).tolist(), rel=1e-3, abs=1e-3)
 
 
 def worth(episodes: Episodes, config: ReturnsConfig) -> Tensor:

@@ -1,5 +1,6 @@
 """The linear feature baseline."""
 
+import pytest
 import torch
 
 from metarl.rl import baseline
@@ -34,3 +35,17 @@ def test_constant_observations_do_not_break_the_fit() -> None:
     target = torch.ones(2, 3, 10)
     weights = baseline.fit(x, target, torch.ones(2, 3, 10, dtype=torch.bool))
     torch.testing.assert_close(baseline.predict(x, weights), target, atol=1e-3, rtol=0)
+
+
+def test_a_value_that_is_off_by_a_constant_explains_all_variance() -> None:
+    """1 − Var[y − V] / Var[y] with centred variances: a constant V explains nothing of it."""
+    y = 5 + torch.tensor([[[1.0, -1.0, 2.0, -2.0, 99.0]]])
+    mask = torch.tensor([[[True, True, True, True, False]]])
+
+    def explained(value: torch.Tensor) -> float:
+        return float(baseline.explained_variance(value, y, mask))
+
+    assert explained(y + 3) == pytest.approx(1.0)
+    assert explained(torch.full_like(y, 4.0)) == pytest.approx(0.0, abs=1e-6)
+    assert explained(y / 2) == pytest.approx(0.75)
+    assert explained(-y) == pytest.approx(-3.0)

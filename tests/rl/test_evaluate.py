@@ -14,10 +14,17 @@ from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes, StepInput, Tasks
 from metarl.rl.evaluate import (
+    CurvePoint,
+    EpisodePoint,
     Evaluation,
     Outcome,
+    Reference,
     adaptation_curve,
     episode_success,
+    interval,
+    references,
+    summarize,
+    summarize_episodes,
     trial_outcome,
 )
 from metarl.rl.rollout import Action, ActionScaling
@@ -66,6 +73,17 @@ def test_an_episode_succeeds_if_any_of_its_steps_does() -> None:
         )
     )
     assert found.tolist() == [[True, False, False, True]]
+
+
+def test_an_interval_is_1_96_standard_errors_of_the_mean_over_tasks() -> None:
+    """Of 1, 2, 3, 4: the mean 2.5 and 1.96 √(5/3) / √4; of a single task it is not known."""
+    mean, ci95 = interval(np.array([1.0, 2.0, 3.0, 4.0]))
+    assert (mean, ci95) == pytest.approx((2.5, 1.96 * (5 / 3) ** 0.5 / 2))
+    curve = np.array([[1.0, 2.0, 3.0, 4.0], [7.0, 7.0, 7.0, 7.0]])
+    assert summarize(curve) == [CurvePoint(0, mean, ci95), CurvePoint(1, 7.0, 0.0)]
+    assert summarize_episodes(curve)[1] == EpisodePoint(2, 7.0, 0.0)
+    assert references({"zero": curve[0]}) == [Reference("zero", mean, ci95)]
+    assert np.isnan(interval(np.array([3.0]))[1])
 
 
 def test_every_episode_of_a_trial_succeeds_by_itself() -> None:

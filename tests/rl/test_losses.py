@@ -1,7 +1,9 @@
 """Inner losses against exact expectations on problems small enough to enumerate."""
 
 import itertools
+import math
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -116,6 +118,15 @@ def test_at_the_behaviour_policy_the_kl_and_its_gradient_are_zero_and_its_hessia
     assert all(float(g.abs().max()) < 1e-6 for g in gradient.values())
     hessian = torch.func.hessian(lambda s: kl({**params, "log_std": s}, data))(params["log_std"])
     torch.testing.assert_close(hessian, 2 * torch.eye(2))
+
+
+def test_the_kl_is_that_of_the_new_policy_from_the_one_that_acted() -> None:
+    """KL(N(0, 1) ‖ N(1, 2)) = ln 2 + 2/8 − 1/2, which the other way round is 5/2 − 1/2 − ln 2."""
+    old = {"mean": torch.zeros(1, 1, 1), "log_std": torch.zeros(1, 1, 1)}
+    new = {"mean": torch.ones(1, 1, 1), "log_std": torch.full((1, 1, 1), math.log(2))}
+    nothing = torch.zeros(1, 1)
+    data = PolicyBatch(nothing[..., None], nothing[..., None], nothing, nothing == 0, old)
+    assert float(mean_kl(new, data)) == pytest.approx(math.log(2) - 0.25)
 
 
 def test_at_the_behaviour_policy_the_ratio_is_one() -> None:
