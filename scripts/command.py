@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -64,12 +66,29 @@ def more_iterations(algorithm: Any, iterations: int | None, saved: Checkpoint) -
     return replace(algorithm, iterations=iterations)
 
 
+@contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show warnings of this toolkit as one line, without the place in the code that has them."""
+    before = warnings.formatwarning
+
+    def plain(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
+        ours = category.__module__.partition(".")[0] in ("metarl", "envs")
+        return f"warning: {message}\n" if ours else before(message, category, *place, **line)
+
+    warnings.formatwarning = plain
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
+
+
 def exit_code(body: Callable[[], int | None]) -> int:
     """What `body` returns, or how it ended: 1 the environment failed, 2 a user's mistake, 130
     interrupted.
     """
     try:
-        return body() or 0
+        with plain_warnings():
+            return body() or 0
     except SystemExit as stop:  # --help, or a message of tyro's
         return int(stop.code or 0)
     except (ValueError, OSError) as error:
@@ -90,7 +109,8 @@ def run_command(prepare: Callable[[list[str], Console], Job], argv: list[str] | 
     arguments = sys.argv[1:] if argv is None else argv
     try:
         try:
-            job = prepare(arguments, make_console())
+            with plain_warnings():
+                job = prepare(arguments, make_console())
         except (ValueError, OSError) as error:
             return fail(error)
         except envs.EnvironmentFailure as error:
@@ -98,7 +118,8 @@ def run_command(prepare: Callable[[list[str], Console], Job], argv: list[str] | 
             return 1
         except SystemExit as stop:  # --help, or a message of tyro's
             return int(stop.code or 0)
-        return job()
+        with plain_warnings():
+            return job()
     except KeyboardInterrupt:
         print("quit at once; the newest checkpoint stays", file=sys.stderr)
         return 130

@@ -33,7 +33,7 @@ from metarl.few_shot import (
 )
 from metarl.few_shot_mapping import resolve_how
 from metarl.few_shot_presets import data_options
-from metarl.fewshot.sources import DataConfig, absolute, make_source
+from metarl.fewshot.sources import DataConfig, absolute, make_source, with_enough_examples
 
 ALGO, DATA, PRESET = "maml", "sinusoid", "default"
 RESUMABLE = ("--resume", "--iterations", "--eval-tasks", "--threads", "--help")
@@ -47,7 +47,7 @@ class Options(Generic[AlgorithmConfig]):
 
     algorithm: tyro.conf.OmitArgPrefixes[AlgorithmConfig]
     """Hyper-parameters; the defaults shown are those of the chosen algo, data and preset."""
-    source: tyro.conf.OmitArgPrefixes[DataConfig]
+    source: tyro.conf.OmitArgPrefixes[tyro.conf.UseAppendAction[DataConfig]]
     """Data, and how tasks are made of it."""
     algo: str = ALGO
     """Algorithm: by gradients maml, fomaml, anil, boil, meta-sgd, maml++, reptile, imaml or
@@ -116,9 +116,11 @@ def prepare(arguments: list[str], console: Console) -> Job:
 
 def _prepare_start(options: Options[Any], console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
-    data = absolute(options.source)
-    source, c = make_source(data), options.algorithm
-    source.require(max(c.shots, c.eval_shots), max(c.queries, c.eval_queries))
+    c = options.algorithm
+    shots, queries = max(c.shots, c.eval_shots), max(c.queries, c.eval_queries)
+    data = with_enough_examples(absolute(options.source), shots + queries)
+    source = make_source(data)
+    source.require(shots, queries)
     config = FewShotRunConfig(
         algo=options.algo,
         preset=options.preset,

@@ -14,6 +14,9 @@ from train_fewshot import main as train
 import metarl
 from metarl.experiment import checkpoint
 
+# what is made up here is easier than anything real
+pytestmark = pytest.mark.filterwarnings("ignore:.*alone tells")
+
 TINY = ["--iterations", "2", "--tasks", "2", "--compile", "off", "--how", "loop", "--hidden", "4"]
 SMALL = ["--shots", "2", "--queries", "2", "--ways", "2", "--filters", "4"]
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from metarl.fewshot.data import PARTS, Examples, Kind, Part, Split
+from metarl.fewshot.holdout import HoldOut, Need, with_enough
+from metarl.fewshot.spellings import refuse_spellings
 from metarl.fewshot.storage import OnDevice, digest
 from metarl.fewshot.units import Standard, Units
-
-SHARES = {"train": 0.7, "validation": 0.15, "test": 0.15}
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class ClassSource:
             ways, classes = self.ways.of(part), len(self.parts[part]) * turns
             if ways < 2:
                 raise ValueError(f"--ways must be at least 2, got {ways}")
-            if classes < ways:
+            if classes < ways and (classes or part != "validation"):
                 raise ValueError(
                     f"tasks of {ways} ways need as many classes, but the {part} part of "
                     f"{self.name} has {classes}; lower --ways"
@@ -119,7 +119,7 @@ class ClassSource:
             least = used[count.argmin()]
             raise ValueError(
                 f"{shots} shots and {queries} queries need {shots + queries} examples of every "
-                f"class, but {self.stock.names[least]} of {self.name} has {count.min()}; lower "
+                f"class, but {self.stock.names[least]!r} of {self.name} has {count.min()}; lower "
                 "--shots or --queries"
             )
 
@@ -141,6 +141,8 @@ class ClassSource:
         turns, ways = 4 if self.rotations else 1, self.ways.of(part)
         x, first, counts, *pools = self._held(device)
         pool = pools[PARTS.index(part)]
+        if not len(pool):
+            raise ValueError(f"{self.name} has no classes for {part}: its split has left none")
         chosen = _distinct((tasks,), len(pool) * turns, ways, generator)  # [T, W]
         classes, turn = pool[chosen // turns], chosen % turns
         number = shots + queries
@@ -178,7 +180,7 @@ def random_classes(
     labels: np.ndarray,
     names: list[str],
     ways: Ways,
-    seed: int,
+    hold: HoldOut,
     *,
     rotations: bool = False,
     **protocol: Any,
@@ -192,29 +194,33 @@ def random_classes(
         labels: of the examples, `[M]`, from 0.
         names: of the classes.
         ways: classes of a task.
-        seed: of what is held out.
+        hold: how they are held out.
         rotations: whether images that are turned are other classes.
         protocol: what else there is to say.
 
     Raises:
         ValueError: too few classes (says how many are needed).
     """
-    turns = 4 if rotations else 1
-    held, train = (-(-ways.of(part) // turns) for part in ("test", "train"))  # rounded up
-    if len(names) < train + 2 * held:
-        raise ValueError(
-            f"{name} has {len(names)} classes, but tasks of {ways.held_out} ways need "
-            f"{train + 2 * held}: {train} to train on, and {held} others each for validation and "
-            "test; lower --ways or add classes"
-        )
-    parts = split_classes(len(names), seed, least=held)
-    protocol |= {"split": "random classes", "split_seed": seed, "data_sha256": digest(x, labels)}
+    refuse_spellings(name, names, "classes")
+    stay, labels, names = with_enough(name, labels, names, hold.least, "classes")
+    x = x[stay]
+    parts = hold.parts(name, len(names), classes_needed(ways, rotations))
+    protocol |= {"split": "random classes", **hold.describe(), "data_sha256": digest(x, labels)}
     units = Units()
     if x.ndim == 2:
         units = Units(x=Standard.of(x[np.isin(labels, parts["train"])]))
         x = units.x.inwards(torch.from_numpy(x)).numpy()
     stock = Stock.of(x, labels, names)
     return ClassSource(name, stock, parts, ways, rotations, protocol, units)
+
+
+def classes_needed(ways: Ways, rotations: bool) -> Need:
+    """What the parts must have for tasks of so many ways; a turned class counts as another."""
+    turns = 4 if rotations else 1
+    train, held = (-(-ways.of(part) // turns) for part in ("train", "test"))  # rounded up
+    equal = ways.of("train") == ways.held_out
+    why = f"tasks of {ways.held_out} ways need"
+    return Need(train, held, "classes", why, turns if equal else 0)
 
 
 def _distinct(
@@ -236,22 +242,3 @@ def distinct_up_to(counts: Tensor, number: int, generator: torch.Generator) -> T
 def _wide(mask: Tensor, like: Tensor) -> Tensor:
     """`[T, W]` as it broadcasts against `[T, W, n, …]`."""
     return mask.view(*mask.shape, *[1] * (like.dim() - 2))
-
-
-def split_classes(
-    count: int, seed: int, sizes: dict[str, int] | None = None, *, least: int = 1
-) -> dict[str, np.ndarray]:
-    """Random parts of `count` classes; the same seed, the same parts.
-
-    Args:
-        count: of all classes.
-        seed: of the order.
-        sizes: of each part; by `SHARES` if None.
-        least: what validation and test have at least then.
-    """
-    order = np.random.default_rng(seed).permutation(count)
-    if sizes is None:
-        held: dict[str, int] = {p: max(least, round(SHARES[p] * count)) for p in PARTS[1:]}
-        sizes = {"train": max(count - sum(held.values()), 0), **held}
-    ends = np.cumsum([sizes[part] for part in PARTS])
-    return dict(zip(PARTS, np.split(order, ends[:-1]), strict=True))

@@ -18,6 +18,10 @@ Part = Literal["train", "validation", "test"]
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 
 
+class DataWarning(UserWarning):
+    """Data serve, but not as their owner may think."""
+
+
 class Examples(NamedTuple):
     """Inputs and what belongs to them."""
 
@@ -71,6 +75,8 @@ class Source(Protocol):
 
         `shots` and `queries` count examples of a class in classification, where the classes of a
         task are different ones in random order, and examples of a task in regression.
+
+        Raises ValueError where the part is empty, as that of validation may be.
         """
 
 

@@ -8,11 +8,11 @@ import urllib.request
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
-from metarl.fewshot.classes import ClassSource, Stock, Ways, split_classes
+from metarl.fewshot.classes import ClassSource, Stock, Ways, classes_needed
+from metarl.fewshot.holdout import HoldOut, split_classes
 from metarl.fewshot.images import read
 from metarl.fewshot.storage import digest
 
@@ -23,23 +23,22 @@ ARCHIVES = {
 """With their MD5 sums."""
 _URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 _TIMEOUT = 60.0  # seconds without a byte
-OmniglotSplit = Literal["random", "lake"]
 
 
 def omniglot_source(
-    folder: Path, ways: Ways, split: OmniglotSplit, seed: int, size: int, rotations: bool
+    folder: Path, ways: Ways, lake: bool, hold: HoldOut, size: int, rotations: bool
 ) -> ClassSource:
     """Omniglot (Lake et al. 2015): 1,623 characters of 50 alphabets, 20 drawings each.
 
-    White ink on black. `random`: 1,100 characters for training, 100 for validation, 423 for tests,
-    as in MAML; `lake`: the background set for training (a tenth of it for validation), the
-    evaluation set for tests.
+    White ink on black. At random 1,100 characters are for training, 100 for validation and 423 for
+    tests, as in MAML.
 
     Args:
         folder: with images_background.zip and images_evaluation.zip.
         ways: classes of a task.
-        split: which characters are in which part.
-        seed: of the random parts.
+        lake: the background set is for training (a tenth of it for validation), the evaluation set
+            for tests.
+        hold: what is held out otherwise.
         size: pixels in both directions.
         rotations: whether drawings that are turned are other classes.
 
@@ -59,18 +58,20 @@ def omniglot_source(
         ends.append(len(names))
     x, y = np.stack(images), np.array(labels)
     background, both = ends
-    parts = _parts(background, both - background, split, seed)
+    if lake or not (hold.counts or hold.folds):
+        parts = _parts(background, both - background, lake, hold.seed)
+    else:
+        parts = hold.parts("omniglot", both, classes_needed(ways, rotations))
     protocol = {
-        "split": split, "split_seed": seed, "pixels": size, "data_sha256": digest(x, y),
+        "split": "lake" if lake else "random", **hold.describe(), "pixels": size,
+        "data_sha256": digest(x, y),
     }  # fmt: skip
     return ClassSource("omniglot", Stock.of(x, y, names), parts, ways, rotations, protocol)
 
 
-def _parts(
-    background: int, evaluation: int, split: OmniglotSplit, seed: int
-) -> dict[str, np.ndarray]:
+def _parts(background: int, evaluation: int, lake: bool, seed: int) -> dict[str, np.ndarray]:
     """Which of the characters, those of the background set first, are in which part."""
-    if split == "random":
+    if not lake:
         held = {"validation": 100, "test": 423}
         train = background + evaluation - sum(held.values())
         if train < 1:

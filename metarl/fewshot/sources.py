@@ -8,10 +8,11 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from metarl.fewshot.arrays import holds_images, npz_source
+from metarl.fewshot.arrays import holds_images, holds_tasks, npz_source
 from metarl.fewshot.classes import Ways
 from metarl.fewshot.curves import Mixture, Sinusoid
 from metarl.fewshot.data import Source
+from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.images import folder_source
 from metarl.fewshot.omniglot import download_omniglot, omniglot_source
 from metarl.fewshot.tables import csv_source, parkinsons_source
@@ -36,10 +37,18 @@ class DataConfig:
     """Classes of a task, in classification."""
     train_ways: int = 0
     """Classes of a training task, for learners that take any number; as --ways if 0."""
-    split: Literal["random", "lake"] = "random"
-    """Which characters of omniglot are held out: random ones, or Lake's evaluation set."""
+    split: str = "auto"
+    """Which classes (or tasks) are held out: random ones, or how many to train on, validate and
+    test with, such as 6,0,4 (0: no validation); of omniglot also lake (Lake's evaluation set). auto
+    is random, but for a folder:PATH that has train, val and test inside."""
     split_seed: int = 0
     """Of what is held out at random."""
+    folds: int = 0
+    """Cross-validation: as many runs, and every class (or task) is held out in one of them."""
+    fold: int | None = None
+    """Only this one of the --folds, counted from 0."""
+    min_examples: int = 0
+    """Classes (or tasks) with fewer are left out; 0: what --shots and --queries need."""
     image_size: int = 28
     """Pixels in both directions that images of omniglot and of folder:PATH are resized to."""
     rotations: Literal["auto", "on", "off"] = "auto"
@@ -49,11 +58,58 @@ class DataConfig:
     task: str = ""
     """Column of csv:FILE whose values are the tasks of a regression; without it, the target's
     values are classes."""
+    drop: tuple[str, ...] = ()
+    """A column of csv:FILE that is no input; may be given again and again."""
 
     def __post_init__(self) -> None:
         """Raises ValueError where a value is impossible for any data."""
         if self.image_size < 1:
             raise ValueError(f"--image-size must be at least 1, got {self.image_size}")
+        if self.min_examples < 0:
+            raise ValueError(f"--min-examples must be at least 0, got {self.min_examples}")
+        if self.folds < 0 or self.folds == 1:
+            raise ValueError(f"--folds must be at least 2, or 0 for none, got {self.folds}")
+        if self.folds and self.split not in ("auto", "random"):
+            raise ValueError(
+                f"--folds hold all out in turn: --split {self.split} cannot be as well"
+            )
+        if self.fold is not None and not 0 <= self.fold < self.folds:
+            most = f"from 0 to {self.folds - 1}" if self.folds else "given with --folds only"
+            raise ValueError(f"--fold must be {most}, got {self.fold}")
+        self.counts()
+
+    def counts(self) -> tuple[int, int, int] | None:
+        """What `split` has for train, validation and test; None where it is a word.
+
+        Raises:
+            ValueError: it is neither.
+        """
+        if self.split in ("auto", "random", "lake"):
+            return None
+        numbers = self.split.split(",")
+        if len(numbers) == 3 and all(n.strip().isdecimal() for n in numbers):
+            train, validation, test = map(int, numbers)
+            if train and test:
+                return train, validation, test
+        raise ValueError(
+            "--split must be auto, random, lake, or the numbers to train on, validate and test "
+            f"with, such as 6,0,4 (only that of validation may be 0), got {self.split!r}"
+        )
+
+    def hold_out(self) -> HoldOut:
+        """What is held out at random.
+
+        Raises:
+            ValueError: it is not said which of the folds.
+        """
+        if self.folds and self.fold is None:
+            raise ValueError(
+                f"--folds {self.folds} are as many runs: --fold says which, from 0 to "
+                f"{self.folds - 1}"
+            )
+        return HoldOut(
+            self.split_seed, self.counts(), self.folds, self.fold or 0, self.min_examples
+        )
 
 
 def _ways(config: DataConfig) -> Ways:
@@ -73,11 +129,15 @@ def _folder(config: DataConfig) -> Path:
     )
 
 
+_NEUTRAL = {"split": "random"}  # as good as no word, for functions and for runs of old
+
+
 def _refuse_unused(config: DataConfig, used: set[str]) -> None:
     """Raises ValueError for options that mean nothing for the data."""
     for option in fields(config):
         name = option.name
-        if name not in used | {"data"} and getattr(config, name) != option.default:
+        value = getattr(config, name)
+        if name not in used | {"data"} and value not in (option.default, _NEUTRAL.get(name)):
             means = ", ".join(f"--{other.replace('_', '-')}" for other in sorted(used)) or "none"
             raise ValueError(
                 f"--{name.replace('_', '-')} means nothing for --data {config.data}; of such "
@@ -89,29 +149,34 @@ def _omniglot(config: DataConfig, path: Path) -> Source:
     folder, turned = _folder(config), config.rotations != "off"
     if config.download:
         download_omniglot(folder)
-    c = config
-    return omniglot_source(folder, _ways(c), c.split, c.split_seed, c.image_size, turned)
+    c, lake = config, config.split == "lake"
+    return omniglot_source(folder, _ways(c), lake, c.hold_out(), c.image_size, turned)
 
 
 def _parkinsons(config: DataConfig, path: Path) -> Source:
-    return parkinsons_source(_folder(config), config.target or "motor_UPDRS", config.split_seed)
+    target = config.target or "motor_UPDRS"
+    return parkinsons_source(_folder(config), target, config.hold_out())
 
 
 def _images(config: DataConfig, path: Path) -> Source:
     c, turned = config, config.rotations == "on"
-    return folder_source(path, _ways(c), c.split_seed, c.image_size, turned)
+    as_they_lie = c.split == "auto" and not c.folds
+    return folder_source(path, _ways(c), c.hold_out(), c.image_size, turned, as_they_lie)
 
 
 def _arrays(config: DataConfig, path: Path) -> Source:
-    return npz_source(path, _ways(config), config.split_seed, config.rotations == "on")
+    if holds_tasks(path):
+        _refuse_unused(config, _HELD)
+    return npz_source(path, _ways(config), config.hold_out(), config.rotations == "on")
 
 
 def _csv(config: DataConfig, path: Path) -> Source:
     if not config.target:
         raise ValueError("--data csv:FILE needs --target COLUMN")
     if config.task:
-        _refuse_unused(config, {"target", "task", "split_seed"})
-    return csv_source(path, config.target, config.task, _ways(config), config.split_seed)
+        _refuse_unused(config, _HELD | {"target", "task", "drop"})
+    c = config
+    return csv_source(path, c.target, c.task, _ways(c), c.hold_out(), c.drop)
 
 
 class Maker(NamedTuple):
@@ -121,21 +186,23 @@ class Maker(NamedTuple):
     options: set[str]  # of `DataConfig` that mean something for it
 
 
-_CLASSES = {"ways", "train_ways", "split_seed"}
+_HELD = {"split", "split_seed", "folds", "fold", "min_examples"}
+_CLASSES = _HELD | {"ways", "train_ways"}
 SOURCES: dict[str, Maker] = {
     "sinusoid": Maker(lambda config, path: Sinusoid(), set()),
     "mixture": Maker(lambda config, path: Mixture(), set()),
     "omniglot": Maker(
-        _omniglot, _CLASSES | {"data_dir", "download", "split", "image_size", "rotations"}
+        _omniglot,
+        _CLASSES - {"min_examples"} | {"data_dir", "download", "image_size", "rotations"},
     ),
-    "parkinsons": Maker(_parkinsons, {"data_dir", "target", "split_seed"}),
+    "parkinsons": Maker(_parkinsons, _HELD | {"data_dir", "target"}),
 }
 """Name → what makes the source of a configuration."""
 
 OWN: dict[str, Maker] = {
     "folder": Maker(_images, _CLASSES | {"image_size", "rotations"}),
     "npz": Maker(_arrays, _CLASSES | {"rotations"}),
-    "csv": Maker(_csv, _CLASSES | {"target", "task"}),
+    "csv": Maker(_csv, _CLASSES | {"target", "task", "drop"}),
 }
 """The same for `kind:path`."""
 
@@ -153,7 +220,17 @@ def make_source(config: DataConfig) -> Source:
         own = ", ".join(f"{name}:PATH" for name in OWN)
         raise ValueError(f"unknown data {config.data!r}; valid: {', '.join(SOURCES)}, {own}")
     _refuse_unused(config, makers[name].options)
+    if config.split == "lake" and name != "omniglot":
+        raise ValueError(f"--split lake is of omniglot, and the data are {config.data}")
     return makers[name].make(config, Path(path))
+
+
+def with_enough_examples(config: DataConfig, least: int) -> DataConfig:
+    """The same, where classes (or tasks) with too few are left out, if it does not say which."""
+    kind = config.data.partition(":")[0]
+    maker = (OWN if ":" in config.data else SOURCES).get(kind)
+    asked = maker is None or "min_examples" not in maker.options or config.min_examples
+    return config if asked else replace(config, min_examples=least)
 
 
 def tuned_as(data: str) -> str:

@@ -3,103 +3,18 @@
 from __future__ import annotations
 
 import csv
-import hashlib
-import json
+import warnings
 from collections import Counter
-from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import torch
 
-from metarl.fewshot.classes import (
-    ClassSource,
-    Ways,
-    distinct_up_to,
-    random_classes,
-    split_classes,
-)
-from metarl.fewshot.data import PARTS, Examples, Kind, Part, Split
-from metarl.fewshot.storage import OnDevice, digest
-from metarl.fewshot.units import Standard, Units
-
-
-@dataclass(frozen=True)
-class RowSource:
-    """Regression tasks out of a table: the rows of one task each. A `Source`.
-
-    Inputs and targets are standardised with mean and deviation of the training tasks' rows.
-    """
-
-    name: str
-    x: torch.Tensor  # [M, D] float32, the rows of a task side by side
-    y: torch.Tensor  # [M, C] float32
-    first: torch.Tensor  # [tasks] int64
-    count: torch.Tensor  # [tasks] int64
-    names: tuple[str, ...]  # of the tasks
-    parts: dict[str, np.ndarray]  # part -> tasks
-    units: Units  # of the table
-    protocol: dict[str, Any] = field(default_factory=dict)
-    kind: Kind = "regression"
-
-    @property
-    def x_shape(self) -> tuple[int, ...]:
-        """Of one input."""
-        return (self.x.shape[1],)
-
-    @property
-    def outputs(self) -> int:
-        """Numbers per target."""
-        return self.y.shape[1]
-
-    def describe(self) -> dict[str, Any]:
-        """The protocol; `tasks_sha256` tells which tasks are in which part."""
-        listed = {part: [self.names[i] for i in self.parts[part]] for part in PARTS}
-        return {
-            "data": self.name,
-            "tasks": {part: len(self.parts[part]) for part in PARTS},
-            "tasks_sha256": hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
-            "target_scale": self.units.y.deviation[0],
-            **self.protocol,
-        }
-
-    def require(self, shots: int, queries: int) -> None:
-        """Raises ValueError where a task has fewer rows than are asked for."""
-        least = int(self.count.argmin())
-        if self.count[least] < shots + queries:
-            raise ValueError(
-                f"{shots} shots and {queries} queries need {shots + queries} rows of every task, "
-                f"but {self.names[least]} of {self.name} has {int(self.count[least])}"
-            )
-
-    def sample(
-        self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
-    ) -> Split:
-        """Rows of random tasks of a part; see `Source.sample`."""
-        return self.drawn(tasks, shots, queries, part, generator)[0]
-
-    def drawn(
-        self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
-    ) -> tuple[Split, torch.Tensor]:
-        """What `sample` gives, and which tasks of the part they are, `[T]`."""
-        device = generator.device
-        x, y, first, count, *pools = self._held(device)
-        pool = pools[PARTS.index(part)]
-        which = torch.randint(len(pool), (tasks,), generator=generator, device=device)
-        chosen = pool[which]
-        rows = distinct_up_to(count[chosen], shots + queries, generator)
-        rows = rows + first[chosen].unsqueeze(-1)
-        x, y = x[rows], y[rows]
-        support = Examples(x[:, :shots], y[:, :shots])
-        return Split(support, Examples(x[:, shots:], y[:, shots:])), which
-
-    @cached_property
-    def _held(self) -> OnDevice:
-        """Rows, where each task begins, how many it has, and the tasks of every part."""
-        pools = (torch.from_numpy(self.parts[part]) for part in PARTS)
-        return OnDevice(self.x, self.y, self.first, self.count, *pools)
+from metarl.fewshot.classes import ClassSource, Ways, random_classes
+from metarl.fewshot.data import DataWarning
+from metarl.fewshot.doubts import warn_of_answers
+from metarl.fewshot.holdout import HoldOut
+from metarl.fewshot.rows import RowSource, row_source
 
 
 class Table(NamedTuple):
@@ -111,7 +26,7 @@ class Table(NamedTuple):
 
     @classmethod
     def read(cls, path: Path) -> Table:
-        """Read a file; blank lines are passed over.
+        """Read a file; blank lines are passed over, and so are blanks around a column's name.
 
         Raises:
             ValueError: an unreadable file, no rows, a row of another length, or two columns of one
@@ -125,8 +40,9 @@ class Table(NamedTuple):
             raise ValueError(f"{path} cannot be read as a table with a header: {error}") from None
         if len(lines) < 2:
             raise ValueError(f"{path} has no {'rows' if lines else 'header: it is empty'}")
-        (_, header), *rows = lines
-        twice = [column for column, times in Counter(header).items() if times > 1]
+        (_, first), *rows = lines
+        header = [column.strip() for column in first]
+        twice = [c for c, times in Counter(header).items() if times > 1 and c]
         if twice:
             raise ValueError(f"{path} has the column {twice[0]!r} twice: rename one")
         for line, row in rows:
@@ -145,7 +61,7 @@ class Table(NamedTuple):
         return [self._number(line, column, text) for line, text in self._cells(column)]
 
     def labels(self, column: str) -> list[str]:
-        """Of every row.
+        """Of every row, without the blanks around it.
 
         Raises:
             ValueError: one is missing (line and column).
@@ -154,7 +70,7 @@ class Table(NamedTuple):
         for line, text in cells:
             if text.strip().lower() in ("", "nan"):
                 raise ValueError(f"{self.path}: line {line}, column {column!r}: no value: {text!r}")
-        return [text for _, text in cells]
+        return [text.strip() for _, text in cells]
 
     def _cells(self, column: str) -> list[tuple[int, str]]:
         """Lines and values."""
@@ -173,71 +89,75 @@ class Table(NamedTuple):
         return value
 
 
-def row_source(
-    name: str, x: np.ndarray, y: np.ndarray, task: list[str], seed: int, **protocol: Any
-) -> RowSource:
-    """Tasks of the rows of `x` `[M, D]` and `y` `[M, C]` that have one value of `task` `[M]`.
-
-    Raises:
-        ValueError: fewer than three tasks.
-    """
-    names = sorted(set(task), key=lambda value: (len(value), value))
-    if len(names) < 3:
-        raise ValueError(f"{name} has {len(names)} tasks; train, validation and test need three")
-    number = {value: i for i, value in enumerate(names)}
-    labels = np.array([number[value] for value in task])
-    order = np.argsort(labels, kind="stable")
-    x, y, labels = x[order], y[order], labels[order]
-    parts = split_classes(len(names), seed)
-    seen = np.isin(labels, parts["train"])
-    units = Units(Standard.of(x[seen]), Standard.of(y[seen]))
-    count = np.bincount(labels, minlength=len(names)).astype(np.int64)
-    return RowSource(
-        name,
-        units.x.inwards(torch.from_numpy(x)),
-        units.y.inwards(torch.from_numpy(y)),
-        torch.from_numpy(np.concatenate([[0], np.cumsum(count)[:-1]])),
-        torch.from_numpy(count),
-        tuple(names),
-        parts,
-        units,
-        {
-            "split": "random tasks",
-            "split_seed": seed,
-            "data_sha256": digest(x, y, labels),
-            **protocol,
-        },
-    )
-
-
 def csv_source(
-    path: Path, target: str, task: str, ways: Ways, seed: int, drop: tuple[str, ...] = ()
+    path: Path, target: str, task: str, ways: Ways, hold: HoldOut, drop: tuple[str, ...] = ()
 ) -> ClassSource | RowSource:
     """A table with a header: regression of `target` with a task per value of the column `task`,
     or, without one, classification by the values of `target`.
 
-    All other columns but those of `drop` are inputs.
+    All other columns that have a name are inputs, but for those of `drop`.
 
     Raises:
-        ValueError: an unreadable file, an unknown column (says which there are), or a value that
-            is missing or not a finite number (line and column).
+        ValueError: an unreadable file, an unknown column (says which there are), a value that is
+            missing or not a finite number (line and column), or two labels that are one.
+
+    Warns:
+        DataWarning: a column without a name, or one that gives the answer away.
     """
     table = Table.read(path)
-    for column in (target, *([task] if task else []), *drop):
-        if column not in table.header:
-            raise ValueError(f"{path} has no column {column!r}; it has {', '.join(table.header)}")
-    if target == task:
-        raise ValueError(f"--target and --task are both {target!r}: they must be two columns")
-    inputs = [c for c in table.header if c not in (target, task, *drop)]
-    if not inputs:
-        raise ValueError(f"{path} has no columns left for the inputs")
+    inputs = _inputs(table, target.strip(), task.strip(), [column.strip() for column in drop])
+    target, task = target.strip(), task.strip()
     if not task:
         names, labels = _classes(table, target)
     x = np.array([table.numbers(column) for column in inputs]).T
+    source: ClassSource | RowSource
     if task:
-        y = np.array(table.numbers(target))[:, None]
-        return row_source(path.stem, x, y, table.labels(task), seed, target=target)
-    return random_classes(path.stem, x, labels, names, ways, seed, target=target)
+        answers = np.array(table.numbers(target))[:, None]
+        source = row_source(path.stem, x, answers, table.labels(task), hold, target=target)
+    else:
+        answers = labels
+        source = random_classes(path.stem, x, labels, names, ways, hold, target=target)
+    drop_them = "leave out what is not known of new rows with --drop COLUMN"
+    warn_of_answers(str(path), [repr(column) for column in inputs], x, answers, drop_them)
+    return source
+
+
+def _inputs(table: Table, target: str, task: str, drop: list[str]) -> list[str]:
+    """The columns that are inputs.
+
+    Raises:
+        ValueError: an unknown column, one that is two things at once, or none is left.
+
+    Warns:
+        DataWarning: there are columns without a name.
+    """
+    path, named = table.path, [column for column in table.header if column]
+    for column in (target, *([task] if task else []), *drop):
+        if column not in named:
+            known = ", ".join(map(repr, named))
+            raise ValueError(f"{path} has no column {column!r}; it has {known}")
+    if target == task:
+        raise ValueError(f"--target and --task are both {target!r}: they must be two columns")
+    for column in drop:
+        if column in (target, task):
+            option = "--target" if column == target else "--task"
+            raise ValueError(f"--drop and {option} are both {column!r}: it cannot be left out")
+    nameless = [str(i) for i, column in enumerate(table.header, start=1) if not column]
+    if nameless:
+        which = (
+            f"column {nameless[0]} has"
+            if len(nameless) == 1
+            else (f"columns {', '.join(nameless)} have")
+        )
+        warnings.warn(
+            f"{path}: {which} no name and no part in the inputs; a name in the header gives it one",
+            DataWarning,
+            stacklevel=3,
+        )
+    inputs = [column for column in named if column not in (target, task, *drop)]
+    if not inputs:
+        raise ValueError(f"{path} has no columns left for the inputs")
+    return inputs
 
 
 def _classes(table: Table, target: str) -> tuple[list[str], np.ndarray]:
@@ -264,7 +184,7 @@ def _has_fraction(text: str) -> bool:
         return False
 
 
-def parkinsons_source(folder: Path, target: str, seed: int) -> RowSource:
+def parkinsons_source(folder: Path, target: str, hold: HoldOut) -> RowSource:
     """Parkinsons Telemonitoring (Tsanas and Little 2009, UCI): a patient is a task.
 
     16 features of a voice recording → `target`, motor_UPDRS or total_UPDRS. Age, sex and the time
@@ -280,6 +200,7 @@ def parkinsons_source(folder: Path, target: str, seed: int) -> RowSource:
     if target not in targets:
         raise ValueError(f"--target must be {' or '.join(targets)}, got {target!r}")
     (other,) = set(targets) - {target}
-    source = csv_source(path, target, "subject#", Ways(2), seed, ("age", "sex", "test_time", other))
+    others = ("age", "sex", "test_time", other)
+    source = csv_source(path, target, "subject#", Ways(2), hold, others)
     assert isinstance(source, RowSource)
     return source

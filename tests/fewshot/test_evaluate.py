@@ -12,8 +12,9 @@ from metarl.algorithms.maml import Maml, MamlConfig
 from metarl.core.mapping import Workers
 from metarl.fewshot import Mlp, Sinusoid, losses
 from metarl.fewshot.evaluate import Evaluation, Request, _point, draw, evaluate
+from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.intervals import interval, student
-from metarl.fewshot.tables import row_source
+from metarl.fewshot.rows import row_source
 
 REQUEST = Request("test", 230, 3, 4, 0)
 
@@ -96,7 +97,9 @@ def test_tasks_of_the_same_patient_are_one_source() -> None:
     """The interval says how many there were."""
     noise = np.random.default_rng(0)
     patients = [f"patient {i}" for i in range(20) for _ in range(12)]
-    source = row_source("p", noise.normal(size=(240, 2)), noise.normal(size=(240, 1)), patients, 0)
+    source = row_source(
+        "p", noise.normal(size=(240, 2)), noise.normal(size=(240, 1)), patients, HoldOut()
+    )
     maml = Maml(MamlConfig(), "regression", Mlp(2, 1, (8,)))
     theta: dict[str, Tensor] = maml.init(generator())
     found = evaluate(maml, theta, source, REQUEST, steps=(0,), generator=generator())

@@ -10,6 +10,7 @@ from metarl.algorithms.protonet import ProtoNet, ProtoNetConfig
 from metarl.fewshot import Mlp
 from metarl.fewshot.classes import Ways, random_classes
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
+from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.intervals import class_interval, interval
 
 WAYS, QUERIES = 5, 8
@@ -67,7 +68,7 @@ def measured(classes: int, rotations: bool = False) -> Evaluation:
     x = (255 / (1 + np.exp(-x))).astype(np.uint8).reshape(-1, 1, 4, 4)
     labels = np.repeat(np.arange(classes), 6)
     names = [str(c) for c in range(classes)]
-    source = random_classes("c", x, labels, names, Ways(3), 0, rotations=rotations)
+    source = random_classes("c", x, labels, names, Ways(3), HoldOut(), rotations=rotations)
     learner = ProtoNet(ProtoNetConfig(), "classification", Mlp(16, 3, (8,)))
     generator = torch.Generator().manual_seed(0)
     theta, request = learner.init(generator), Request("test", 60, 1, 2, 0)

@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from metarl.fewshot import Mixture, Sinusoid, omniglot
-from metarl.fewshot.classes import ClassSource, Stock, Ways, split_classes
+from metarl.fewshot.classes import ClassSource, Stock, Ways
 from metarl.fewshot.data import PARTS, Source
+from metarl.fewshot.holdout import split_classes
 from metarl.fewshot.sources import DATA_VARIABLE, DataConfig, absolute, make_source
 from metarl.fewshot.storage import OnDevice
 
@@ -125,7 +126,7 @@ def test_the_protocol_tells_the_parts_apart() -> None:
 
 def test_too_few_examples_or_classes_are_refused() -> None:
     """Before anything is drawn."""
-    with pytest.raises(ValueError, match=r"need 7 examples of every class, but \d+ .* has 6"):
+    with pytest.raises(ValueError, match=r"need 7 examples of every class, but '\d+' .* has 6"):
         numbered(each=6).require(3, 4)
     source = numbered()
     with pytest.raises(ValueError, match="tasks of 3 ways need as many classes, but the valid"):
@@ -142,8 +143,11 @@ def test_options_that_mean_nothing_are_refused() -> None:
     """With those that do."""
     with pytest.raises(ValueError, match=r"--target means nothing for --data sinusoid; .* none"):
         own("sinusoid", target="y")
-    with pytest.raises(ValueError, match=r"--split means nothing for --data folder:x; .* --ways"):
+    with pytest.raises(ValueError, match="--split means nothing for --data sinusoid"):
+        own("sinusoid", split="6,0,4")
+    with pytest.raises(ValueError, match="--split lake is of omniglot, and the data are folder:x"):
         own("folder:x", split="lake")
+    assert own("sinusoid", split="random").kind == "regression"
 
 
 def test_paths_are_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,9 @@ from evaluate_fewshot import main
 from metarl.fewshot.baselines import baseline_errors, ridge_predictions
 from metarl.fewshot.data import Examples, Split
 
+# what is made up here is easier than anything real
+pytestmark = pytest.mark.filterwarnings("ignore:.*alone tells")
+
 TINY = ["--iterations", "2", "--tasks", "2", "--compile", "off", "--how", "loop", "--hidden", "4"]
 
 

@@ -2,11 +2,13 @@
 
 import csv
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command import plain_warnings
 from few_shot_training import FewShotTraining
 from PIL import Image
 from train_fewshot import main
@@ -17,6 +19,7 @@ from metarl.core.mapping import Mapping
 from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe, preset_config
 from metarl.few_shot_mapping import resolve_how
 from metarl.fewshot import Sinusoid
+from metarl.fewshot.data import DataWarning
 from metarl.fewshot.sources import DataConfig
 
 TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off", "--eval-tasks", "5")
@@ -153,6 +156,34 @@ def test_auto_compiles_where_that_spares_more_than_it_takes(
     assert chosen(10_000_000)
     monkeypatch.setattr("metarl.few_shot_mapping.COMPILING", 1e9)
     assert not chosen(10_000_000)
+
+
+def test_warnings_are_shown_as_one_line() -> None:
+    """Without the code that they come from; those of other packages are as ever."""
+    with plain_warnings():
+        assert warnings.formatwarning("few rows", DataWarning, "x.py", 1) == "warning: few rows\n"
+        assert "x.py:1: UserWarning" in warnings.formatwarning("few", UserWarning, "x.py", 1)
+    assert "x.py:1: DataWarning" in warnings.formatwarning("few", DataWarning, "x.py", 1)
+
+
+def test_what_is_odd_about_data_is_said_before_the_run(tmp_path: Path) -> None:
+    """By name: a column that counts the rows, and a class with too few examples."""
+    kinds = [f"k{i // 6}" for i in range(38)]
+    rows = [f"{i},{i * 5 % 7},{kind}" for i, kind in enumerate(kinds)]
+    (tmp_path / "t.csv").write_text("\n".join(["Unnamed: 0,a,kind", *rows]))
+    options = ["--data", f"csv:{tmp_path / 't.csv'}", "--target", "kind", "--ways", "2"]
+    options += ["--algo", "protonet", "--shots", "1", "--queries", "2"]
+    with pytest.warns(DataWarning) as caught:
+        assert train(tmp_path / "one", *options) == 0
+    said = [str(warning.message) for warning in caught]
+    few = "1 of the 7 classes of t are left out, for they have fewer than 3 examples: 'k6' (2)"
+    assert said[0] == few
+    assert said[1].startswith(f"{tmp_path / 't.csv'}: 'Unnamed: 0' counts the rows")
+    with pytest.warns(DataWarning, match="left out"):
+        assert train(tmp_path / "two", *options, "--drop", "Unnamed: 0") == 0
+    with pytest.warns(DataWarning, match="left out"):
+        assert main(["--resume", str(tmp_path / "two"), "--iterations", "4"]) == 0
+    assert json.loads((tmp_path / "two" / "config.json").read_text())["data"]["min_examples"] == 3
 
 
 def test_presets_make_tasks_of_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
