@@ -24,9 +24,12 @@ from metarl.few_shot import (
     restore,
 )
 from metarl.few_shot_adapted import AdaptedModel, as_inputs, placed
+from metarl.fewshot.comparison import compare
 from metarl.fewshot.data import Examples, Part, Source, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
 from metarl.fewshot.form import Form
+
+BASELINE_TASKS = 100
 
 
 class FewShotAgent:
@@ -110,18 +113,34 @@ class FewShotAgent:
         shots = c.eval_shots or c.shots if shots is None else shots
         queries = c.eval_queries or c.queries if queries is None else queries
         request = Request(part, tasks, shots, queries, seed)
-        generator = torch.Generator(self.trainer.device)
         return evaluate(
             self.learner,
             self.state.theta,
             source,
             request,
             steps=getattr(c, "eval_steps", ()) if steps is None else steps,
-            generator=generator.manual_seed(torch_seed(seed, Phase.EVAL_ROLLOUT)),
+            generator=self._generator(seed),
             # convolutions are fastest one task at a time, all else at once
             how="vmap" if self.learner.vmaps and len(source.x_shape) != 3 else "threads",
             workers=self.trainer.workers,
         )
+
+    def compare(self, evaluation: Evaluation, tasks: int = BASELINE_TASKS) -> Evaluation:
+        """The evaluation beside scikit-learn's learners; see `metarl.fewshot.comparison`."""
+        seed = evaluation.request.seed
+        return compare(
+            evaluation,
+            self.learner,
+            self.state.theta,
+            self.source,
+            tasks=tasks,
+            generator=lambda train: self._generator(seed, Phase.INIT if train else None),
+        )
+
+    def _generator(self, seed: int, phase: Phase | None = None) -> torch.Generator:
+        """Of the tasks of an evaluation, or of others."""
+        generator = torch.Generator(self.trainer.device)
+        return generator.manual_seed(torch_seed(seed, phase or Phase.EVAL_ROLLOUT))
 
 
 def _targets(given: Any, form: Form, device: torch.device) -> Tensor:

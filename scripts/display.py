@@ -82,6 +82,11 @@ def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -
         median = with_interval(p.median, p.ci95)[0]
         numbers = *with_interval(p.mean, p.ci95), median
         table.add_row(steps, *numbers, f"{100 * p.diverged:.1f} %", str(p.non_finite))
+    if evaluation.baselines:
+        table.add_section()
+        table.add_row(f"each of {evaluation.baselines[0].tasks} tasks alone:")
+    for b in evaluation.baselines:
+        table.add_row(b.name, *with_interval(b.mean, b.ci95))
     console.print(table)
     if few := evaluation.few_classes():
         say(console, f"note: {few}")

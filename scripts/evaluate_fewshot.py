@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 from command import exit_code
-from display import cores, make_console, show_few_shot, show_layers, show_players, show_report
+from display import cores, make_console, say, show_few_shot, show_layers, show_report
 from figures import FIGURE_TYPES, draw_layers
 from rich.console import Console
 from sklearn.metrics import classification_report
@@ -24,11 +24,10 @@ from metarl.experiment.seeding import Phase, sequence, torch_seed
 from metarl.few_shot import EVAL_TASKS, make_network
 from metarl.few_shot_agent import FewShotAgent, load_few_shot
 from metarl.fewshot.analyse import LayerChange, analyse
-from metarl.fewshot.baselines import baseline_errors
 from metarl.fewshot.classes import ClassSource
-from metarl.fewshot.data import Split, joined, take
+from metarl.fewshot.comparison import advice
+from metarl.fewshot.data import take
 from metarl.fewshot.evaluate import Request, draw
-from metarl.fewshot.intervals import interval
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,9 @@ class Options:
     threads: int = cores()
     """Worker threads; they never change a result."""
     baselines: bool = False
-    """Regression: also show, on the same tasks, the mean of the shots and ridge regression."""
+    """Also show, on the same tasks, scikit-learn's learners of one task: in classification nearest
+    centroid, nearest neighbours and logistic regression; in regression the mean of the shots, ridge
+    regression and a Gaussian process."""
     report: bool = False
     """Classification: also precision, recall and F1 of every class; the worst ones are shown."""
     analyse: Path | None = None
@@ -73,8 +74,6 @@ def evaluate(options: Options) -> dict[str, Any]:
     _require_files(options)
     sequence(options.seed)  # refuses an impossible one
     agent = load_few_shot(options.run_dir, threads=options.threads, device="auto")
-    if options.baselines and agent.source.kind != "regression":
-        raise ValueError("--baselines are of regression; this run classifies")
     if options.report and not isinstance(agent.source, ClassSource):
         raise ValueError("--report is of classification; this run's data has no classes")
     steps = _steps(agent, options.steps)
@@ -86,15 +85,13 @@ def evaluate(options: Options) -> dict[str, Any]:
         steps=None if options.steps is None else (options.steps,),
         seed=options.seed,
     )
+    if options.baselines:
+        evaluation = agent.compare(evaluation, options.tasks)
     console = make_console()
     show_few_shot(console, evaluation, f"{options.tasks} tasks of {options.part}")
+    if worse := advice(evaluation, agent.config.algo):
+        say(console, f"warning: {worse}")
     table = {"run": str(options.run_dir), "steps": steps, **evaluation.to_json()}
-    if options.baselines:
-        players = _baselines(agent, evaluation.request)
-        show_players(console, players, "without meta-learning, squared error")
-        table["baselines"] = {
-            name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
-        }
     if options.report:
         table["report"] = _report(agent, evaluation.request, steps, console)
     if options.analyse is not None:
@@ -173,22 +170,6 @@ def _generator(agent: FewShotAgent, request: Request) -> torch.Generator:
     """As the evaluation's."""
     seed = torch_seed(request.seed, Phase.EVAL_ROLLOUT)
     return torch.Generator(agent.trainer.device).manual_seed(seed)
-
-
-def _baselines(agent: FewShotAgent, request: Request) -> dict[str, tuple[float, float]]:
-    """Mean and interval of each, on the tasks of an evaluation."""
-    owners = []
-    splits: list[list[Split]] = [[], []]
-    for split, which in draw(agent.source, request, _generator(agent, request)):
-        splits[0].append(split)
-        owners += [] if which is None else which.tolist()
-    seed = torch_seed(request.seed, Phase.INIT)  # other tasks, even of the same part
-    generator = torch.Generator(agent.trainer.device).manual_seed(seed)
-    train = request._replace(part="train")
-    splits[1] = [split for split, _ in draw(agent.source, train, generator)]
-    errors = baseline_errors(*(joined(chunks) for chunks in splits))
-    clusters = torch.tensor(owners) if owners else None
-    return {name: interval(row.double().cpu(), clusters) for name, row in errors.items()}
 
 
 def _run(options: Options) -> None:

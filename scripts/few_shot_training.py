@@ -21,6 +21,7 @@ from metarl.experiment.memory import OutOfMemory, enough_memory
 from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import FewShotRunConfig, build, restore, training_tasks
 from metarl.few_shot_agent import FewShotAgent
+from metarl.fewshot.comparison import advice
 from metarl.fewshot.data import Source
 from metarl.fewshot.evaluate import Evaluation
 
@@ -145,9 +146,11 @@ class FewShotTraining:
         return FewShotAgent(self.parts, self.config, self.position.state, self.source)
 
     def evaluate(self) -> None:
-        """On held-out tasks; always the same ones."""
+        """On held-out tasks, always the same ones; at the end beside scikit-learn's learners."""
         agent, config = self.agent(), self.config
         evaluation = agent.evaluate(tasks=config.eval_tasks, seed=config.seed)
+        if self.iteration >= self.total:
+            evaluation = agent.compare(evaluation)
         self.residual = agent.inner_residual()
         self.evaluation, self.evaluated_at = evaluation, self.position.iteration
 
@@ -168,6 +171,8 @@ class FewShotTraining:
         """Print the latest evaluation."""
         if self.evaluation:
             show_few_shot(console, self.evaluation, title)
+            if worse := advice(self.evaluation, self.config.algo):
+                say(console, f"warning: {worse}")
         if self.residual is not None and not self.residual <= FAR:
             say(
                 console,

@@ -33,6 +33,17 @@ class Point(NamedTuple):
     non_finite: int = 0  # tasks without a finite number
 
 
+class Compared(NamedTuple):
+    """Someone who learns each task on its own, beside the learner."""
+
+    name: str
+    mean: float  # error or accuracy
+    ci95: float  # of the mean, over other classes or sources too
+    ahead: float  # by how much it is better than the learner on the same tasks
+    ahead_ci95: float  # half of the 95 % interval over these tasks
+    tasks: int  # that they are compared on, the first ones of the evaluation
+
+
 class Request(NamedTuple):
     """Which tasks, and what is shown of them."""
 
@@ -60,6 +71,19 @@ class Evaluation(NamedTuple):
     sources: int | None = None  # the different patients, …, that the tasks are drawn from
     classes: int | None = None  # held out, that tasks are made of; turned images are no others
     ways: int | None = None  # classes of a task
+    baselines: tuple[Compared, ...] = ()  # where they were compared
+
+    @property
+    def sign(self) -> float:
+        """1 where less is better, −1 where more is."""
+        return 1.0 if self.metric == "squared error" else -1.0
+
+    def best(self) -> Point:
+        """The point of the best mean; one that is no number is the worst."""
+        worst = math.inf
+        return min(
+            self.points, key=lambda p: self.sign * p.mean if math.isfinite(p.mean) else worst
+        )
 
     def few_classes(self) -> str:
         """One sentence where tasks share most of their classes, "" where they do not."""
@@ -73,15 +97,20 @@ class Evaluation(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """Plain lists and numbers."""
-        rows = [point._asdict() for point in self.points]
-        return self._asdict() | {"points": rows, "request": self.request._asdict()}
+        lists = {
+            name: [row._asdict() for row in getattr(self, name)] for name in ("points", "baselines")
+        }
+        return self._asdict() | lists | {"request": self.request._asdict()}
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Evaluation:
         """The inverse of `to_json`; other keys are passed over."""
         points = [Point(**{**row, **_numbers(row)}) for row in data["points"]]
         request = Request(**data["request"])
-        rest = {name: data.get(name) for name in ("sources", "classes", "ways")}
+        rest: dict[str, Any] = {k: data.get(k) for k in ("sources", "classes", "ways")}
+        rest["baselines"] = tuple(
+            Compared(**(row | _numbers(row))) for row in data.get("baselines", ())
+        )
         return cls(data["metric"], points, request, data["source"], data["transductive"], **rest)
 
 
@@ -136,16 +165,14 @@ def evaluate(
     counts: list[int | None] = [*sorted({0, *steps})] if learner.takes_steps else [None]
     chunks, owners = [], []
     for split, which in draw(source, request, generator):
-        rows = [_outcome(learner, theta, split, count, how, workers) for count in counts]
-        chunks.append([_Outcome(*(x.double().cpu() for x in row)) for row in rows])
+        rows = [outcome(learner, theta, split, count, how, workers) for count in counts]
+        chunks.append(rows)
         owners += [] if which is None else [which.cpu()]
-    found = [
-        _Outcome(*map(torch.cat, zip(*rows, strict=True))) for rows in zip(*chunks, strict=True)
-    ]
-    stock = _Stock.of(source, request.part, owners)
+    found = [Outcome.joined(list(rows)) for rows in zip(*chunks, strict=True)]
+    stock = Stock.of(source, request.part, owners)
     sign = 1.0 if learner.kind == "regression" else -1.0
     points = [
-        stock.widened(_point(own.scores, found[0].scores, count, sign, stock.sources), own)
+        _point(own.scores, found[0].scores, count, sign, stock.interval(own))
         for count, own in zip(counts, found, strict=True)
     ]
     metric = "squared error" if learner.kind == "regression" else "accuracy"
@@ -153,15 +180,20 @@ def evaluate(
     return Evaluation(metric, points, request, *said, *stock.counts())
 
 
-class _Outcome(NamedTuple):
+class Outcome(NamedTuple):
     """Of every task, after some steps."""
 
     scores: Tensor  # [T]
     hits: Tensor  # [T, Q], whether each query's class was found; [T, 0] in regression
     y: Tensor  # [T, Q], their classes; [T, 0] in regression
 
+    @classmethod
+    def joined(cls, rows: list[Outcome]) -> Outcome:
+        """Tasks after tasks."""
+        return cls(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
-class _Stock(NamedTuple):
+
+class Stock(NamedTuple):
     """What the tasks are drawn from."""
 
     sources: Tensor | None = None  # [T]
@@ -169,7 +201,7 @@ class _Stock(NamedTuple):
     held_out: int | None = None  # classes that there are
 
     @classmethod
-    def of(cls, source: Source, part: Part, owners: list[Tensor]) -> _Stock:
+    def of(cls, source: Source, part: Part, owners: list[Tensor]) -> Stock:
         """What `Stocked.drawn` says of the tasks; turned images are of the class they were."""
         if not owners:
             return cls()
@@ -181,13 +213,13 @@ class _Stock(NamedTuple):
         turns = 4 if source.rotations else 1
         return cls(classes=which // turns, held_out=len(source.parts[part]))
 
-    def widened(self, point: Point, outcome: _Outcome) -> Point:
-        """The point, with its interval over classes."""
+    def interval(self, outcome: Outcome) -> tuple[float, float]:
+        """The mean score, and half of its 95 % interval."""
         if self.classes is None:
-            return point
+            return interval(outcome.scores, self.sources)
         own = functional.one_hot(outcome.y.long(), self.classes.shape[1]).double()  # [T, Q, W]
         cells = (outcome.hits.unsqueeze(-1) * own).sum(1) / own.sum(1)
-        return point._replace(ci95=class_interval(cells, self.classes)[1])
+        return float(outcome.scores.mean()), class_interval(cells, self.classes)[1]
 
     def counts(self) -> tuple[int | None, int | None, int | None]:
         """Different sources that were drawn, classes that there are, and classes of a task."""
@@ -195,41 +227,44 @@ class _Stock(NamedTuple):
         return drawn, self.held_out, None if self.classes is None else self.classes.shape[1]
 
 
-def _outcome(
+def outcome(
     learner: FewShotLearner,
     theta: Params,
     split: Split,
     steps: int | None,
     how: Mapping,
-    workers: Workers | None,
-) -> _Outcome:
-    """Of every task."""
+    workers: Workers | None = None,
+) -> Outcome:
+    """Of every task, float64 on the CPU."""
 
-    def one(task: Split) -> _Outcome:
+    def one(task: Split) -> Outcome:
         with torch.no_grad():  # of the thread that does it
             adapted = learner.adapt(theta, task.support, steps)
             outputs = learner.predict(theta, adapted, task.query.x)
             y, score = task.query.y, losses.score(learner.kind, outputs, task.query.y)
             if learner.kind == "regression":
-                return _Outcome(score, score.new_zeros(0), score.new_zeros(0))
-            return _Outcome(score, losses.hits(outputs, y), y)
+                return Outcome(score, score.new_zeros(0), score.new_zeros(0))
+            return Outcome(score, losses.hits(outputs, y), y)
 
-    return over_tasks(one, how=how, workers=workers)(split)
+    found = over_tasks(one, how=how, workers=workers)(split)
+    return Outcome(*(part.double().cpu() for part in found))
 
 
 def _point(
-    scores: Tensor, before: Tensor, steps: int | None, sign: float, clusters: Tensor | None
+    scores: Tensor,
+    before: Tensor,
+    steps: int | None,
+    sign: float,
+    mean_and_ci95: tuple[float, float],
 ) -> Point:
     """The summary of `[T]`, beside the scores before adaptation."""
     finite = torch.isfinite(scores)
     worse = ~finite | (sign * scores > sign * before)
     worst = math.inf if sign > 0 else 0.0
     middle = torch.where(finite, scores, worst).sort().values
-    mean, ci95 = interval(scores, clusters)
     return Point(
         steps,
-        mean,
-        ci95,
+        *mean_and_ci95,
         float(middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2,
         float(worse.double().mean()),
         int((~finite).sum()),

@@ -25,7 +25,8 @@ def generator() -> torch.Generator:
 
 def point(scores: list[float], sign: float, before: list[float] | None = None) -> Any:
     row = torch.tensor(scores).double()
-    return _point(row, torch.tensor(before).double() if before else row, 1, sign, None)
+    past = torch.tensor(before).double() if before else row
+    return _point(row, past, 1, sign, interval(row))
 
 
 def test_the_median_counts_tasks_without_a_number_as_the_worst() -> None:

@@ -5,12 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import train_fewshot
 from evaluate_fewshot import main
-
-from metarl.fewshot.baselines import baseline_errors, ridge_predictions
-from metarl.fewshot.data import Examples, Split
 
 # what is made up here is easier than anything real
 pytestmark = pytest.mark.filterwarnings("ignore:.*alone tells")
@@ -39,7 +35,9 @@ def classification(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "run"
 
 
-def test_regression_is_set_beside_ridge_regression(regression: Path, tmp_path: Path) -> None:
+def test_a_run_is_set_beside_learners_of_one_task(
+    regression: Path, classification: Path, tmp_path: Path
+) -> None:
     """On the same tasks, with the protocol in the file."""
     file = tmp_path / "table.json"
     options = ["--tasks", "7", "--shots", "4", "--queries", "6", "--baselines"]
@@ -48,22 +46,26 @@ def test_regression_is_set_beside_ridge_regression(regression: Path, tmp_path: P
     assert table["request"] == {
         "part": "test", "tasks": 7, "shots": 4, "queries": 6, "seed": 0,
     }  # fmt: skip
-    assert [name.split(",")[0] for name in table["baselines"]] == [
+    assert [row["name"].split(",")[0] for row in table["baselines"]] == [
         "mean of the shots",
-        "ridge per task",
+        "ridge",
+        "Gaussian process",
+    ]
+    assert {row["tasks"] for row in table["baselines"]} == {7}
+    options = ["--tasks", "7", "--baselines", "--json", str(file)]
+    assert main([str(classification), *options]) == 0
+    table = json.loads(file.read_text())
+    names = ("nearest centroid", "nearest neighbours", "logistic regression")
+    assert [row["name"] for row in table["baselines"]] == [
+        f"{name}, {scale}" for name in names for scale in ("raw", "standardised")
     ]
 
 
-def test_ridge_regression_finds_lines_and_its_limit_is_the_mean() -> None:
-    """The intercept is not penalised."""
-    x = torch.randn(3, 9, 2, generator=torch.Generator().manual_seed(0))
-    y = x @ torch.tensor([[1.0], [-2.0]]) + 7
-    tasks = Split(Examples(x[:, :6], y[:, :6]), Examples(x[:, 6:], y[:, 6:]))
-    torch.testing.assert_close(ridge_predictions(tasks, 1e-6), tasks.query.y, rtol=1e-3, atol=1e-3)
-    mean = tasks.support.y.mean(1, keepdim=True).expand_as(tasks.query.y)
-    torch.testing.assert_close(ridge_predictions(tasks, 1e9), mean, rtol=1e-4, atol=1e-4)
-    (best,) = [name for name in baseline_errors(tasks, tasks) if name.startswith("ridge")]
-    assert best.endswith("strength 0.001")
+def test_a_training_ends_beside_learners_of_one_task(regression: Path) -> None:
+    """In results.json, on the first of its tasks; an untrained learner is ahead of nobody."""
+    evaluation = json.loads((regression / "results.json").read_text())["evaluation"]
+    assert [row["tasks"] for row in evaluation["baselines"]] == [100] * 3
+    assert max(row["ahead"] for row in evaluation["baselines"]) > 0
 
 
 def test_every_class_is_reported_by_name(classification: Path, tmp_path: Path) -> None:
@@ -130,13 +132,11 @@ def test_mistakes_are_refused(
     assert message in capsys.readouterr().err
 
 
-def test_classification_has_no_baselines_and_a_folder_must_be_a_run(
+def test_only_weights_have_layers_and_a_folder_must_be_a_run(
     classification: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Nor has a reinforcement learner's run few shots."""
-    assert main([str(classification), "--baselines"]) == 2
     assert main([str(classification), "--analyse", str(tmp_path / "x.png")]) == 2
     assert main([str(tmp_path)]) == 2
     err = capsys.readouterr().err
-    assert "--baselines are of regression" in err
     assert "that adapt a network's weights" in err
