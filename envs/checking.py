@@ -68,14 +68,13 @@ def sign_advice(family: TaskFamily) -> str:
 
 
 def _all_inside(family: TaskFamily, name: str, given: Any) -> bool:
-    try:
-        values = np.asarray(given, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} of {family.name} must be a number, got {given[0]!r}") from None
-    owner = f"{name} of {family.name}"
-    _refuse(~np.isfinite(values), values, f"{owner} must be finite")
-    if name not in family.parameters:
+    values, owner = _as_numbers(given), f"{name} of {family.name}"
+    if values is not None:
+        _refuse(~np.isfinite(values), values, f"{owner} must be finite")
+    if name not in family.parameters:  # of a task that the environment draws itself
         return True
+    if values is None:
+        raise ValueError(f"{owner} must be a number, got {given[0]!r}")
     declared, shape = family.parameters[name], family.shapes[name]
     if values.shape[1:] != shape:
         raise ValueError(
@@ -89,6 +88,16 @@ def _all_inside(family: TaskFamily, name: str, given: Any) -> bool:
     if declared.bounds[0] > 0:  # a length, a mass
         _refuse(values <= 0, values, f"{owner} must be positive, as all of its range {declared} is")
     return not outside.any()
+
+
+def _as_numbers(given: Any) -> np.ndarray | None:
+    """`[T, …]` float64; None where they are no numbers, or not all of one shape."""
+    try:
+        values = np.asarray(given)
+        wrong = values.dtype.kind in "USMm" or (values.dtype == object and None in values.flat)
+        return None if wrong else values.astype(np.float64)
+    except (TypeError, ValueError):
+        return None
 
 
 def _refuse(wrong: np.ndarray, values: np.ndarray, what: str) -> None:

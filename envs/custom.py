@@ -18,7 +18,16 @@ import gymnasium
 import numpy as np
 
 from envs.checking import check_task
-from envs.dialects import METHODS, WAYS, Way, find_way, get_attribute, set_attribute
+from envs.dialects import (
+    METHODS,
+    WAYS,
+    Way,
+    find_way,
+    get_attribute,
+    require_place,
+    set_attribute,
+)
+from envs.own_tasks import LONE, as_columns, as_drawn, equal, own_tasks
 from envs.spaces import flat_observations, plain_actions, plain_reward
 
 if TYPE_CHECKING:  # families make these definitions
@@ -56,13 +65,19 @@ class CustomDefinition:
 
     @cached_property
     def time_limit(self) -> int | None:
-        """The steps of an episode that Gymnasium's registry gives the environment.
+        """The steps of an episode that the environment has by itself; None where it has no limit.
+
+        Gymnasium's registry knows it of an id; what a function makes is made once and asked.
 
         Raises:
-            ValueError: it does not know the environment.
+            ValueError: there is no such environment, or it cannot be made.
         """
         if not isinstance(self.env, str):
-            return None
+            env = self.build()
+            try:
+                return _own_limit(env)
+            finally:
+                env.close()
         module, _, env_id = self.env.rpartition(":")
         try:
             if module:  # "my_module:MyEnv-v0" registers its environments when it is imported
@@ -120,7 +135,7 @@ class CustomDefinition:
         """Tasks of the environment's own `sample_tasks(n)`, seeded by `rng`.
 
         Raises:
-            ValueError: it has none, it cannot be seeded, or its tasks are not numbers.
+            ValueError: it has none, it cannot be seeded, or its tasks are not of one kind.
         """
         env, seed = self.build(), int(rng.integers(2**31))
         try:
@@ -129,30 +144,37 @@ class CustomDefinition:
                     f"{self.env_id} has no sample_tasks(n); say what varies: "
                     'parameters={"name": Uniform(low, high)}'
                 )
-            drawn = []
-            for _ in range(2):
-                env.reset(seed=seed)
-                drawn.append(_as_arrays(env.get_wrapper_attr("sample_tasks")(n), self.env_id))
+            drawn, again = (own_tasks(env, n, seed) for _ in range(2))
+            columns = as_columns(drawn, self.env_id)
         finally:
             env.close()
-        if any(not np.array_equal(drawn[0][name], drawn[1][name]) for name in drawn[0]):
+        if not equal(drawn, again):
             raise ValueError(
                 f"sample_tasks of {self.env_id} gives other tasks for the same reset seed: let it "
                 "draw from self.np_random, or declare the parameters of the family"
             )
-        return drawn[0]
+        vars(self).setdefault("pattern", drawn[0])
+        return columns
+
+    @cached_property
+    def pattern(self) -> Any:
+        """One task as the environment draws it; None where it draws none."""
+        env = self.build()
+        try:
+            own = env.has_wrapper_attr("sample_tasks")
+            return own_tasks(env, 1, 0)[0] if own else None
+        finally:
+            env.close()
 
 
-def _as_arrays(tasks: Any, owner: str) -> Tasks:
-    """A list of tasks as arrays with a leading axis; tasks without names are called `task`."""
-    try:
-        rows = [task if isinstance(task, Mapping) else {"task": task} for task in tasks]
-        return {name: np.asarray([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
-    except (TypeError, ValueError, KeyError):
-        raise ValueError(
-            f"sample_tasks of {owner} gives {tasks[0]!r}, which does not consist of numbers; "
-            "declare the parameters of the family and an apply(env, task) function"
-        ) from None
+def _own_limit(env: Env) -> int | None:
+    """The time limit of a made environment: the one it was registered with, or the shortest."""
+    limits = [] if env.spec is None else [env.spec.max_episode_steps]
+    while isinstance(env, gymnasium.Wrapper):
+        if isinstance(env, gymnasium.wrappers.TimeLimit):
+            limits.append(env._max_episode_steps)
+        env = env.env
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 class CustomEnv(gymnasium.Env[np.ndarray, Any]):
@@ -194,7 +216,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         """
         rest = dict(options or {})
         given, task = "task" in rest, rest.pop("task", self.task)
-        if given or not _same(task, self._known):
+        if given or (task and not equal(task, self._known)):
             check_task(self.family, task)
         if task:
             rest |= self._give(task)
@@ -207,26 +229,35 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
 
     def _give(self, task: Task) -> dict[str, Any]:
         """Apply a task; returns what `reset` still has to be told."""
-        changed, task = not _same(task, self._known), copy.deepcopy(dict(task))
-        self._known, self.task = task, copy.deepcopy(task)
-        task = copy.deepcopy(task)  # it becomes the environment's
-        if self.way in METHODS:  # those who draw arrays are given arrays
-            task = {k: np.asarray(v) if isinstance(v, list) else v for k, v in task.items()}
-        plain = task["task"] if set(task) == {"task"} else dict(task)  # tasks without names
+        changed = not equal(task, self._known)
+        self._known, self.task = copy.deepcopy(dict(task)), copy.deepcopy(dict(task))
+        named, plain = self._told(task)
         if callable(self.way):
-            self.way(self.env, task)
+            self.way(self.env, named)
         elif self.way == "options":
             return {"task": plain}
         elif self.way == "constructor":
             if changed:
                 self.env.close()
-                self.env = self.family.definition.build(**task)
+                self.env = self.family.definition.build(**named)
         elif self.way == "attributes":
-            for name, value in task.items():
+            if not self.family.parameters:
+                require_place(self.env, plain)
+            for name, value in named.items():
                 set_attribute(self.env.unwrapped, name, value)
         else:
             self.env.get_wrapper_attr(self.way)(plain)
         return {}
+
+    def _told(self, task: Task) -> tuple[dict[str, Any], Any]:
+        """A task as the environment is told it: by names, and alone where it has none."""
+        named = copy.deepcopy(dict(task))
+        if not self.family.parameters:
+            plain = as_drawn(named, self.family.definition.pattern)
+            return dict(plain) if isinstance(plain, Mapping) else {LONE: plain}, plain
+        if self.way in METHODS:  # those who draw arrays are given arrays
+            named = {k: np.asarray(v) if isinstance(v, list) else v for k, v in named.items()}
+        return named, named[LONE] if set(named) == {LONE} else named
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; truncated at the family's horizon at the latest."""
@@ -246,7 +277,3 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
     def close(self) -> None:
         """Close the environment."""
         self.env.close()
-
-
-def _same(one: Task, other: Task) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[k], other[k]) for k in one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 import gymnasium
@@ -43,6 +43,26 @@ def find_way(env: gymnasium.Env[Any, Any], names: Iterable[str]) -> Way:
             f'{error}; if its reset takes options["task"], say apply="options"'
         ) from None
     return "attributes"
+
+
+def require_place(env: gymnasium.Env[Any, Any], task: Any) -> None:
+    """Refuse a task of the environment's own that it has no way to be told.
+
+    Raises:
+        ValueError: it has no attributes of these names; shows what it has that sounds like it.
+    """
+    try:
+        for name in task if isinstance(task, Mapping) else ("task",):
+            get_attribute(env.unwrapped, name)
+    except ValueError:
+        named = type(env.unwrapped).__name__
+        near = [k for k in dir(env.unwrapped) if "task" in k.lower() and k != "sample_tasks"]
+        raise ValueError(
+            f"{named} draws tasks such as {task!r}, but it cannot be told one: let it have "
+            'set_task(task) or reset_task(task), let its reset read options["task"], or give the '
+            "family an apply(env, task) function"
+            + (f" ({named} has {', '.join(near)})" if near else "")
+        ) from None
 
 
 def _reads_a_task(env: Any) -> bool:

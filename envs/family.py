@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal, Protocol
@@ -19,6 +21,7 @@ import numpy as np
 from envs.custom import Apply, CustomDefinition, Source
 from envs.distributions import Choice, Distribution
 from envs.guard import guarded
+from envs.own_tasks import value_at
 
 Task = dict[str, Any]
 """One value per parameter: a number, or a list of numbers; JSON-able."""
@@ -50,6 +53,26 @@ class Definition(Protocol):
 
 References = Callable[[Tasks, int], dict[str, np.ndarray]]
 """`(tasks, horizon) -> {name: returns [T]}`: what policies reach that need no training."""
+
+
+_ASSUMED: ContextVar[int] = ContextVar("assumed_horizon", default=0)
+
+
+@contextmanager
+def assumed_horizon(steps: int) -> Iterator[None]:
+    """Families that are made inside take these steps where no other horizon is known; 0 is none."""
+    before = _ASSUMED.set(steps)
+    try:
+        yield
+    finally:
+        _ASSUMED.reset(before)
+
+
+def _horizon_of(definition: CustomDefinition) -> int:
+    """The environment's own, or the assumed one; 0 if there is neither."""
+    if isinstance(definition.env, str):
+        return definition.time_limit or _ASSUMED.get()
+    return _ASSUMED.get() or definition.time_limit or 0  # nothing need be made to know it
 
 
 @dataclass(frozen=True)
@@ -86,7 +109,7 @@ class TaskFamily:
                 "definition": definition,
                 "env_id": env_id,
                 "name": self.name or env_id.replace("/", "-").replace(":", "-"),
-                "horizon": self.horizon or definition.time_limit or 0,
+                "horizon": self.horizon or _horizon_of(definition),
             }
             for name, value in completed.items():
                 object.__setattr__(self, name, value)
@@ -134,7 +157,7 @@ class TaskFamily:
         if self.parameters:
             return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
         own = partial(self.definition.sample_tasks, n, rng)
-        tasks: Tasks = guarded(own, f"drawing {n} tasks of {self.name}")
+        tasks: Tasks = guarded(own, f"drawing {n} task{'s'[: n > 1]} of {self.name}")
         return tasks
 
     @cached_property
@@ -246,8 +269,8 @@ def _described(parameters: Mapping[str, Distribution]) -> dict[str, Any]:
 
 
 def task_at(tasks: Mapping[str, np.ndarray], i: int) -> Task:
-    """The i-th task of a batch, as plain numbers."""
-    return {name: np.asarray(values)[i].tolist() for name, values in tasks.items()}
+    """The i-th task of a batch, its numbers as those of Python."""
+    return {name: value_at(values, i) for name, values in tasks.items()}
 
 
 def stack_tasks(tasks: Iterable[Task]) -> Tasks:

@@ -15,7 +15,7 @@ import gymnasium
 from envs.custom import CustomDefinition
 from envs.dialects import numbers
 from envs.engines.apart import apart
-from envs.family import TaskFamily, unknown
+from envs.family import TaskFamily, assumed_horizon, task_at, unknown
 from envs.grammar import VARY, from_json, parse_vary
 from envs.guard import guarded
 from envs.registry import family_names, make_family
@@ -54,7 +54,8 @@ def load_family(
     elif spec in gymnasium.registry:
         family = _of_own_tasks(spec, horizon, workers)
     elif ":" in spec and spec not in family_names():
-        family = _imported(spec, horizon, workers)
+        with assumed_horizon(horizon or 0):
+            family = _imported(spec, horizon, workers)
     else:
         family = make_family(spec)
     family = family.with_options(preset, horizon)
@@ -90,7 +91,7 @@ def _find_modules_here() -> None:
 
 
 def _checked(family: TaskFamily, workers: int) -> TaskFamily:
-    """One environment is made, so that what is wrong with it is said before anything starts."""
+    """One environment is made and told a task, so that what is wrong is said before a start."""
     if isinstance(family.definition, CustomDefinition):
         spaces = apart(_spaces, family) if workers else _spaces(family)
         vars(family.definition)["spaces"] = spaces  # nobody need make one again to know them
@@ -98,9 +99,15 @@ def _checked(family: TaskFamily, workers: int) -> TaskFamily:
 
 
 def _spaces(family: TaskFamily) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    def tell(env: gymnasium.Env[Any, Any]) -> None:
+        env.reset(seed=0, options={"task": task_at(family.split("train").sample(1, 0), 0)})
+
     def look() -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
         env = family.make()
-        env.close()
+        try:
+            guarded(lambda: tell(env), f"telling an environment of {family.name} a task")
+        finally:
+            env.close()
         return env.observation_space, env.action_space
 
     return guarded(look, f"making an environment of {family.name}")

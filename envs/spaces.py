@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -17,22 +18,27 @@ ACTIONS = "a Box of floats, Discrete or a MultiDiscrete vector"
 def flat_observations(space: Space) -> tuple[spaces.Box, Callable[[Any], np.ndarray]]:
     """The flat `Box` of an observation space, and what maps an observation `[O]` float32 into it.
 
-    Flattened as `gymnasium.spaces.flatten` does: discrete parts become one-hot.
+    Flattened as `gymnasium.spaces.flatten` does: discrete parts become one-hot. Where there is
+    nothing to see, the observation is a single 0.
 
     Raises:
         ValueError: an image, or a space that is none of those that can be flattened.
     """
     _refuse_images(space)
-    flat = spaces.flatten_space(space)
-    if isinstance(space, spaces.Box) and len(space.shape) == 1 and space.dtype == np.float32:
-        flat = space  # as it is, so that it equals the environment's own
+    if _shows_nothing(space):
+        blank = spaces.Box(0.0, 0.0, (1,), np.float32)
+        return blank, lambda obs: np.zeros(1, np.float32)
+    seen, pick = _showing(space)
+    flat = spaces.flatten_space(seen)
+    if isinstance(seen, spaces.Box) and len(seen.shape) == 1 and seen.dtype == np.float32:
+        flat = seen  # as it is, so that it equals the environment's own
     elif isinstance(flat, spaces.Box):
         flat = spaces.Box(flat.low.astype(np.float32), flat.high.astype(np.float32))
     assert isinstance(flat, spaces.Box)
     box = flat
 
     def flatten(obs: Any) -> np.ndarray:
-        row = np.asarray(spaces.flatten(space, obs), dtype=np.float32)
+        row = np.asarray(spaces.flatten(seen, pick(obs)), dtype=np.float32)
         if row.shape != box.shape:
             raise ValueError(
                 f"an observation of shape {np.shape(obs)} is not in the observation space {space}"
@@ -42,10 +48,36 @@ def flat_observations(space: Space) -> tuple[spaces.Box, Callable[[Any], np.ndar
     return box, flatten
 
 
+def _shows_nothing(space: Space) -> bool:
+    """Whether observations have no number in them, as those of `Box((0,))` or `Dict({})`."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return all(_shows_nothing(part) for _, part in _parts(space))
+    return space.shape is not None and 0 in space.shape
+
+
+def _showing(space: Space) -> tuple[Space, Callable[[Any], Any]]:
+    """A space without its parts that show nothing, and what leaves them out of an observation."""
+    if not isinstance(space, spaces.Dict | spaces.Tuple):
+        return space, lambda obs: obs
+    kept = {k: _showing(part) for k, part in _parts(space) if not _shows_nothing(part)}
+    if [part for part, _ in kept.values()] == [part for _, part in _parts(space)]:
+        return space, lambda obs: obs
+    if isinstance(space, spaces.Dict):
+        named = spaces.Dict(OrderedDict((name, part) for name, (part, _) in kept.items()))
+        return named, lambda obs: {name: pick(obs[name]) for name, (_, pick) in kept.items()}
+    listed: Space = spaces.Tuple([part for part, _ in kept.values()])
+    return listed, lambda obs: tuple(pick(obs[i]) for i, (_, pick) in kept.items())
+
+
+def _parts(space: Any) -> list[tuple[Any, Space]]:
+    """The parts of a `Dict` by name, of a `Tuple` by place."""
+    parts = space.spaces
+    return list(parts.items()) if isinstance(parts, dict) else list(enumerate(parts))
+
+
 def _refuse_images(space: Space) -> None:
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        parts = space.spaces
-        for part in parts.values() if isinstance(parts, dict) else parts:
+        for _, part in _parts(space):
             _refuse_images(part)
     elif isinstance(space, spaces.Box):
         if len(space.shape) > 2 or (len(space.shape) == 2 and space.dtype == np.uint8):

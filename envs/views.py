@@ -46,7 +46,8 @@ class ActionCode:
     """Actions as the agent sees them in the next step, `[…, A]` float32.
 
     Discrete actions are one-hot, those of several parts one part after the other. The others are
-    clipped to the space, as environments do, and its bounds mapped to ±1 where both are finite.
+    clipped to the space, as environments do, and its bounds mapped to ±1; where one is missing the
+    other one is mapped, and 2 beyond it; where both are, actions stay.
     """
 
     def __init__(self, space: gymnasium.Space[Any], xp: Any = _xp, device: Any = "cpu") -> None:
@@ -63,9 +64,10 @@ class ActionCode:
         self._several = isinstance(space, gymnasium.spaces.MultiDiscrete)
         if isinstance(space, gymnasium.spaces.Box):
             low, high = space.low.astype(np.float64), space.high.astype(np.float64)
-            bounded = np.isfinite(low) & np.isfinite(high)
-            unit = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
-            rows = low, high, (unit[0] + unit[1]) / 2, (unit[1] - unit[0]) / 2
+            # as the policy's unit actions are mapped: one bound alone is an end of a range of 2
+            first = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2.0, -1.0))
+            last = np.where(np.isfinite(high), high, first + 2.0)
+            rows = low, high, (first + last) / 2, (last - first) / 2
             self._bounds = tuple(xp.asarray(row, device=device) for row in rows)
         else:
             choices = _choices(space)

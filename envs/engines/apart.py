@@ -6,12 +6,11 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import ForkingPickler
 from typing import TypeVar
 
 from envs.engines.base import EnvironmentFailure
 from envs.engines.crew import START, ending, launch, sendable
-from envs.engines.share import follow_parent
+from envs.engines.share import follow_parent, received
 from envs.family import TaskFamily
 
 Seen = TypeVar("Seen")
@@ -53,7 +52,7 @@ def apart(look: Callable[[TaskFamily], Seen], family: TaskFamily) -> Seen:
 def _answer(pipe: Connection, look: Callable[[TaskFamily], Seen]) -> None:
     """The other process: say that it is there, then what it sees."""
     follow_parent()
-    family = ForkingPickler.loads(pipe.recv_bytes())
+    family = received(pipe)
     pipe.send(("", None))
     try:
         pipe.send(("", look(family)))

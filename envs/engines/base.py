@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from envs.checking import check_tasks
 from envs.family import TaskFamily, Tasks
+from envs.own_tasks import differing
 
 
 class Noise(NamedTuple):
@@ -103,11 +105,8 @@ class Engine:
         check_tasks(self.family, tasks)
         if self._given and mask is not None:
             self._refuse_other_tasks(changed & ~self._on_host(mask).all(1))
-        self._given = {name: np.array(values) for name, values in tasks.items()}
-        # [T, …] -> [T, 1, …], so that a task broadcasts over its episodes
-        self._tasks = {
-            name: np.array(values, dtype=np.float64)[:, None] for name, values in tasks.items()
-        }
+        self._given = {name: copy.deepcopy(np.asarray(v)) for name, v in tasks.items()}
+        self._tasks = self._over_episodes(tasks)
         return True
 
     def _changed(self, tasks: Tasks) -> np.ndarray:
@@ -117,8 +116,7 @@ class Engine:
             return np.ones(self.num_tasks, dtype=bool)
         changed = np.zeros(self.num_tasks, dtype=bool)
         for name, values in given.items():
-            differs = (values != self._given[name]).astype(bool)
-            changed |= differs.reshape(self.num_tasks, -1).any(1)
+            changed |= differing(values, self._given[name])
         return changed
 
     def _on_host(self, mask: Any) -> np.ndarray:
@@ -131,6 +129,10 @@ class Engine:
                 f"task {int(changed.argmax())} of {self.family.name} may not change while "
                 "episodes of it go on: reset all of its episodes, or keep it"
             )
+
+    def _over_episodes(self, tasks: Tasks) -> Tasks:
+        """`[T, …]` to `[T, 1, …]`, so that a task broadcasts over its episodes."""
+        return {name: np.array(values, dtype=np.float64)[:, None] for name, values in tasks.items()}
 
     def _fit(self, action: Any) -> np.ndarray:
         """Actions clipped to a `Box`, in float64, or checked to be indices, in int64.

@@ -23,7 +23,7 @@ import numpy as np
 
 from envs.checking import OutOfRange
 from envs.engines.infos import told
-from envs.family import Task, TaskFamily
+from envs.family import Task, TaskFamily, assumed_horizon
 
 Metrics = dict[str, np.ndarray]
 INTERRUPTS = signal.SIGINT, signal.SIGTERM
@@ -151,7 +151,7 @@ def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, 
     follow_parent()
     share = None
     try:
-        share = Share(ForkingPickler.loads(pipe.recv_bytes()), board(memory, fields), *place)
+        share = Share(received(pipe), board(memory, fields), *place)
         pipe.send(("done", {}))
         while (command := pipe.recv())[0] != "close":
             pipe.send(("done", getattr(share, command[0])(*command[1:])))
@@ -162,6 +162,13 @@ def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, 
     finally:
         if share is not None:
             share.close()
+
+
+def received(pipe: Connection) -> TaskFamily:
+    """The family that a worker is sent; those of the modules that this imports are of no matter."""
+    with assumed_horizon(1):
+        family: TaskFamily = ForkingPickler.loads(pipe.recv_bytes())
+    return family
 
 
 def follow_parent() -> None:

@@ -128,6 +128,10 @@ class VectorEngine(Engine):
         except (Exception, SystemExit) as error:
             raise self._failure(f"in {name}", _here(error)) from error
 
+    def _over_episodes(self, tasks: Tasks) -> Tasks:
+        """Of no use: every environment is told its own task."""
+        return {}
+
     def _failure(self, when: str, error: WorkerError) -> EnvironmentFailure:
         """Which environment it was, of which task, where in its episode."""
         i = int(self._board.current[error.worker])

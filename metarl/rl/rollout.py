@@ -50,8 +50,9 @@ class NonFiniteError(RuntimeError):
 class ActionScaling(NamedTuple):
     """Maps the policy's actions to the environment's: `center + scale · a` for bounded boxes.
 
-    A policy's unit action is `action_scale` times half the range of the actuator. Dimensions
-    without two finite bounds are only multiplied by `action_scale`; discrete actions stay.
+    A policy's unit action is `action_scale` times half the range of the actuator. A dimension with
+    one finite bound has a range of 2 that begins or ends there, so that a new policy acts inside;
+    one without bounds is only multiplied by `action_scale`; discrete actions stay.
     """
 
     center: np.ndarray  # [A]
@@ -65,8 +66,8 @@ class ActionScaling(NamedTuple):
             return cls(np.zeros(0), np.zeros(0), True)
         low = space.low.astype(np.float64)
         high = space.high.astype(np.float64)
-        bounded = np.isfinite(low) & np.isfinite(high)
-        low, high = np.where(bounded, low, -1.0), np.where(bounded, high, 1.0)
+        low = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high - 2.0, -1.0))
+        high = np.where(np.isfinite(high), high, low + 2.0)
         return cls((low + high) / 2, (high - low) / 2 * action_scale, False)
 
     def like(self, obs: Any) -> Callable[[Tensor], Any]:
@@ -293,7 +294,7 @@ def require_finite(finite: Tensor, acted: Tensor, tasks: Tasks) -> None:
     if bool(finite.all()):
         return
     task, episode, step = (int(i) for i in (~finite).nonzero()[0])
-    named = {name: np.asarray(values)[task].tolist() for name, values in tasks.items()}
+    named = {name: np.asarray(values)[[task]].tolist()[0] for name, values in tasks.items()}
     what = "the environment returned a reward or an observation"
     if not bool(acted[task, episode, : step + 1].all()):
         what = "a step of learning went so far that the agent took an action"

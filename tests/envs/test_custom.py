@@ -4,6 +4,7 @@ import functools
 import importlib.metadata
 import json
 import sys
+from collections import OrderedDict
 from pathlib import Path
 
 import gymnasium
@@ -18,6 +19,7 @@ from envs.dialects import set_attribute
 from envs.engines.vector import VectorEngine
 from envs.family import task_at
 from envs.grammar import from_json, parse_vary
+from envs.spaces import flat_observations
 from tests.envs import gallery
 
 TARGET = {"target": Uniform(-1, 1)}
@@ -405,3 +407,39 @@ def test_keywords_of_an_environment_stay_fixed_with_partial() -> None:
     made_with = functools.partial(gallery.Walk, gravity=1.0)
     one = TaskFamily(name="light", env=made_with, parameters=TARGET, horizon=5).make()
     assert one.env.gravity == 1.0
+
+
+@pytest.mark.parametrize(
+    ("space", "seen"),
+    [
+        (spaces.Box(-1, 1, (0,)), [0.0]),
+        (spaces.Dict({}), [0.0]),
+        (spaces.Tuple(()), [0.0]),
+        (spaces.Dict({"a": spaces.Dict({}), "b": spaces.Box(2, 2, (1,))}), [2.0]),
+        (spaces.Tuple((spaces.Tuple(()), spaces.Box(2, 2, (1,)))), [2.0]),
+    ],
+)
+def test_an_environment_that_shows_nothing_is_seen_as_a_zero(space, seen: list[float]) -> None:
+    """Parts of a space that show nothing are left out beside others."""
+
+    class Blind(gallery.Walk):
+        observation_space = space
+
+        def step(self, action):
+            return space.sample(), *super().step(action)[1:]
+
+        def reset(self, *, seed=None, options=None):
+            super().reset(seed=seed)
+            return space.sample(), {}
+
+    one = made(Blind, TARGET)
+    assert one.observation_space.shape == (1,)
+    np.testing.assert_array_equal(one.reset(seed=0)[0], np.float32(seen))
+    np.testing.assert_array_equal(one.step(np.zeros(1))[0], np.float32(seen))
+
+
+def test_parts_of_an_observation_keep_their_order() -> None:
+    """That of their author, where nothing is left out."""
+    ordered = OrderedDict([("z", spaces.Box(1, 1, (1,))), ("a", spaces.Box(2, 2, (1,)))])
+    flat, flatten = flat_observations(spaces.Dict(ordered))
+    assert flatten({"a": np.float32([2]), "z": np.float32([1])}).tolist() == flat.low.tolist()

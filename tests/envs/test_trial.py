@@ -6,6 +6,7 @@ import array_api_strict
 import gymnasium
 import numpy as np
 import pytest
+import torch
 from gymnasium.utils.env_checker import check_env
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv
@@ -13,6 +14,7 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 import envs
 from envs.trial import TrialEngine, TrialEnv
 from envs.views import ActionCode, History, trial_space
+from metarl.rl.rollout import ActionScaling
 
 FAMILY = envs.make_family("point-nav", horizon=4)
 NEAR = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}  # ends at step 1, never, step 2
@@ -190,6 +192,17 @@ def test_actions_of_several_parts_are_seen_one_hot_one_after_the_other(xp) -> No
     assert seen.shape == (2, 1, 7)
     for row, action in zip(seen[:, 0], actions[:, 0], strict=True):
         np.testing.assert_array_equal(row, gymnasium.spaces.flatten(space, action))
+
+
+def test_actions_with_one_bound_are_seen_from_that_bound_on() -> None:
+    """What a unit action of the policy means is seen as that unit action."""
+    low, high = np.array([5.0, -np.inf, -np.inf, -2.0]), np.array([np.inf, -3.0, np.inf, 4.0])
+    space = gymnasium.spaces.Box(low, high, dtype=np.float64)
+    scaling, unit = ActionScaling.of(space, 1.0), torch.tensor([-1.0, 0.5, 3.0, 0.0])
+    np.testing.assert_array_equal(scaling(unit), [5.0, -3.5, 3.0, 1.0])
+    np.testing.assert_array_equal(ActionCode(space)(scaling(unit)), unit)
+    assert (scaling(torch.zeros(4)) > low).all()
+    assert (scaling(torch.zeros(4)) < high).all()
 
 
 def test_impossible_trials_are_refused() -> None:

@@ -559,7 +559,7 @@ def test_tasks_that_cannot_be_drawn_are_refused_before_the_run_folder_is_made(
     """With the user's own lines."""
     assert train(tmp_path / "run", env="tests.envs.trouble:UNDRAWN") == 2
     said = capsys.readouterr().err
-    assert "drawing 2 tasks of NoTasks failed" in said
+    assert "drawing 1 task of NoTasks failed" in said
     assert "no tasks today" in said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
