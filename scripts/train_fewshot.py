@@ -17,11 +17,14 @@ from display import cores, resume_command, say
 from few_shot_training import FewShotTraining
 from loop import train
 from rich.console import Console
+from series import FILE as SERIES
+from series import Changes, changes_of, read_changes, require_fresh, run_series
 
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
+from metarl.experiment.files import write_json
 from metarl.experiment.machine import resolve_device
-from metarl.experiment.run import Run, default_folder, read_results
+from metarl.experiment.run import CONFIG, Run, default_folder, read_results
 from metarl.few_shot import (
     EVAL_TASKS,
     FewShotRunConfig,
@@ -33,6 +36,7 @@ from metarl.few_shot import (
 )
 from metarl.few_shot_mapping import resolve_how
 from metarl.few_shot_presets import data_options
+from metarl.fewshot.data import Source
 from metarl.fewshot.sources import DataConfig, absolute, make_source, with_enough_examples
 
 ALGO, DATA, PRESET = "maml", "sinusoid", "default"
@@ -58,6 +62,8 @@ class Options(Generic[AlgorithmConfig]):
     shows."""
     seed: int = 0
     """Root of all randomness."""
+    split_seeds: int = 0
+    """As many runs, from --split-seed on: how much does it matter what is held out?"""
     run_dir: Path | None = None
     """Folder of the run; runs/<algo>__<data>__s<seed>__<time> if not given."""
     resume: Path | None = None
@@ -105,17 +111,41 @@ def prepare(arguments: list[str], console: Console) -> Job:
     """
     if given(arguments, "--resume") is not None:
         refuse_beside_resume(arguments, RESUMABLE)
-        return _prepare_resume(tyro.cli(ResumeOptions, args=arguments), console)
+        options = tyro.cli(ResumeOptions, args=arguments)
+        series = (options.resume / SERIES).is_file()
+        return (_prepare_series if series else _prepare_resume)(options, console)
     algo, data = given(arguments, "--algo") or ALGO, given(arguments, "--data") or DATA
     preset = given(arguments, "--preset") or PRESET
     config = preset_config(algo, preset, data)
     default = Options(algorithm=config, source=DataConfig(**data_options(preset)))
-    options = tyro.cli(Options[get_algorithm(algo).config], args=arguments, default=default)
-    return _prepare_start(options, console)
+    kind = Options[get_algorithm(algo).config]
+    return _prepare_start(tyro.cli(kind, args=arguments, default=default), console)
 
 
 def _prepare_start(options: Options[Any], console: Console) -> Job:
-    """A new run: everything is built before its folder is made."""
+    """A new run, or a series: everything is built before its folder is made."""
+    runs = changes_of(options.source, options.split_seeds)
+    if not runs:
+        config, source, why = _configured(options)
+        folder = options.run_dir or default_folder(options.algo, source.name, options.seed)
+        return _start(config, source, folder, options.threads, console, why)
+    first, *_, last = (replace(options.source, **changes) for changes in runs.values())
+    make_source(absolute(last))  # so that it is refused before anything starts
+    config, source, why = _configured(replace(options, source=first))
+    folder = options.run_dir or default_folder(options.algo, source.name, options.seed)
+    require_fresh(folder)
+    name = next(iter(runs))
+    job = _start(config, source, folder / name, options.threads, console, why)
+    write_json(folder / SERIES, {"runs": runs})
+    begun = {name: job}
+    later = ResumeOptions(folder, threads=options.threads)
+    return lambda: run_series(
+        folder, runs, lambda n: begun.pop(n, None) or _prepare_one(n, runs, later, console), console
+    )
+
+
+def _configured(options: Options[Any]) -> tuple[FewShotRunConfig, Source, str]:
+    """What options describe, its data, and how tasks are mapped, in words."""
     c = options.algorithm
     shots, queries = max(c.shots, c.eval_shots), max(c.queries, c.eval_queries)
     data = with_enough_examples(absolute(options.source), shots + queries)
@@ -136,10 +166,44 @@ def _prepare_start(options: Options[Any], console: Console) -> Job:
         **describe(source),
     )
     config, why = resolve_how(config, source, options.how, options.compile, threads=options.threads)
-    folder = options.run_dir or default_folder(options.algo, source.name, options.seed)
-    training = FewShotTraining(config, options.threads, source)
+    return config, source, why
+
+
+def _start(
+    config: FewShotRunConfig,
+    source: Source,
+    folder: Path,
+    threads: int,
+    console: Console,
+    why: str = "",
+) -> Job:
+    """A new run of a configuration."""
+    training = FewShotTraining(config, threads, source)
     run = Run.create(folder, to_json(config))
     return lambda: _train(training, run, console, why)
+
+
+def _prepare_series(options: ResumeOptions, console: Console) -> Job:
+    """Those runs of a series that are not finished."""
+    folder = options.resume
+    runs = read_changes(folder)
+    return lambda: run_series(
+        folder, runs, lambda name: _prepare_one(name, runs, options, console), console
+    )
+
+
+def _prepare_one(name: str, runs: Changes, options: ResumeOptions, console: Console) -> Job:
+    """A run of a series: as it stands, or anew with the configuration of the first one."""
+    folder = options.resume / name
+    if (folder / CONFIG).exists():
+        done, more = read_results(folder), (options.iterations, options.eval_tasks)
+        if done.get("finished") and more == (None, None):
+            return lambda: 0
+        return _prepare_resume(replace(options, resume=folder), console)
+    config = read_run_config(options.resume / next(iter(runs)))
+    source = make_source(replace(config.data, **runs[name]))
+    config = replace(config, data=replace(config.data, **runs[name]), **describe(source))
+    return _start(config, source, folder, options.threads, console)
 
 
 def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
