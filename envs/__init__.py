@@ -24,6 +24,7 @@ from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, Tasks, stack_tasks, task_at
 from envs.guard import guarded
 from envs.loading import family_from_json, load_family
+from envs.moved import FamilyNotFoundError
 from envs.registry import BUILT_IN, family_names, make_family, register_family
 from envs.repeated import repeats, repeats_advice
 from envs.single import FamilyEnv
@@ -34,6 +35,7 @@ __all__ = [
     "Dirichlet",
     "EnvironmentFailure",
     "FamilyEnv",
+    "FamilyNotFoundError",
     "InDisk",
     "LogUniform",
     "Normal",

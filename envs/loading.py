@@ -18,6 +18,7 @@ from envs.engines.apart import apart
 from envs.family import TaskFamily, assumed_horizon, task_at, unknown
 from envs.grammar import VARY, from_json, parse_vary
 from envs.guard import guarded
+from envs.moved import FamilyNotFoundError
 from envs.registry import family_names, make_family
 
 
@@ -142,18 +143,18 @@ def _imported(spec: str, horizon: int | None, workers: int) -> TaskFamily:
     where, _, attribute = spec.rpartition(":")
     if not (where and attribute):
         raise ValueError(
-            f"--env {spec}: write my_module:my_family or path/to/file.py:my_family, the name of an "
-            "envs.TaskFamily in it"
+            f"{spec!r} names no family: write my_module:my_family or path/to/file.py:my_family, "
+            "the name of an envs.TaskFamily in it"
         )
     source = spec
     if where.endswith(".py"):
         path = Path(where).resolve()
         if not path.is_file():
-            raise ValueError(f"--env {spec}: there is no file {path}")
+            raise FamilyNotFoundError(f"{spec}: there is no file {path}")
         source = f"{path}:{attribute}"
         module = _file_module(path)
     else:
-        module = guarded(lambda: importlib.import_module(where), f"importing {where}")
+        module = guarded(lambda: _module(where, spec), f"importing {where}")
     if not hasattr(module, attribute):
         if attribute in gymnasium.registry and not where.endswith(".py"):
             return _of_own_tasks(spec, horizon, workers)
@@ -163,6 +164,15 @@ def _imported(spec: str, horizon: int | None, workers: int) -> TaskFamily:
     if not isinstance(family, TaskFamily):
         raise ValueError(f"{spec} is no envs.TaskFamily, but {type(family).__name__}")
     return replace(family, source=source)
+
+
+def _module(where: str, spec: str) -> ModuleType:
+    try:
+        return importlib.import_module(where)
+    except ModuleNotFoundError as error:
+        if not (error.name and f"{where}.".startswith(f"{error.name}.")):
+            raise  # it is there, but needs what is not
+        raise FamilyNotFoundError(f"{spec}: there is no module {error.name} on the path") from None
 
 
 def _file_module(path: Path) -> ModuleType:

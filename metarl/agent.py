@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,11 +20,24 @@ from metarl.methods.metaworld import MetaWorldAgent
 from metarl.methods.plain import OnPlain, fitting
 from metarl.rl.data import Tasks
 from metarl.rl.evaluate import Evaluation, Outcome, references
-from metarl.rl_run import Parts, RunConfig, build, read_run_config
+from metarl.rl_run import (
+    FamilyNotFoundError,
+    Parts,
+    RunConfig,
+    TaskFamily,
+    build,
+    read_run_config,
+    with_family,
+)
 
 
 def load_agent(
-    run_dir: str | Path, *, threads: int = 1, device: str = "cpu", workers: int = 0
+    run_dir: str | Path,
+    *,
+    threads: int = 1,
+    device: str = "cpu",
+    workers: int = 0,
+    family: str | TaskFamily | None = None,
 ) -> Agent:
     """The agent of a run's newest checkpoint that verifies.
 
@@ -32,14 +46,27 @@ def load_agent(
         threads: worker threads of adaptation.
         device: "cpu", "cuda" or "auto"; need not be the one it was trained on.
         workers: above 0, the family's environment is tried in a worker process.
+        family: takes the place of the run's own family, which has moved or was made in Python: the
+            family itself, `my_module:my_family` or `path/to/file.py:my_family`.
 
     Raises:
-        ValueError: the folder is not a run.
+        ValueError: the folder is not a run, or the family is not the run's.
+        FamilyNotFoundError: the family is not where it was, and is found nowhere near.
         CheckpointError: it has no valid checkpoint; says what was found.
     """
     folder = Path(run_dir)
-    config = read_run_config(folder)
-    parts = build(replace(config, compiled=False), threads=threads, device=device, workers=workers)
+    config, own = replace(read_run_config(folder), compiled=False), None
+    if isinstance(family, TaskFamily):
+        own = family
+    else:
+        try:
+            config, moved = with_family(config, folder, family)
+        except FamilyNotFoundError as error:
+            way_out = f'load_agent("{folder}", family="path/to/file.py:my_family") takes another'
+            raise FamilyNotFoundError(f"{error}; {way_out}") from None
+        if moved and family is None:
+            warnings.warn(f"the family of {folder} is taken from {moved} now", stacklevel=2)
+    parts = build(config, threads=threads, device=device, workers=workers, family=own)
     saved = checkpoint.load_latest(folder)
     tensors = {name: t.to(parts.algorithm.device) for name, t in saved.tensors.items()}
     state = parts.method.restore(tensors)

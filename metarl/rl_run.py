@@ -7,21 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import envs
+from envs import FamilyNotFoundError, TaskFamily, family_from_json, load_family
+from envs.moved import find_again
 from metarl.experiment.config import from_json
 from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
-
-try:
-    from envs import TaskFamily, family_from_json
-except ImportError as error:
-    where = envs.__file__ or list(envs.__path__)
-    raise ImportError(
-        f"metarl needs its own package 'envs', but another one is found before it: {where}; "
-        "remove or rename that one, or take its folder from PYTHONPATH"
-    ) from error
-
 from metarl.methods import get_method
 from metarl.methods.base import Algorithm, Method
 
@@ -81,6 +72,10 @@ class RunConfig:
         return self.eval_tasks > 0 and self.eval_episodes != 0
 
 
+ORIGIN = ("source", "env", "apply")
+"""What a description of a family says of where it comes from."""
+
+
 class Parts(NamedTuple):
     """What a run's configuration describes."""
 
@@ -110,7 +105,40 @@ def read_run_config(folder: Path) -> RunConfig:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
 
 
-def build(config: RunConfig, *, threads: int, device: str, workers: int = 0) -> Parts:
+def with_family(config: RunConfig, folder: Path, given: str | None = None) -> tuple[RunConfig, str]:
+    """The configuration with the place where its family is now, and that place if it is another.
+
+    Args:
+        config: of the run.
+        folder: of the run.
+        given: where the family is, as `my_module:my_family` or `path/to/file.py:my_family`; looked
+            for if None.
+
+    Raises:
+        FamilyNotFoundError: it is not found.
+        ValueError: it is none.
+    """
+    described = config.family
+    if given is not None:
+        family = load_family(given, described["preset"], described["horizon"], tried=False)
+        found = {k: v for k, v in described.items() if k not in ORIGIN}
+        found |= {k: v for k, v in family.to_json().items() if k in ORIGIN}
+    elif "source" in described:
+        found = {**described, "source": find_again(described["source"], folder)}
+    else:
+        found = described
+    moved = "" if found == described else str(found.get("source") or given)
+    return replace(config, family=found), moved
+
+
+def build(
+    config: RunConfig,
+    *,
+    threads: int,
+    device: str,
+    workers: int = 0,
+    family: TaskFamily | None = None,
+) -> Parts:
     """The family and the algorithm of a run.
 
     Args:
@@ -118,6 +146,7 @@ def build(config: RunConfig, *, threads: int, device: str, workers: int = 0) -> 
         threads: worker threads of the update, at least 1; they never change a result.
         device: "cpu" or "cuda".
         workers: where there are to be any, no environment is made in this process.
+        family: takes the place of the one that the run describes, which it must equal.
 
     Raises:
         ValueError: an unknown family or preset, a family that is not what it was when the run
@@ -125,15 +154,7 @@ def build(config: RunConfig, *, threads: int, device: str, workers: int = 0) -> 
     """
     if threads < 1:
         raise ValueError(f"--threads must be at least 1, got {threads}")
-    described = config.family
-    if missing := {"name", "preset", "horizon"} - set(described):
-        raise ValueError(f"{CONFIG}: the family lacks {', '.join(sorted(missing))}")
-    family = family_from_json(described, workers)
-    if json.loads(json.dumps(family.to_json())) != json.loads(json.dumps(described)):
-        raise ValueError(
-            f"the family {family.name!r}, preset {family.preset!r}, is now {family.to_json()}, "
-            f"but the run describes {described}"
-        )
+    family = _checked(config.family, family, workers)
     method = get_method(config.algo)
     algorithm = method.build(
         config.algorithm,
@@ -143,3 +164,39 @@ def build(config: RunConfig, *, threads: int, device: str, workers: int = 0) -> 
         compiled=config.compiled,
     )
     return Parts(family, algorithm, method)
+
+
+def _checked(described: dict[str, Any], given: TaskFamily | None, workers: int) -> TaskFamily:
+    """The family that a run describes, or the given one, which must be the same.
+
+    Raises:
+        ValueError: it cannot be made, or is another one now.
+    """
+    if missing := {"name", "preset", "horizon"} - set(described):
+        raise ValueError(f"{CONFIG}: the family lacks {', '.join(sorted(missing))}")
+    if given is None:
+        family = family_from_json(described, workers)
+    else:
+        family = given.with_options(described["preset"], described["horizon"])
+    now, then = (
+        {k: v for k, v in json.loads(json.dumps(d)).items() if given is None or k not in ORIGIN}
+        for d in (family.to_json(), described)
+    )
+    if now != then:
+        raise ValueError(
+            f"the family {family.name!r}, preset {family.preset!r}, is now {now}, but the run "
+            f"describes {then}"
+        )
+    return family
+
+
+__all__ = [
+    "EVAL_TASKS",
+    "FamilyNotFoundError",
+    "Parts",
+    "RunConfig",
+    "TaskFamily",
+    "build",
+    "read_run_config",
+    "with_family",
+]

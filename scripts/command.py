@@ -82,6 +82,12 @@ def plain_warnings() -> Iterator[None]:
         warnings.formatwarning = before
 
 
+def _fail(error: Exception) -> int:
+    """Print a user's mistake, with the option that mends it where a family has moved; code 2."""
+    moved = isinstance(error, envs.FamilyNotFoundError)
+    return fail(f"{error}; --env path/to/file.py:my_family takes another" if moved else error)
+
+
 def exit_code(body: Callable[[], int | None]) -> int:
     """What `body` returns, or how it ended: 1 the environment failed, 2 a user's mistake, 130
     interrupted.
@@ -92,7 +98,7 @@ def exit_code(body: Callable[[], int | None]) -> int:
     except SystemExit as stop:  # --help, or a message of tyro's
         return int(stop.code or 0)
     except (ValueError, OSError) as error:
-        return fail(error)
+        return _fail(error)
     except (NonFiniteError, envs.EnvironmentFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -112,7 +118,7 @@ def run_command(prepare: Callable[[list[str], Console], Job], argv: list[str] | 
             with plain_warnings():
                 job = prepare(arguments, make_console())
         except (ValueError, OSError) as error:
-            return fail(error)
+            return _fail(error)
         except envs.EnvironmentFailure as error:
             print(f"error: {error}", file=sys.stderr)
             return 1

@@ -17,7 +17,8 @@ from display import cores, fail, make_console, say, show_evaluation, show_player
 try:
     from command import exit_code
 
-    from metarl.agent import Agent, load_agent, read_run_config
+    from metarl.agent import Agent, load_agent
+    from metarl.rl_run import read_run_config, with_family
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -40,6 +41,9 @@ class Options:
 
     run_dir: Annotated[Path, tyro.conf.Positional]
     """Folder of the run, finished or running."""
+    env: str | None = None
+    """Where the run's family is now, as my_module:my_family or path/to/file.py:my_family; where it
+    was, or near the run or the working directory, if not given."""
     split: Literal["train", "test", "ood"] = "test"
     """Which tasks: of training, held out, or from outside the training range."""
     tasks: int = 40
@@ -80,7 +84,8 @@ def evaluate(options: Options) -> dict[str, Any]:
         raise ValueError(f"--json {options.json}: its folder does not exist")
     device = options.device or _device_of(options.run_dir)
     parallel = {"threads": options.threads, "workers": options.workers}
-    agent = load_agent(options.run_dir, device=device, **parallel)
+    family = _family_of(options)
+    agent = load_agent(options.run_dir, device=device, family=family, **parallel)
     sequence(options.seed)  # refuses an impossible one
     if options.metaworld:
         return _evaluate_officially(agent, options)
@@ -123,6 +128,19 @@ def evaluate(options: Options) -> dict[str, Any]:
             name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
         }
     return table
+
+
+def _family_of(options: Options) -> str | None:
+    """Where the run's family is, if it is not where it was, which is said.
+
+    Raises:
+        FamilyNotFoundError: it is not found.
+    """
+    config, folder = read_run_config(options.run_dir), options.run_dir
+    _, moved = with_family(config, folder, options.env)
+    if moved and options.env is None:
+        say(make_console(), f"note: the family of {folder} is taken from {moved} now")
+    return moved or None
 
 
 def _device_of(run_dir: Path) -> str:

@@ -30,7 +30,7 @@ try:
     from envs.checking import sign_advice
     from envs.contract import stale_advice
     from metarl.experiment.machine import resolve_compile, resolve_device
-    from metarl.rl_run import EVAL_TASKS, RunConfig, read_run_config
+    from metarl.rl_run import EVAL_TASKS, RunConfig, read_run_config, with_family
 except ImportError as error:  # another package `envs` is found first, or something is missing
     sys.exit(fail(error))
 
@@ -43,6 +43,7 @@ from metarl.methods import METHODS, get_method, preset_config
 ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
 RESUMABLE = (
     "--resume",
+    "--env",
     "--iterations",
     *("--eval-tasks", "--eval-updates", "--eval-episodes"),
     "--device",
@@ -80,8 +81,9 @@ class Options(Generic[AlgorithmConfig]):
     run_dir: Path | None = None
     """Folder of the run; runs/<algo>__<env>__s<seed>__<time> if not given."""
     resume: Path | None = None
-    """Go on with the run in this folder; only --iterations, --eval-tasks, --eval-updates,
-    --eval-episodes, --device, --compile, --threads and --workers may be given with it."""
+    """Go on with the run in this folder; only --env (of a family that has moved),
+    --iterations, --eval-tasks, --eval-updates, --eval-episodes, --device, --compile, --threads and
+    --workers may be given with it."""
     engine: Literal["auto", "threads", "arrays", "vector", "warp"] = "auto"
     """What steps the environments: MuJoCo on all cores (threads), array operations (arrays), any
     Gymnasium environment (vector), or MuJoCo Warp, which auto takes on a GPU (warp)."""
@@ -115,6 +117,9 @@ class ResumeOptions:
 
     resume: Path
     """Folder of the run."""
+    env: str | None = None
+    """Where the run's family is now, as my_module:my_family or path/to/file.py:my_family; where it
+    was, or near the run or the working directory, if not given."""
     iterations: int | None = None
     """Total number of iterations, those already done included; the run's if not given."""
     eval_tasks: int | None = None
@@ -206,7 +211,9 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     """A run from its newest checkpoint that verifies."""
     folder = options.resume
     saved = checkpoint.load_latest(folder)
-    config = read_run_config(folder)
+    config, moved = with_family(read_run_config(folder), folder, options.env)
+    if moved:
+        say(console, f"the family is taken from {moved} from now on")
     for skipped in saved.skipped:
         say(console, f"skipped a checkpoint that does not verify: {skipped}")
     config = replace(

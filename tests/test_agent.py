@@ -275,10 +275,9 @@ def test_an_evaluation_does_not_depend_on_its_batches(
     "options", [["--episodes", "3"], ["--algo", "rl2", "--minibatches", "1"]], ids=["maml", "rl2"]
 )
 def test_what_an_environment_changes_in_place_is_learned_from_as_it_was(
-    family: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    family: str, options: list[str], tmp_path: Path
 ) -> None:
     """Its observations and the actions that it was given."""
-    monkeypatch.setattr("training.EVAL_TASKS", 2)
     made = getattr(habits, family)
     agent = trained(tmp_path / "run", f"tests.envs.habits:{family}", *options)
 

@@ -357,7 +357,7 @@ def test_what_is_wrong_with_a_module_is_said_in_its_own_lines(
     lines = [line for line in str(error.value).splitlines() if line.startswith("  File")]
     assert [line.split(",")[1] for line in lines] == [" line 5", " line 2"]
     for spec in (":mine", "tests.envs.gallery:"):
-        with pytest.raises(ValueError, match=f"--env {spec}: write my_module:my_family"):
+        with pytest.raises(ValueError, match=f"{spec!r} names no family: write my_module"):
             envs.load_family(spec)
     with pytest.raises(ValueError, match="there is no file"):
         envs.load_family(f"{tmp_path / 'none.py'}:mine")

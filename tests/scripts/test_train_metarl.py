@@ -271,8 +271,8 @@ def test_only_what_the_machine_decides_may_be_given_with_resume(
     """Everything else comes from the run folder."""
     assert resume(tmp_path, "--tasks", "3", "--seed=1") == 2
     assert (
-        "only --iterations, --eval-tasks, --eval-updates, --eval-episodes, --device, --compile, "
-        "--threads and --workers may be given with --resume, got --tasks, --seed"
+        "only --env, --iterations, --eval-tasks, --eval-updates, --eval-episodes, --device, "
+        "--compile, --threads and --workers may be given with --resume, got --tasks, --seed"
         in (capsys.readouterr().err)
     )
 
@@ -440,7 +440,7 @@ def test_any_gymnasium_environment_is_trained_on_from_the_command_line(tmp_path:
         (["--env", "Pendulum-v1", "--vary", "g=6"], "write NAME=uniform(LOW,HIGH)"),
         (["--env", "Pendulum-v1", "--vary", "gg=uniform(6,14)"], "no 'gg'"),
         (["--env", "tests.envs.gallery:walkk"], "did you mean walk"),
-        (["--env", "no_such_module:family"], "No module named 'no_such_module'"),
+        (["--env", "no_such_module:family"], "there is no module no_such_module on the path"),
     ],
 )
 def test_families_that_cannot_be_made_are_refused(
