@@ -1,22 +1,26 @@
-"""How a few-shot run maps over its tasks: the fastest way, measured once, before it starts."""
+"""How a few-shot run maps over its tasks: chosen by sizes and processor, so that it is repeatable.
+
+Ways to map round differently. Nothing is measured here, for seconds are never twice the same.
+"""
 
 from __future__ import annotations
 
-import time
+import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import NamedTuple
-
-import torch
 
 from metarl.core.mapping import Mapping
 from metarl.experiment.machine import resolve_compile
-from metarl.few_shot import FewShotRunConfig, build, training_tasks
-from metarl.fewshot.data import Source
+from metarl.few_shot import FewShotRunConfig, build
 
+FITS = 2_000_000
+"""Numbers in the largest tensor of all tasks together, up to which one call for all of them is the
+fastest on a CPU; more do not stay in its cache (measured on two cores, see docs/benchmarks.md)."""
 COMPILING = 0.15
-"""Seconds that an operation of a gradient takes to be compiled (measured: 0.1 to 0.2)."""
-SPARED = 0.7
-"""Share of the time of a traced gradient of a small network that compiling spares."""
+"""Seconds that an operation of a gradient takes to be compiled (measured: 0.03 to 0.2)."""
+SPARED, SPARED_EACH = 1.6e-6, 2e-11
+"""Seconds that a compiled operation spares per iteration, and for each number of that tensor."""
 
 
 class Choice(NamedTuple):
@@ -26,63 +30,49 @@ class Choice(NamedTuple):
     why: str  # it is compiled or not, in words; empty where that was no question
 
 
-def resolve_how(
-    config: FewShotRunConfig, source: Source, how: str, compile: str, *, threads: int
-) -> Choice:
-    """What `auto` means for these tasks: the fastest of what is possible, measured once.
+def resolve_how(config: FewShotRunConfig, how: str, compile: str) -> Choice:
+    """What `auto` means for these tasks, by their sizes, the device, and whether one can compile.
 
-    A gradient is compiled by `auto` where all iterations together spare more than that costs.
+    On a GPU it is one call for all tasks, and on a CPU, too, where they are small enough. A
+    gradient is compiled by `auto` where all iterations together spare more than that costs.
 
     Args:
         config: all else.
-        source: of its data.
         how: auto, or a way to map over tasks.
         compile: auto, on or off.
-        threads: worker threads.
 
     Raises:
         ValueError: compiling was asked for and is not possible.
     """
-    wanted = resolve_compile(compile, config.device, config.algorithm.iterations)
-    learner = build(replace(config, how="loop"), threads=threads).learner
-    possible: list[Mapping] = ["vmap", "threads"] if learner.vmaps else ["threads"]
-    candidates: list[Mapping] = possible if how == "auto" else [how]  # type: ignore[list-item]
+    iterations = config.algorithm.iterations
+    wanted = resolve_compile(compile, config.device, iterations)
+    vmaps = build(replace(config, how="loop", compiled=False), threads=1).learner.vmaps
+    numbers = largest(config)
+    chosen: Mapping = how  # type: ignore[assignment]
+    if how == "auto":
+        small = config.device == "cuda" or numbers <= FITS or compile == "on"
+        chosen = "vmap" if vmaps and small else "threads"
     # convolutions gain nothing by compiling, small networks a lot
-    compiles = wanted and len(source.x_shape) != 3 and "vmap" in candidates
+    compiles = wanted and len(config.form.x_shape) != 3 and chosen == "vmap"
     if compile == "on" and not compiles:
         raise ValueError("--compile on serves vmapped multi-layer perceptrons only; use off")
-    if len(candidates) == 1 and not (compiles and compile == "auto"):
-        return Choice(replace(config, how=candidates[0], compiled=compiles), "")
-    trials = {name: replace(config, how=name, compiled=False) for name in candidates}
-    costs = {name: _cost(source, trial, threads) for name, trial in trials.items()}
-    best = min(costs, key=lambda name: costs[name].seconds)
     if not compiles:
-        return Choice(replace(config, how=best, compiled=False), "")
-    price = COMPILING * costs["vmap"].operations
-    compiled_seconds = (1 - SPARED) * costs["vmap"].seconds
-    gain = config.algorithm.iterations * (costs[best].seconds - compiled_seconds)
-    if compile == "on" or gain > price:
-        return Choice(replace(config, how="vmap", compiled=True), f"about {price:.0f} s once")
-    why = f"not compiled, which takes about {price:.0f} s and spares {max(gain, 0.0):.0f} s"
-    return Choice(replace(config, how=best, compiled=False), why)
+        return Choice(replace(config, how=chosen, compiled=False), "")
+    pays = math.ceil(COMPILING / (SPARED + SPARED_EACH * numbers))
+    compiled = compile == "on" or iterations >= pays
+    why = "once, which takes a minute or more" if compiled else f"compiled from {pays:,} iterations"
+    return Choice(replace(config, how=chosen, compiled=compiled), why)
 
 
-class _Cost(NamedTuple):
-    """Of one gradient."""
-
-    seconds: float
-    operations: int  # of its graph; 0 where there is none
-
-
-def _cost(source: Source, config: FewShotRunConfig, threads: int) -> _Cost:
-    """The second time, traced where training would trace it."""
-    parts = build(config, threads=threads)
-    trainer = parts.trainer
-    generator = torch.Generator(trainer.device).manual_seed(0)
-    batch, given = training_tasks(parts, config.algorithm, source, generator)
-    arguments = trainer.init(0).theta, batch, given
-    operations = trainer.operations(*arguments) if config.how == "vmap" else 0
-    trainer.gradient(*arguments)
-    started = time.perf_counter()
-    trainer.gradient(*arguments)
-    return _Cost(time.perf_counter() - started, operations)
+def largest(config: FewShotRunConfig) -> int:
+    """Numbers in the largest tensor of an iteration: a layer's outputs, or the tasks' weights."""
+    c, form = config.algorithm, config.form
+    classes = form.outputs if form.kind == "classification" else 1
+    examples = c.tasks * classes * (c.shots + c.queries)
+    if len(form.x_shape) == 3:
+        halved = 2 if c.pooling == "stride" else 1
+        pixels = math.prod(math.ceil(size / halved) for size in form.x_shape[1:])
+        return int(examples * c.filters * pixels)
+    widths = math.prod(form.x_shape), *c.hidden, form.outputs
+    weights = max(a * b for a, b in pairwise(widths))
+    return int(max(examples * max(widths), c.tasks * weights))

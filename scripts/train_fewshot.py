@@ -72,10 +72,11 @@ class Options(Generic[AlgorithmConfig]):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the parameters live; auto takes a GPU where there is one."""
     how: Literal["auto", "vmap", "loop", "threads"] = "auto"
-    """All tasks in one call, one at a time, or spread over threads; auto measures and says."""
+    """All tasks in one call, one at a time, or spread over threads; auto chooses by their size and
+    the device, and says."""
     compile: Literal["auto", "on", "off"] = "auto"
     """Compile the gradient of a multi-layer perceptron; auto does, on a CPU with a C++ compiler,
-    where the run spares more time by it than it takes."""
+    where the run is so long that it spares more time by it than it takes."""
     threads: int = cores()
     """Worker threads; they never change a result."""
     eval_every: int = 5000
@@ -165,7 +166,7 @@ def _configured(options: Options[Any]) -> tuple[FewShotRunConfig, Source, str]:
         algorithm=c,
         **describe(source),
     )
-    config, why = resolve_how(config, source, options.how, options.compile, threads=options.threads)
+    config, why = resolve_how(config, options.how, options.compile)
     return config, source, why
 
 

@@ -172,10 +172,6 @@ class FewShot:
         loss = torch.stack([row for row, _ in rows]).mean()
         return loss, self._joined({name: torch.stack([g[name] for _, g in rows]) for name in theta})
 
-    def operations(self, theta: Params, batch: Split, given: Params) -> int:
-        """In the graph of the vmapped gradient, which is traced for it."""
-        return self._vmapped.operations(theta, batch, given)
-
     def _all_tasks(self, theta: Params, batch: Split, given: Params) -> tuple[Tensor, Params]:
         """All tasks at once."""
         if isinstance(self.learner, OwnGradient):

@@ -54,22 +54,6 @@ class Traced(Generic[Arguments, Result]):
         result: Result = pytree.tree_unflatten(list(outputs), result_spec)
         return result
 
-    def operations(self, *args: Arguments.args, **kwargs: Arguments.kwargs) -> int:
-        """In the graph of such arguments, which is traced now if it was not yet.
-
-        Raises:
-            ValueError: it is to be compiled, and then has other operations.
-        """
-        if self._compiled:
-            raise ValueError("operations are counted before they are compiled")
-        tensors, spec = pytree.tree_flatten((args, kwargs))
-        key = _key(tensors, spec)
-        with self._lock:
-            if key not in self._graphs:
-                self._graphs[key] = self._trace(tensors, spec)
-            graph: Any = self._graphs[key][0]
-        return len(graph.graph.nodes)
-
     def _trace(self, tensors: list[Any], spec: Any) -> tuple[Callable[..., Any], Any]:
         """The graph for inputs of one set of shapes, and the form of its result."""
         form: list[Any] = []

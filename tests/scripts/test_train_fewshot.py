@@ -17,7 +17,6 @@ import metarl
 from metarl.algorithms.maml import MamlConfig
 from metarl.core.mapping import Mapping
 from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe, preset_config
-from metarl.few_shot_mapping import resolve_how
 from metarl.fewshot import Sinusoid
 from metarl.fewshot.data import DataWarning
 from metarl.fewshot.sources import DataConfig
@@ -139,25 +138,6 @@ def test_a_gpu_that_is_full_ends_the_run_with_a_checkpoint(
     assert (tmp_path / "run" / "checkpoints" / "000000").is_dir()
 
 
-def test_auto_compiles_where_that_spares_more_than_it_takes(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Not in a short run, and not where compiling takes long."""
-    monkeypatch.setattr("metarl.few_shot_mapping.resolve_compile", lambda mode, *_: mode != "off")
-
-    def chosen(iterations: int) -> bool:
-        options = MamlConfig(tasks=2, iterations=iterations)
-        config = of_sinusoid(options, "vmap")
-        choice = resolve_how(config, Sinusoid(), "vmap", "auto", threads=1)
-        assert ("not compiled, which takes about" in choice.why) != choice.config.compiled
-        return choice.config.compiled
-
-    assert not chosen(100)
-    assert chosen(10_000_000)
-    monkeypatch.setattr("metarl.few_shot_mapping.COMPILING", 1e9)
-    assert not chosen(10_000_000)
-
-
 def test_warnings_are_shown_as_one_line() -> None:
     """Without the code that they come from; those of other packages are as ever."""
     with plain_warnings():
@@ -247,11 +227,10 @@ def test_what_an_adapted_model_knows_beside_its_predictions(tmp_path: Path) -> N
 
 
 def test_auto_says_how_tasks_are_mapped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """One of the two candidates; config.json keeps it."""
+    """And config.json keeps it."""
     assert train(tmp_path / "run") == 0
-    chosen = json.loads((tmp_path / "run" / "config.json").read_text())["how"]
-    assert chosen in ("vmap", "threads")
-    assert f"tasks: {chosen}" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["how"] == "vmap"
+    assert "tasks: vmap" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
