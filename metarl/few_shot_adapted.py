@@ -15,6 +15,7 @@ from torch.utils import _pytree as pytree
 
 from metarl.algorithms.cnp import Cnp
 from metarl.algorithms.matching_net import MatchingNet
+from metarl.core.one_thread import one_thread
 from metarl.core.params import Params
 from metarl.experiment.config import to_json
 from metarl.experiment.machine import resolve_device
@@ -39,6 +40,7 @@ class AdaptedModel:
         self.adapted = pytree.tree_map(torch.clone, adapted)  # a view would be saved as a whole
         self.config = config
 
+    @one_thread()
     @torch.no_grad()
     def predict(self, x: Any) -> Tensor:
         """Outputs `[N, C]` of inputs `[N, …]`: predictions, or logits of the classes.
@@ -48,6 +50,7 @@ class AdaptedModel:
         """
         return self._outputs(as_inputs(x, self.config.form, self._device))
 
+    @one_thread()
     @torch.no_grad()
     def deviation(self, x: Any) -> Tensor:
         """Of the normal distributions that a CNP predicts, `[N, C]`.
@@ -61,6 +64,7 @@ class AdaptedModel:
         inputs = form.units.inputs(as_inputs(x, form, self._device))
         return form.units.y.stretched(self.learner.deviation(self.theta, self.adapted, inputs))
 
+    @one_thread()
     @torch.no_grad()
     def attention(self, x: Any) -> Tensor:
         """How much each of the S examples counts in a matching network's answers, `[N, S]`.

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metarl.algorithms.few_shot import FewShotState
 from metarl.algorithms.imaml import Imaml
+from metarl.core.one_thread import one_thread
 from metarl.experiment import checkpoint
 from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import (
@@ -58,6 +59,7 @@ class FewShotAgent:
         """
         return open_source(self.config)
 
+    @one_thread()
     def adapt(self, support: Any, steps: int | None = None) -> AdaptedModel:
         """Learn a task.
 
@@ -88,6 +90,7 @@ class FewShotAgent:
             adapted = self.learner.adapt(theta, examples, steps)
         return AdaptedModel(self.learner, theta, adapted, self.config)
 
+    @one_thread()
     def inner_residual(self, tasks: int = 20) -> float | None:
         """The median of `Imaml.residual` over training tasks; None for other algorithms."""
         learner, c = self.learner, self.config.algorithm
@@ -98,6 +101,7 @@ class FewShotAgent:
         rows = [learner.residual(self.state.theta, take(split, t).support) for t in range(tasks)]
         return float(torch.stack(rows).median())
 
+    @one_thread()
     def evaluate(
         self,
         *,

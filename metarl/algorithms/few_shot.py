@@ -15,6 +15,7 @@ from torch import Tensor
 from metarl.algorithms.few_shot_config import FewShotConfig
 from metarl.core.adam import Moments, adam_step, no_moments, shrunk
 from metarl.core.mapping import Mapping, Workers, unstack_tasks
+from metarl.core.one_thread import one_thread
 from metarl.core.params import Params, broadcast, global_norm, leaves, map_params, unstack
 from metarl.core.traced import Traced
 from metarl.fewshot.data import Split
@@ -95,12 +96,14 @@ class FewShot:
         self._how = how
         self._vmapped = Traced(self._all_tasks, compiled=compiled)
 
+    @one_thread()
     def init(self, seed: int) -> FewShotState:
         """Fresh meta-parameters; the same seed gives the same bits."""
         theta = self.learner.init(torch.Generator().manual_seed(seed))
         theta = {name: theta[name].to(self.device) for name in sorted(theta)}
         return FewShotState(theta, no_moments(theta), torch.zeros((), dtype=torch.float64))
 
+    @one_thread()
     def iteration(
         self, state: FewShotState, batch: Split, given: Params | None = None
     ) -> tuple[FewShotState, dict[str, float | Tensor]]:
@@ -155,6 +158,7 @@ class FewShot:
         }
         return c.lr * factors[c.lr_schedule]
 
+    @one_thread()
     def gradient(
         self, theta: Params, batch: Split, given: Params | None = None
     ) -> tuple[Tensor, Params]:

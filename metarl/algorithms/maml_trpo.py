@@ -26,6 +26,7 @@ from metarl.algorithms.meta_objective import (
 from metarl.algorithms.multi_step import MultiStepObjective
 from metarl.core.adapt import adapt, adapt_values, inner_rates, step_shares
 from metarl.core.mapping import Workers, over_tasks
+from metarl.core.one_thread import one_thread
 from metarl.core.params import Params, broadcast, detach, map_params
 from metarl.core.precision import products
 from metarl.core.trust_region import Trial, conjugate_gradient, line_search
@@ -91,6 +92,7 @@ class MamlTrpo:
         )
         self._setting = setting.traced(compiled=True) if compiled else setting
 
+    @one_thread()
     def init(self, seed: int) -> MetaState:
         """Fresh meta-parameters; the same seed gives the same bits."""
         generator = torch.Generator().manual_seed(seed)
@@ -110,6 +112,7 @@ class MamlTrpo:
             return self._policy
         return normalizer.NormalizedPolicy(self._policy, state.normalizer)
 
+    @one_thread()
     def batch(self, state: MetaState, episodes: Episodes) -> tuple[PolicyBatch, Tensor]:
         """What the losses learn from, with the observations that the policy sees.
 
@@ -142,6 +145,7 @@ class MamlTrpo:
             advantage = normalize_advantages(advantage.clamp(-clip, clip), batch.mask)
         return batch._replace(advantage=self.config.step_factor(step) * advantage)
 
+    @one_thread()
     def iteration(
         self,
         state: MetaState,
@@ -224,6 +228,7 @@ class MamlTrpo:
             metrics["policy/std"] = float(state.theta["log_std"].exp().mean())
         return state, metrics
 
+    @one_thread()
     def outer_step(
         self, state: MetaState, objective: Objective
     ) -> tuple[MetaState, dict[str, float]]:
@@ -296,12 +301,14 @@ class MamlLearner:
         """The noise of actions, `shape` + the noise of one."""
         return self.policy.noise(rng, shape, self._algorithm.device)
 
+    @one_thread()
     @torch.no_grad()
     def act(self, state: Adapting, inputs: StepInput, noise: Tensor) -> tuple[Action, Adapting]:
         """Draw one action `[T, E, …]` per environment from π_φ; φ stays."""
         dist = self.policy.distribution(state.phi, inputs.obs)
         return Action(sample(dist, noise), dist), state
 
+    @one_thread()
     def adapt(self, state: Adapting, episodes: Episodes) -> Adapting:
         """One inner step per task on its own episodes."""
         algorithm, rates = self._algorithm, self._state.rates

@@ -19,6 +19,7 @@ from torch import Tensor
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State, TrialPpo
 from metarl.core.mapping import Workers
+from metarl.core.one_thread import one_thread
 from metarl.core.params import map_params
 from metarl.core.precision import products
 from metarl.rl import normalizer
@@ -91,6 +92,7 @@ class Rl2:
         self.scaling = ActionScaling.of(action_space, config.action_scale)
         self.ppo = TrialPpo(config, self.policy, self.device, Workers(threads))
 
+    @one_thread()
     def init(self, seed: int) -> Rl2State:
         """Fresh parameters; the same seed gives the same bits."""
         c = self.config
@@ -109,6 +111,7 @@ class Rl2:
         """The agent of a state, for sampling, evaluation and use."""
         return Rl2Learner(self, state)
 
+    @one_thread()
     def iteration(
         self,
         state: Rl2State,
@@ -164,6 +167,7 @@ class Rl2:
             metrics["policy/std"] = float(state.params["log_std"].exp().mean())
         return state, metrics
 
+    @one_thread()
     def batch(
         self, trials: Trials, state: Rl2State, horizon: int
     ) -> tuple[PpoBatch, Rl2State, float]:
@@ -255,11 +259,13 @@ class Rl2Learner:
             *_, length = memory
             require_context(cell.context, int(length.max()) + 1)
 
+    @one_thread()
     def output(self, memory: Memory, views: Tensor) -> Output:
         """What the policy says of views `[N, D]` that follow `memory`."""
         shown = self._algorithm.shown(self._state, views)
         return self._algorithm.policy.step(self._state.params, shown, memory)
 
+    @one_thread()
     @torch.no_grad()
     def act(self, memory: Memory, inputs: StepInput, noise: Tensor) -> tuple[Action, Memory]:
         """Draw one action `[T, E, …]` per trial; the memory of N = T · E trials moves on."""

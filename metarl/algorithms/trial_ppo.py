@@ -12,6 +12,7 @@ from torch import Tensor
 
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.core.mapping import Workers
+from metarl.core.one_thread import one_thread
 from metarl.core.params import Params, global_norm, leaves, map_params
 from metarl.rl.ppo import PpoBatch, PpoTerms, ppo_terms, take_trials
 from metarl.rl.recurrent import RecurrentPolicy
@@ -80,6 +81,7 @@ class TrialPpo:
         self.device = device
         self.workers = workers
 
+    @one_thread()
     def update(
         self, state: Rl2State, batch: PpoBatch, rng: np.random.Generator
     ) -> tuple[Rl2State, dict[str, float]]:
@@ -151,6 +153,7 @@ class TrialPpo:
         steps = Steps(torch.stack(seen), torch.cat(norms), skipped)
         return self._after(state, params, optimizer), steps
 
+    @one_thread()
     def gradient(
         self, params: Params, batch: PpoBatch, entropy_weight: float
     ) -> tuple[Params, PpoTerms]:

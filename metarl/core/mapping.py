@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils import _pytree as pytree
 
+from metarl.core.one_thread import one_thread
+
 Mapping = Literal["loop", "threads", "vmap"]
 Result = TypeVar("Result")
 
@@ -25,7 +27,10 @@ class Workers:
     """A thread per core that maps functions over tasks, or over groups of them, in order."""
 
     def __init__(self, threads: int = 1) -> None:
-        """Args: threads: at least 1; with 1 the calling thread does the work itself."""
+        """Args: threads: at least 1; with 1 the calling thread does the work itself.
+
+        Each has one torch thread, the calling one too while it works.
+        """
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self.threads = threads
@@ -36,6 +41,7 @@ class Workers:
                 threads, initializer=torch.set_num_threads, initargs=(1,)
             )
 
+    @one_thread()
     def map(
         self, fn: Callable[..., Result], *items: Sequence[object], stopping: Event | None = None
     ) -> list[Result]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.core.mapping import Mapping, Workers, over_tasks
+from metarl.core.one_thread import one_thread
 from metarl.core.params import Params
 from metarl.fewshot import losses
 from metarl.fewshot.classes import ClassSource
@@ -132,6 +133,7 @@ def draw(
         yield source.drawn(*which) if isinstance(source, Stocked) else (source.sample(*which), None)
 
 
+@one_thread()
 def evaluate(
     learner: FewShotLearner,
     theta: Params,

@@ -8,6 +8,7 @@ import gymnasium
 import numpy as np
 import torch
 
+from metarl.core.one_thread import one_thread
 from metarl.core.params import Params
 from metarl.core.precision import products
 from metarl.rl.policy import Policy, mode, sample
@@ -46,6 +47,7 @@ class Adapted:
         """The environment itself: this policy needs nothing but its observations."""
         return env
 
+    @one_thread()
     @products("float32")
     def predict(
         self,

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.core.one_thread import one_thread
 from metarl.core.precision import products
 from metarl.rl.adapted import fit_action, observed
 from metarl.rl.cells import Memory
@@ -82,6 +83,7 @@ class AdaptedMemory:
             )
         return wrapped
 
+    @one_thread()
     @products("float32")
     def predict(
         self,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from metarl.core.mapping import Workers
+from metarl.core.one_thread import one_thread
 from metarl.rl.data import BatchedEnv, Episodes, Tasks
 from metarl.rl.rollout import ActionScaling, Learner, rollout
 
@@ -141,6 +142,7 @@ def success_rates(episodes: Episodes) -> np.ndarray:
     return rates if tells_success(episodes) else np.full_like(rates, np.nan)
 
 
+@one_thread()
 def adaptation_curve(
     learner: Learner[State],
     env: BatchedEnv,
@@ -190,6 +192,7 @@ def adaptation_curve(
     return Outcome(np.stack(returns), np.stack(success))
 
 
+@one_thread()
 def trial_outcome(trials: Episodes, episodes: int, score: str = "") -> Outcome:
     """Return and success of every episode of trials, `[K, T]`, the mean over a task's trials.
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from metarl.core.mapping import Workers, join_tasks, some_tasks
+from metarl.core.one_thread import one_thread
 from metarl.core.precision import products
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 
@@ -85,6 +86,7 @@ class ActionScaling(NamedTuple):
         return raw if self.discrete else self.center + self.scale * raw
 
 
+@one_thread()
 @products("float32")
 def rollout(
     learner: Learner[State],

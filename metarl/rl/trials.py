@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from metarl.core.one_thread import one_thread
 from metarl.core.precision import products
 from metarl.rl.cells import Memory
 from metarl.rl.data import BatchedEnv, Tasks
@@ -53,6 +54,7 @@ class TrialAgent(Protocol):
         """What the policy says of views `[N, D]` that follow `memory`."""
 
 
+@one_thread()
 @products("float32")
 def collect_trials(
     agent: TrialAgent,
