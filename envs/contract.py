@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from envs.compiled import models, stale_constants
 from envs.custom import CustomEnv
 from envs.derived import stale_attributes
 from envs.dialects import get_attribute
-from envs.family import TaskFamily
+from envs.family import Task, TaskFamily
 from envs.guard import own_lines
 from envs.probe import STEPS, play, play_each, raw_env, some_tasks
 
@@ -218,18 +219,33 @@ def _no_autoreset(family: TaskFamily) -> str:
 
 
 def stale_advice(family: TaskFamily) -> str:
-    """What attributes would go stale when the task changes, and what to do; empty if none."""
+    """What would go stale when the task changes, and what to do; empty if nothing."""
     env = family.make()
-    if not isinstance(env, CustomEnv) or env.way != "attributes":
+    if not isinstance(env, CustomEnv):
         return ""
     tasks = some_tasks(family)
-    stale = stale_attributes(env, tasks[0], tasks[1])
+    if constants := _stale_constants(env, tasks):
+        return (
+            f"MuJoCo computed {', '.join(constants)} of the model before the task changed it: call "
+            "mujoco.mj_setConst(model, data) after the change"
+        )
+    stale = stale_attributes(env, tasks[0], tasks[1]) if env.way == "attributes" else []
     if not stale:
         return ""
     return (
         f"computed once and not again when the task changes: {'; '.join(stale)}. Set it too, by "
         "apply=function of (env, task)"
     )
+
+
+def _stale_constants(env: CustomEnv, tasks: list[Task]) -> list[str]:
+    """The constants of an environment's models that do not fit them under one of the tasks."""
+    usual = [] if env.way == "constructor" else stale_constants(models(env.env.unwrapped))
+    found: dict[str, None] = {}
+    for task in tasks:
+        env.reset(seed=0, options={"task": task})
+        found |= dict.fromkeys(stale_constants(models(env.env.unwrapped)))
+    return [name for name in found if name not in usual]
 
 
 def _can_be_sent_to_workers(family: TaskFamily) -> str:

@@ -18,6 +18,7 @@ import gymnasium
 import numpy as np
 
 from envs.checking import check_task
+from envs.compiled import Compiled
 from envs.dialects import (
     METHODS,
     WAYS,
@@ -181,7 +182,8 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
     """One environment of a custom family, with flat observations and the family's horizon.
 
     `reset(options={"task": {…}})` sets the task, which stays until another one is set; before
-    that the environment is as its author made it. The task is given before every reset.
+    that the environment is as its author made it. The task is given before every reset; where it
+    changes a MuJoCo model, what MuJoCo computed from that model is computed again.
     """
 
     def __init__(self, family: TaskFamily) -> None:
@@ -198,6 +200,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         self.action_space, self._act = plain_actions(self.env.action_space)
         self.task: Task = {}
         self._known: Task = {}  # a copy of the one that was given last
+        self._compiled = Compiled()
         self._steps = 0
         self.way: Apply = definition.apply
         if self.way == "auto":
@@ -219,11 +222,15 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         if given or (task and not equal(task, self._known)):
             check_task(self.family, task)
         if task:
+            self._compiled.look(self.env.unwrapped)
             rest |= self._give(task)
+            self._compiled.follow(self.env.unwrapped)
         # environments without options need not take any
         result = self.env.reset(seed=seed, options=rest) if rest else self.env.reset(seed=seed)
         if not (isinstance(result, tuple) and len(result) == 2):
             raise TypeError("reset must return (obs, info); only an observation is the old gym API")
+        if task:  # by a reset, too
+            self._compiled.follow(self.env.unwrapped)
         self._steps = 0
         return self._flatten(result[0]), result[1]
 
