@@ -35,9 +35,9 @@ class Endless(gymnasium.Env[np.ndarray, np.ndarray]):
         return np.full(1, self.t, np.float32), 2.0, self.t == self.ends, self.t == self.cuts, {}
 
 
-def lived(env: Endless, horizon: int) -> list[tuple[float, float, bool, bool]]:
-    """Observation, reward, terminated and truncated of every step up to the first end."""
-    one, steps = OneEnv(env, horizon), []
+def lived(one: OneEnv) -> list[tuple[float, float, bool, bool]]:
+    """Observation, reward, terminated and truncated of every step of an episode."""
+    steps = []
     one.reset({}, one.draw_noise(rng(0)).reset)
     for _ in range(10):
         obs, reward, terminated, truncated, _ = one.step(np.full((1, 1, 1), 9.0), None)
@@ -61,8 +61,9 @@ def test_an_episode_ends_at_the_horizon_or_where_the_environment_says(
     env: Endless, ends: tuple[int, bool, bool]
 ) -> None:
     """An environment without a time limit is truncated there, in every episode."""
+    one = OneEnv(env, horizon=4)
     for _ in range(2):
-        steps = lived(env, horizon=4)
+        steps = lived(one)
         assert [t for t, *_ in steps] == [*range(1, ends[0] + 1)]
         assert steps[-1][2:] == ends[1:]
         assert all(reward == 2.0 for _, reward, *_ in steps)
