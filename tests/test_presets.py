@@ -1,9 +1,21 @@
 """Hyper-parameters by preset, against the table of their sources."""
 
+from pathlib import Path
+from typing import Any
+
+import numpy as np
 import pytest
+import torch
+import train_metarl
+from torch.distributions import Normal
+from training import Training
 
 import envs
+from metarl.experiment.seeding import rng
 from metarl.presets import MAML_TRPO, RL2, maml_trpo_preset, rl2_preset
+from metarl.rl.advantages import ReturnsConfig, policy_batch
+from metarl.rl.rollout import rollout
+from metarl.rl.trials import collect_trials
 
 CHEETAHS = ("half-cheetah-vel", "half-cheetah-dir")
 # (preset, envs): horizon, tasks, inner rate, hidden layers, activation, action scale
@@ -40,6 +52,82 @@ def test_presets_are_what_was_published(preset: str, env: str, published: tuple)
     assert (c.episodes, c.discount, c.gae_lambda, c.initial_std) == (20, 0.99, 1.0, 1.0)
     assert (c.max_kl, c.cg_iterations, c.cg_damping) == (0.01, 10, 1e-5)
     assert (c.line_search_steps, c.line_search_decay, c.min_std) == (15, 0.8, 1e-6)
+
+
+DEFAULTS = {
+    ("default", CHEETAHS): (200, 40, 0.2, (64, 64), "tanh", 1 / 3),
+    ("default", ("pendulum",)): (200, 40, 0.1, (64, 64), "tanh", 1.0),
+}
+
+
+class Watched:
+    """An engine that keeps the actions that it is given."""
+
+    def __init__(self, engine: Any) -> None:
+        self._engine = engine
+        self.actions: list[np.ndarray] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+    def step(self, action: Any, noise: Any) -> Any:
+        self.actions.append(action)
+        return self._engine.step(action, noise)
+
+
+def command(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> Training:
+    """What the command would train, with fewer tasks."""
+    made: list[Training] = []
+    monkeypatch.setattr("train_metarl.train", lambda training, run, console: made.append(training))
+    train_metarl.main(["--run-dir", str(folder), "--threads", "1", *options])
+    return made[0]
+
+
+@pytest.mark.parametrize(
+    ("preset", "env", "published"),
+    [
+        (preset, env, row)
+        for (preset, names), row in {**PUBLISHED, **DEFAULTS}.items()
+        for env in names
+    ],
+)
+def test_what_a_preset_says_is_what_is_trained(
+    preset: str, env: str, published: tuple, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command's episodes, actions at the environment, network, first step of adaptation."""
+    horizon, _, inner_lr, hidden, activation, action_scale = published
+    small = ["--tasks", "2", "--episodes", "2"]
+    training = command(monkeypatch, tmp_path / "run", "--env", env, "--preset", preset, *small)
+    algo: Any = training.algorithm
+    tasks = training.family.split("train").sample(2, 0)
+    state, watched = algo.init(0), Watched(training.env)
+    learner = algo.learner(state)
+    start = learner.start(2)
+    e, _ = rollout(learner, start, watched, tasks, rng(0), scaling=algo.scaling, device=algo.device)
+    assert e.mask.shape == (2, 2, horizon)
+    space = training.family.action_space
+    middle, half = (space.high + space.low) / 2, (space.high - space.low) / 2
+    received = np.stack(watched.actions, 2)
+    units = e.action.numpy()[:, :, : received.shape[2]]
+    np.testing.assert_allclose(received, middle + half * action_scale * units, rtol=1e-5, atol=1e-6)
+    assert tuple(len(state.theta[f"{i}.bias"]) for i in range(len(hidden))) == hidden
+    assert not e.dist["log_std"].any()  # σ₀ = 1
+    once, thrice = (
+        learner.policy.distribution(state.theta, k * e.obs[e.mask][:20])["mean"] for k in (1, 3)
+    )
+    linear = torch.allclose(thrice, 3 * once, rtol=1e-4, atol=1e-6)  # without biases a relu's is
+    assert linear == (activation == "relu")
+    batch = algo.batch(state, e)[0]
+    advantage = policy_batch(e, ReturnsConfig(0.99, 1.0, False))[0].advantage
+    torch.testing.assert_close(batch.advantage, advantage)
+    phi = learner.adapt(start, e).phi
+    theta = {name: p.clone().requires_grad_() for name, p in state.theta.items()}
+    dist = learner.policy.distribution(theta, e.obs[0])
+    density = Normal(dist["mean"], dist["log_std"].exp()).log_prob(e.action[0]).sum(-1)
+    loss = -(density * batch.advantage[0])[e.mask[0]].mean()
+    gradient = torch.autograd.grad(loss, [*theta.values()])
+    for (name, p), g in zip(theta.items(), gradient, strict=True):
+        torch.testing.assert_close(phi[name][0], p.detach() - inner_lr * g, rtol=1e-4, atol=1e-5)
 
 
 def test_two_published_rows_differ_in_what_they_sample() -> None:
@@ -99,6 +187,35 @@ def test_rl2_presets_are_what_was_published(env: str, published: tuple) -> None:
     assert (c.epochs, c.gae_lambda, c.value_loss) == (2, 0.9, "huber")
     assert (c.value_weight, c.max_grad_norm, c.bptt_steps) == (0.5, 0.5, 0)
     assert c.normalize_rewards
+
+
+@pytest.mark.parametrize(("env", "published"), VARIBAD.items(), ids=list(VARIBAD))
+def test_what_a_preset_of_rl2_says_is_what_is_trained(
+    env: str, published: tuple, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The command's trials and memory, Adam's steps, and how far the first of them goes."""
+    episodes, horizon, _, _, minibatches, _, _ = published
+    named = ["--algo", "rl2", "--env", env, "--preset", "varibad2020"]
+    training = command(monkeypatch, tmp_path / "run", *named, "--tasks", "8")
+    algo: Any = training.algorithm
+    assert training.env.horizon == episodes * horizon
+    tasks = training.family.split("train").sample(8, 0)
+    state = algo.init(0)
+    assert [memory.shape for memory in algo.learner(state).start(8)] == [(8, 128)]
+    trials = collect_trials(
+        algo.learner(state),
+        training.env,
+        tasks,
+        rng(0),
+        scaling=algo.scaling,
+        device=algo.device,
+    )
+    batch, state, _ = algo.batch(trials, state, training.env.horizon)
+    assert algo.ppo.update(state, batch, rng(1))[1]["ppo/steps"] == 2 * minibatches
+    monkeypatch.setattr(algo.ppo, "minibatches", lambda batch, rng: iter([torch.arange(2)]))
+    after, _ = algo.ppo.update(state, batch, rng(1))
+    moved = max(float((p - state.params[name]).abs().max()) for name, p in after.params.items())
+    assert moved == pytest.approx(3e-4 if env == "ant-goal" else 7e-4, rel=1e-2)
 
 
 def test_rl2s_bandits_and_mdps_have_240_000_steps_per_update() -> None:
