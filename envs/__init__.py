@@ -24,12 +24,15 @@ from envs.engines import EnvironmentFailure, make_engine
 from envs.family import TaskFamily, Tasks, stack_tasks, task_at
 from envs.guard import guarded
 from envs.loading import family_from_json, load_family
+from envs.models import Bandit, Belief, Mdp
 from envs.moved import FamilyNotFoundError
 from envs.registry import BUILT_IN, family_names, make_family, register_family
 from envs.repeated import repeats, repeats_advice
 from envs.single import FamilyEnv
 
 __all__ = [
+    "Bandit",
+    "Belief",
     "Beta",
     "Choice",
     "Dirichlet",
@@ -38,6 +41,7 @@ __all__ = [
     "FamilyNotFoundError",
     "InDisk",
     "LogUniform",
+    "Mdp",
     "Normal",
     "OnCircle",
     "TaskFamily",

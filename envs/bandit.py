@@ -9,6 +9,7 @@ import numpy as np
 
 from envs.distributions import Beta
 from envs.family import Task, TaskFamily, Tasks
+from envs.models import Bandit
 
 
 class BernoulliBandit:
@@ -64,6 +65,7 @@ def _bandit(arms: int) -> TaskFamily:
         meaning={"means": "probability that an arm pays"},
         horizon=10,
         references=known_arms,
+        model=Bandit("means"),
         presets={"rl2_2016": {"horizon": 10}, "deleu2020": {"horizon": 10}},
     )
 

@@ -21,6 +21,7 @@ import numpy as np
 from envs.custom import Apply, CustomDefinition, Source
 from envs.distributions import Choice, Distribution
 from envs.guard import guarded
+from envs.models import Model
 from envs.own_tasks import value_at
 
 Task = dict[str, Any]
@@ -98,6 +99,7 @@ class TaskFamily:
     test_parameters: Mapping[str, Distribution] = field(default_factory=dict)
     # ^ what test tasks are drawn from, where that is not `parameters`
     timeout: float = 120.0  # seconds that one call of one environment may take in a worker process
+    model: Model | None = None  # what its tasks are, for the players of `envs.oracles`
     source: str = ""  # "module:attribute" or "file.py:attribute", where it was loaded from
 
     def __post_init__(self) -> None:

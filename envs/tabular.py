@@ -10,6 +10,7 @@ import numpy as np
 
 from envs.distributions import Dirichlet, Distribution, Normal
 from envs.family import Task, TaskFamily, Tasks
+from envs.models import Mdp
 
 STATES, ACTIONS = 10, 5
 
@@ -114,5 +115,6 @@ TABULAR_MDP = TaskFamily(
     },
     horizon=10,
     references=value_iteration,
+    model=Mdp(),
     presets={"rl2_2016": {"horizon": 10}},
 )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+import gymnasium
 import numpy as np
 
 from envs.family import TaskFamily, Tasks
+from envs.models import Bandit, Mdp, Model
 from envs.oracles.bandit import bandit_scores
 from envs.oracles.tabular import tabular_scores
 
@@ -14,22 +14,29 @@ Scores = dict[str, np.ndarray]
 """By the oracle's name, the expected total reward of a trial on every instance, each `[T]`."""
 
 _CHUNK = 10_000  # instances that play together
-_ORACLES: dict[str, Callable[[Tasks, int, int, np.random.Generator], Scores]] = {
-    "BernoulliBandit": bandit_scores,
-    "TabularMdp": tabular_scores,
-}
 
 
-def require_oracles(family: TaskFamily) -> None:
-    """Refuse a family that nothing is known about.
+def require_oracles(family: TaskFamily) -> Model:
+    """What the tasks of a family are.
 
     Raises:
-        ValueError: names those that have oracles.
+        ValueError: nothing is known about them; or what was declared does not fit.
     """
-    if type(family.definition).__name__ not in _ORACLES:
+    model = family.model
+    if model is None:
         raise ValueError(
-            f"there are no oracles for {family.name}, only for bandits and tabular-mdp"
+            f"there are no oracles for {family.name}, only for bandits and tabular MDPs; if its "
+            "tasks are such, TaskFamily(…, model=Bandit(…)) or model=Mdp(…) of envs.models says so"
         )
+    tasks, space = family.split("train").sample(2, 0), family.action_space
+    if isinstance(model, Bandit):
+        actions = model.means(tasks).shape[1]
+        model.beliefs(family.parameters, actions)
+    else:
+        actions = model.tables(tasks)[1].shape[-1]
+    if not isinstance(space, gymnasium.spaces.Discrete) or space.n != actions:
+        raise ValueError(f"the model of {family.name} has {actions} actions, the family {space}")
+    return model
 
 
 def oracle_scores(
@@ -50,10 +57,21 @@ def oracle_scores(
         ValueError: nothing is known about the family; see `require_oracles`.
     """
     require_oracles(family)
-    play = _ORACLES[type(family.definition).__name__]
     count = len(next(iter(tasks.values())))
     parts = [
-        play({k: v[i : i + _CHUNK] for k, v in tasks.items()}, family.horizon, episodes, rng)
+        _play(family, {k: v[i : i + _CHUNK] for k, v in tasks.items()}, episodes, rng)
         for i in range(0, count, _CHUNK)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _play(family: TaskFamily, tasks: Tasks, episodes: int, rng: np.random.Generator) -> Scores:
+    """Every player's score on some tasks."""
+    model = family.model
+    if isinstance(model, Mdp):
+        belief = model.beliefs(family.parameters)
+        return tabular_scores(*model.tables(tasks), belief, family.horizon, episodes, rng)
+    assert isinstance(model, Bandit)
+    means = model.means(tasks)
+    prior = model.beliefs(family.parameters, means.shape[1])
+    return bandit_scores(means, prior, family.horizon * episodes, rng)

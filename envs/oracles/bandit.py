@@ -1,7 +1,8 @@
-"""Players of Bernoulli bandits whose arms have a uniform prior; all instances play together.
+"""Players of Bernoulli bandits whose arms have Beta priors; all instances play together.
 
 Every player but the random one turns successes and failures `[T, k]` into an index per arm and
-pulls the arm of the highest one.
+pulls the arm of the highest one. The players' prior is uniform: to believe in Beta(a, b) is to have
+seen a − 1 successes and b − 1 failures before.
 """
 
 from __future__ import annotations
@@ -12,8 +13,7 @@ from functools import cache
 
 import numpy as np
 
-from envs.family import Tasks
-from envs.oracles.bayes import BayesOptimal, TooManyStatesError
+from envs.oracles.bayes import BayesOptimal, TooManyStatesError, seen
 
 Index = Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 """Successes and failures `[T, k]` and pulls left, this one included, to an index `[T, k]`."""
@@ -24,32 +24,37 @@ _GRID = 400  # retirement rewards at which Gittins' calibration is done, before 
 
 
 def bandit_scores(
-    tasks: Tasks, horizon: int, episodes: int, rng: np.random.Generator
+    means: np.ndarray, prior: np.ndarray, pulls: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """The sum of the means of the pulled arms, `[T]`, for every player.
 
     Args:
-        tasks: `means` `[T, k]`.
-        horizon: pulls of an episode.
-        episodes: of a trial; a bandit does not change between them.
+        means: `[T, k]`.
+        prior: a and b of every arm's Beta distribution, `[k, 2]`.
+        pulls: of a trial; a bandit does not change between its episodes.
         rng: of the rewards and the players.
     """
-    means, pulls = np.asarray(tasks["means"], dtype=np.float64), horizon * episodes
     players: dict[str, Index] = {
         "greedy": greedy,
         f"epsilon-greedy {EPSILON}": epsilon_greedy(EPSILON, rng),
         f"UCB1 {UCB_WIDTH}": ucb1(UCB_WIDTH, pulls),
         "Thompson": thompson(rng),
         "optimistic Thompson": optimistic_thompson(rng),
-        "Gittins": gittins(pulls),
+        "Gittins": gittins(pulls, prior),
     }
     with suppress(TooManyStatesError):  # where the state space allows it
-        players["Bayes-optimal"] = BayesOptimal(means.shape[1], pulls).index
+        players["Bayes-optimal"] = BayesOptimal(means.shape[1], pulls, prior).index
     scores = {"random": pulls * means.mean(-1)}
-    return scores | {name: play(index, means, pulls, rng) for name, index in players.items()}
+    return scores | {name: play(index, means, pulls, rng, prior) for name, index in players.items()}
 
 
-def play(index: Index, means: np.ndarray, pulls: int, rng: np.random.Generator) -> np.ndarray:
+def play(
+    index: Index,
+    means: np.ndarray,
+    pulls: int,
+    rng: np.random.Generator,
+    prior: np.ndarray | None = None,
+) -> np.ndarray:
     """The sum of the means of the arms that a player pulls, `[T]`.
 
     Args:
@@ -57,8 +62,10 @@ def play(index: Index, means: np.ndarray, pulls: int, rng: np.random.Generator) 
         means: `[T, k]`.
         pulls: n.
         rng: of the rewards.
+        prior: `[k, 2]`; uniform if None.
     """
-    successes, failures = np.zeros_like(means), np.zeros_like(means)
+    before = np.zeros((means.shape[1], 2)) if prior is None else prior - 1
+    successes, failures = (np.tile(column, (len(means), 1)) for column in before.T)
     rows, total = np.arange(len(means)), np.zeros(len(means))
     for t in range(pulls):
         arm = index(successes, failures, pulls - t).argmax(-1)
@@ -123,39 +130,43 @@ def optimistic_thompson(rng: np.random.Generator) -> Index:
     return index
 
 
-def gittins(pulls: int) -> Index:
+def gittins(pulls: int, prior: np.ndarray) -> Index:
     """Gittins' index (Gittins 1979) at the discount 1 − 1/n, whose effective horizon is n."""
-    table = gittins_table(1 - 1 / max(pulls, 2), pulls)
+    discount = 1 - 1 / max(pulls, 2)
+    tables = np.stack([gittins_table(discount, pulls, a, b) for a, b in prior.tolist()])
 
     def index(successes: np.ndarray, failures: np.ndarray, left: int) -> np.ndarray:
-        indices: np.ndarray = table[successes.astype(int), failures.astype(int)]
+        s, f = (np.rint(x).astype(int) for x in seen(successes, failures, prior))
+        indices: np.ndarray = tables[np.arange(len(prior)), s, f]
         return indices
 
     return index
 
 
 @cache
-def gittins_table(discount: float, pulls: int) -> np.ndarray:
+def gittins_table(discount: float, pulls: int, a: float = 1.0, b: float = 1.0) -> np.ndarray:
     """Gittins' indices `[s, f]` of arms with s + f < `pulls`, other entries nan.
 
     The index is the sure reward per step λ that is worth as much as the right to go on pulling:
     V(s, f) = max(λ / (1 − γ), p (1 + γ V(s + 1, f)) + (1 − p) γ V(s, f + 1)) with
-    p = (s + 1) / (s + f + 2). Pulls whose discount is below 1e-5 are left out: from there on λ is
-    compared with p alone.
+    p = (s + a) / (s + f + a + b). Pulls whose discount is below 1e-5 are left out: from there on
+    λ is compared with p alone.
 
     Args:
         discount: γ in (0, 1).
         pulls: n.
+        a: of the prior Beta(a, b).
+        b: of the prior.
     """
     sure = np.linspace(0, 1, _GRID + 1)  # λ
     retire = sure / (1 - discount)
     depth = pulls + int(np.ceil(np.log(1e-5) / np.log(discount)))
-    mean = ((np.arange(depth + 1) + 1) / (depth + 2))[:, None]
+    mean = ((np.arange(depth + 1) + a) / (depth + (a + b)))[:, None]
     value = np.maximum(retire, mean / (1 - discount))  # [s, λ] at s + f = depth
     table = np.full((pulls, pulls), np.nan)
     for total in range(depth - 1, -1, -1):
         s = np.arange(total + 1)
-        p = ((s + 1) / (total + 2))[:, None]
+        p = ((s + a) / (total + (a + b)))[:, None]
         go_on = p * (1 + discount * value[1:]) + (1 - p) * discount * value[:-1]
         if total < pulls:
             gain = go_on - retire  # falls with λ; the index is its zero

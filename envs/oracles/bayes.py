@@ -1,6 +1,7 @@
-"""The Bayes-optimal player of a Bernoulli bandit with a uniform prior, by dynamic programming.
+"""The Bayes-optimal player of a Bernoulli bandit with Beta priors, by dynamic programming.
 
-Arms are exchangeable, so a state is the multiset of the arms' (successes, failures).
+Arms of the same prior are exchangeable, so a state is the multiset of the arms' (prior, successes,
+failures).
 """
 
 from __future__ import annotations
@@ -11,30 +12,43 @@ LIMIT = 50_000
 """States that are worth the wait and the memory."""
 
 State = tuple[int, ...]
-"""Sorted codes s · (n + 1) + f of all arms."""
+"""Sorted codes (prior · (n + 1) + s) · (n + 1) + f of all arms, priors by number."""
 
 
 class TooManyStatesError(ValueError):
     """The state space of a bandit is beyond `LIMIT`."""
 
 
+def seen(
+    successes: np.ndarray, failures: np.ndarray, prior: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What was seen of a trial, without the a − 1 successes and b − 1 failures of the prior."""
+    return successes - (prior[:, 0] - 1), failures - (prior[:, 1] - 1)
+
+
 class BayesOptimal:
     """V(x, m) = max over arms of p (1 + V(x + success, m − 1)) + (1 − p) V(x + failure, m − 1).
 
-    m pulls are left and p = (s + 1) / (s + f + 2).
+    m pulls are left and p = (s + a) / (s + f + a + b).
     """
 
-    def __init__(self, arms: int, pulls: int) -> None:
+    def __init__(self, arms: int, pulls: int, prior: np.ndarray | None = None) -> None:
         """Args:
         arms: k.
         pulls: n.
+        prior: a and b of every arm's Beta distribution, `[k, 2]`; uniform if None.
 
         Raises:
             TooManyStatesError: there are more states than `LIMIT`.
         """
         self.pulls = pulls
         self._base = pulls + 1
-        layers: list[dict[State, tuple[float, int]]] = [{(0,) * arms: (0.0, 0)}]
+        self._prior = np.ones((arms, 2)) if prior is None else prior
+        kinds, number = np.unique(self._prior, axis=0, return_inverse=True)
+        self._kinds: list[tuple[float, float]] = [(a, b) for a, b in kinds.tolist()]
+        self._first = number.reshape(-1) * self._base**2  # the codes of arms not pulled yet
+        start: State = tuple(sorted(self._first.tolist()))
+        layers: list[dict[State, tuple[float, int]]] = [{start: (0.0, 0)}]
         for _ in range(pulls - 1):
             layers.append(dict.fromkeys(
                 (after for x in layers[-1] for code in set(x) for after in self._after(x, code)),
@@ -58,7 +72,8 @@ class BayesOptimal:
 
     def index(self, successes: np.ndarray, failures: np.ndarray, left: int) -> np.ndarray:
         """1 for the best arm, 0 for the others, `[T, k]`."""
-        codes = (successes * self._base + failures).astype(np.int64)
+        s, f = seen(successes, failures, self._prior)
+        codes = np.rint(s * self._base + f).astype(np.int64) + self._first
         states, inverse = np.unique(np.sort(codes, -1), axis=0, return_inverse=True)
         layer = self._layers[self.pulls - left]
         best = np.array([layer[tuple(x.tolist())][1] for x in states])
@@ -75,8 +90,9 @@ class BayesOptimal:
         self, x: State, code: int, following: dict[State, tuple[float, int]]
     ) -> tuple[float, int]:
         """The value of pulling an arm of a code, and the code."""
-        s, f = divmod(code, self._base)
-        p = (s + 1) / (s + f + 2)
+        kind, counts = divmod(code, self._base**2)
+        (a, b), (s, f) = self._kinds[kind], divmod(counts, self._base)
+        p = (s + a) / (s + f + a + b)
         if not following:
             return p, code
         win, lose = self._after(x, code)

@@ -1,20 +1,23 @@
 """Players of small random MDPs: states S, actions A, episodes of H steps; all instances together.
 
-The prior is the family's own: transitions ~ Dirichlet(1), mean rewards ~ N(1, 1), rewards with
-unit noise.
+Their belief is a prior: transitions ~ Dirichlet, mean rewards ~ N, rewards with normal noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
-from envs.family import Tasks
+from envs.models import Belief
 
 UCRL_SCALE = 0.05  # factor on UCRL2's confidence widths, which are far too wide for few episodes
 UCRL_DELTA = 0.05
+FLAT = Belief()
+LEAST_NOISE = 1e-3
+"""What players take noise for that there is none of, in units of the rewards' prior."""
 
 
 class Counts(NamedTuple):
@@ -29,29 +32,34 @@ Plan = Callable[[Counts, int, int], np.ndarray]
 
 
 def tabular_scores(
-    tasks: Tasks, horizon: int, episodes: int, rng: np.random.Generator
+    p: np.ndarray,
+    r: np.ndarray,
+    belief: Belief,
+    horizon: int,
+    episodes: int,
+    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """The sum of the mean rewards of what was done, `[T]`, for every player.
 
     Value iteration knows the model; its score and the random player's are exact expectations.
 
     Args:
-        tasks: `transitions` `[T, S, A, S]` and `rewards` `[T, S, A]`.
+        p: transitions `[T, S, A, S]`; state 0 is the first one.
+        r: mean rewards `[T, S, A]`.
+        belief: the prior of the players.
         horizon: H.
         episodes: of a trial.
         rng: of transitions, rewards and the players.
     """
-    p = np.asarray(tasks["transitions"], dtype=np.float64)
-    r = np.asarray(tasks["rewards"], dtype=np.float64)
     scores = {"random": episodes * random_value(p, r, horizon)}
-    players = {
-        "greedy": greedy,
-        "PSRL": psrl(rng),
-        "OPSRL": opsrl(rng),
-        f"UCRL2 × {UCRL_SCALE}": ucrl2(UCRL_SCALE),
+    players: dict[str, Plan] = {
+        "greedy": partial(greedy, belief=belief),
+        "PSRL": psrl(rng, belief),
+        "OPSRL": opsrl(rng, belief),
+        f"UCRL2 × {UCRL_SCALE}": ucrl2(UCRL_SCALE, belief),
     }
     for name, plan in players.items():
-        scores[name] = play(plan, p, r, horizon, episodes, rng)
+        scores[name] = play(plan, p, r, horizon, episodes, rng, belief.noise)
     scores["value iteration"] = episodes * value_iteration(p, r, horizon)[1]
     return scores
 
@@ -87,6 +95,7 @@ def play(
     horizon: int,
     episodes: int,
     rng: np.random.Generator,
+    noise: float = 1.0,
 ) -> np.ndarray:
     """The sum of the mean rewards of what a player does, `[T]`; it plans before every episode."""
     rows, total = np.arange(len(r)), np.zeros(len(r))
@@ -101,43 +110,44 @@ def play(
             coin = rng.random((len(r), 1))
             below = cumulative[rows, state, action] <= coin
             following = below.sum(-1).clip(max=p.shape[-1] - 1)
-            counts.rewards[rows, state, action] += mean + rng.standard_normal(len(r))
+            counts.rewards[rows, state, action] += mean + noise * rng.standard_normal(len(r))
             counts.visits[rows, state, action, following] += 1
             total += mean
             state = following
     return total
 
 
-def psrl(rng: np.random.Generator) -> Plan:
+def psrl(rng: np.random.Generator, belief: Belief = FLAT) -> Plan:
     """Plan in one draw from the posterior (Strens 2000; Osband et al. 2013, arXiv 1306.0940)."""
 
     def plan(counts: Counts, horizon: int, episode: int) -> np.ndarray:
-        return value_iteration(*_draw(counts, rng), horizon)[0]
+        return value_iteration(*_draw(counts, rng, belief), horizon)[0]
 
     return plan
 
 
-def opsrl(rng: np.random.Generator) -> Plan:
+def opsrl(rng: np.random.Generator, belief: Belief = FLAT) -> Plan:
     """Plan in a draw whose rewards are at least the posterior means, as optimistic Thompson."""
 
     def plan(counts: Counts, horizon: int, episode: int) -> np.ndarray:
-        p, r = _draw(counts, rng)
-        return value_iteration(p, np.maximum(r, _mean_reward(counts)), horizon)[0]
+        p, r = _draw(counts, rng, belief)
+        return value_iteration(p, np.maximum(r, _mean_reward(counts, belief)), horizon)[0]
 
     return plan
 
 
-def greedy(counts: Counts, horizon: int, episode: int) -> np.ndarray:
+def greedy(counts: Counts, horizon: int, episode: int, belief: Belief = FLAT) -> np.ndarray:
     """Plan in the posterior mean, without any exploration."""
-    return value_iteration(_mean_transitions(counts), _mean_reward(counts), horizon)[0]
+    model = _mean_transitions(counts, belief), _mean_reward(counts, belief)
+    return value_iteration(*model, horizon)[0]
 
 
-def ucrl2(scale: float) -> Plan:
+def ucrl2(scale: float, belief: Belief = FLAT) -> Plan:
     """Plan in the most optimistic model within confidence widths (Jaksch et al. 2010).
 
     Widths √(4 ln(2 S A t / δ) / n) of rewards and √(4 S ln(2 S A t / δ) / n) of transitions (in
-    the 1-norm), times `scale`, around the posterior means; in the form for finite horizons of
-    Osband and Van Roy (arXiv 1607.00215).
+    the 1-norm), times `scale` and the former times the noise, around the posterior means; in the
+    form for finite horizons of Osband and Van Roy (arXiv 1607.00215).
     """
 
     def plan(counts: Counts, horizon: int, episode: int) -> np.ndarray:
@@ -145,8 +155,8 @@ def ucrl2(scale: float) -> Plan:
         n = np.maximum(counts.visits.sum(-1), 1)
         t = episode * horizon + 1
         width = 4 * np.log(2 * states * choices * t / UCRL_DELTA) / n
-        reward = _mean_reward(counts) + scale * np.sqrt(width)
-        transitions = _mean_transitions(counts)
+        reward = _mean_reward(counts, belief) + belief.noise * scale * np.sqrt(width)
+        transitions = _mean_transitions(counts, belief)
         slack = scale * np.sqrt(states * width)
         value = np.zeros(reward.shape[:2])
         actions = np.zeros((len(value), horizon, states), dtype=np.int64)
@@ -171,21 +181,31 @@ def _optimistic(p: np.ndarray, slack: np.ndarray, value: np.ndarray) -> np.ndarr
     return best
 
 
-def _draw(counts: Counts, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _draw(
+    counts: Counts, rng: np.random.Generator, belief: Belief = FLAT
+) -> tuple[np.ndarray, np.ndarray]:
     """Transitions and mean rewards from the posterior."""
-    gamma = rng.standard_gamma(counts.visits + 1)
+    gamma = rng.standard_gamma(counts.visits + belief.concentration)
     noise = rng.standard_normal(counts.rewards.shape)
-    precision = 1 + counts.visits.sum(-1)
-    return gamma / gamma.sum(-1, keepdims=True), _mean_reward(counts) + noise / np.sqrt(precision)
+    mean = _mean_reward(counts, belief)
+    rewards = mean + noise * belief.std / np.sqrt(1 + _weight(belief) * counts.visits.sum(-1))
+    return gamma / gamma.sum(-1, keepdims=True), rewards
 
 
-def _mean_transitions(counts: Counts) -> np.ndarray:
+def _mean_transitions(counts: Counts, belief: Belief) -> np.ndarray:
     """Posterior mean of the transitions."""
-    mean: np.ndarray = (counts.visits + 1) / (counts.visits + 1).sum(-1, keepdims=True)
+    seen = counts.visits + belief.concentration
+    mean: np.ndarray = seen / seen.sum(-1, keepdims=True)
     return mean
 
 
-def _mean_reward(counts: Counts) -> np.ndarray:
-    """Posterior mean of the rewards' means: prior N(1, 1) and unit noise."""
-    mean: np.ndarray = (1 + counts.rewards) / (1 + counts.visits.sum(-1))
+def _mean_reward(counts: Counts, belief: Belief) -> np.ndarray:
+    """Posterior mean (m + w Σr) / (1 + w n) of the rewards' means, with the prior N(m, std²)."""
+    w = _weight(belief)
+    mean: np.ndarray = (belief.mean + w * counts.rewards) / (1 + w * counts.visits.sum(-1))
     return mean
+
+
+def _weight(belief: Belief) -> float:
+    """How much one reward weighs beside the prior: w = std² / noise²."""
+    return (belief.std / max(belief.noise, LEAST_NOISE * belief.std)) ** 2

@@ -239,3 +239,27 @@ class WithoutReplacement(FixedList):
 
 fixed_list = TaskFamily(env=FixedList, horizon=8)
 without_replacement = TaskFamily(env=WithoutReplacement, horizon=8)
+
+
+class TwoArms(gymnasium.Env):
+    """A bandit of two arms, each an attribute."""
+
+    observation_space = spaces.Box(0, 1, (1,), np.float32)
+    action_space = spaces.Discrete(2)
+    left = right = grip = 0.5
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        paid = self.np_random.random() < (self.right if action else self.left)
+        return np.zeros(1, np.float32), float(paid), False, False, {}
+
+
+two_arms = TaskFamily(
+    env=TwoArms,
+    parameters={"left": Uniform(0, 1), "right": Uniform(0, 1)},
+    horizon=10,
+    model=envs.Bandit(("left", "right")),
+)
