@@ -35,7 +35,7 @@ def own_lines(error: BaseException) -> str:
 
 def _is_users(filename: str) -> bool:
     """Neither ours, nor an installed package's, nor the interpreter's own."""
-    path = Path(filename)
-    if filename.startswith("<") or path.is_relative_to(Path(__file__).parent):
+    path, ours = Path(filename), Path(__file__).parent
+    if filename.startswith("<") or any(map(path.is_relative_to, (ours, ours.with_name("metarl")))):
         return False
     return not path.is_relative_to(Path(os.__file__).parent) and "site-packages" not in path.parts

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from envs.engines.apart import apart
 from envs.family import TaskFamily, assumed_horizon, task_at, unknown
 from envs.grammar import VARY, from_json, parse_vary
 from envs.guard import guarded
+from envs.modules import file_module, find_modules_here
 from envs.moved import FamilyNotFoundError
 from envs.registry import family_names, make_family
 
@@ -45,7 +45,7 @@ def load_family(
         ValueError: it cannot be found, imported or made; says what to do.
         EnvironmentFailure: an environment that is tried in a worker hangs or dies.
     """
-    _find_modules_here()
+    find_modules_here()
     if vary:
         if spec in family_names() or ".py:" in spec:
             raise ValueError(f"--vary is for Gymnasium environments; {spec} is a family already")
@@ -73,7 +73,7 @@ def family_from_json(described: Mapping[str, Any], workers: int = 0) -> TaskFami
     if "source" in described:
         return load_family(described["source"], preset, horizon, workers=workers)
     if "env" in described:
-        _find_modules_here()
+        find_modules_here()
         family = TaskFamily(
             name=name,
             env=described["env"],
@@ -83,12 +83,6 @@ def family_from_json(described: Mapping[str, Any], workers: int = 0) -> TaskFami
         )
         return _checked(family, workers)
     return _checked(make_family(name, preset, horizon), workers)
-
-
-def _find_modules_here() -> None:
-    """Modules of the working directory can be imported, whatever script is run."""
-    if str(Path.cwd()) not in sys.path and "" not in sys.path:
-        sys.path.append(str(Path.cwd()))
 
 
 def _checked(family: TaskFamily, workers: int) -> TaskFamily:
@@ -152,7 +146,7 @@ def _imported(spec: str, horizon: int | None, workers: int) -> TaskFamily:
         if not path.is_file():
             raise FamilyNotFoundError(f"{spec}: there is no file {path}")
         source = f"{path}:{attribute}"
-        module = _file_module(path)
+        module = file_module(path)
     else:
         module = guarded(lambda: _module(where, spec), f"importing {where}")
     if not hasattr(module, attribute):
@@ -173,17 +167,3 @@ def _module(where: str, spec: str) -> ModuleType:
         if not (error.name and f"{where}.".startswith(f"{error.name}.")):
             raise  # it is there, but needs what is not
         raise FamilyNotFoundError(f"{spec}: there is no module {error.name} on the path") from None
-
-
-def _file_module(path: Path) -> ModuleType:
-    """A file as a module that worker processes can import by its name, too."""
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    module = guarded(lambda: importlib.import_module(path.stem), f"importing {path}")
-    found = getattr(module, "__file__", None)
-    if found is None or Path(found).resolve() != path:
-        raise ValueError(
-            f"{path} cannot be imported as {path.stem!r}: another module of that name is found "
-            f"first ({found or 'built in'}); rename the file"
-        )
-    return module

@@ -22,7 +22,7 @@ from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import FewShotRunConfig, build, restore, training_tasks
 from metarl.few_shot_agent import FewShotAgent
 from metarl.fewshot.comparison import advice
-from metarl.fewshot.data import Source
+from metarl.fewshot.data import DrawFailed, Source
 from metarl.fewshot.evaluate import Evaluation
 
 CHUNK = 100  # iterations per row of the logs, at most
@@ -46,7 +46,7 @@ class Position(NamedTuple):
 class FewShotTraining:
     """Meta-trains a few-shot learner on a source of tasks (a `Trainable`)."""
 
-    failures: tuple[type[Exception], ...] = (Diverged, OutOfMemory)
+    failures: tuple[type[Exception], ...] = (Diverged, DrawFailed, OutOfMemory)
 
     def __init__(self, config: FewShotRunConfig, threads: int, source: Source) -> None:
         """Build what `config` describes, on its data; nothing is written.

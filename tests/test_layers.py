@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl": {"metarl.agent", "metarl.few_shot_adapted", "metarl.few_shot_agent"},
     "metarl.core": set(),
     "metarl.rl": {"metarl.core"},
-    "metarl.fewshot": {"metarl.core"},
+    "metarl.fewshot": {"metarl.core", "envs.guard", "envs.modules"},
     "metarl.algorithms": {"metarl.core", "metarl.rl", "metarl.fewshot"},
     "metarl.experiment": set(),
     "metarl.agent": ALL | ROOTS | {"envs"},
@@ -40,7 +40,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl.methods": ALL | ROOTS | {"envs"},
     "metarl.presets": ALL | ROOTS | {"envs"},
     "metarl.rl_run": ALL | ROOTS | {"envs"},
-    "envs": set(),
+    "envs": {"envs.guard", "envs.modules"},
+    "envs.guard": set(),
+    "envs.modules": {"envs.guard"},
     "scripts": ALL | ROOTS | {"metarl", "envs"},
 }
 # Packages from outside that a layer must not import.

@@ -22,6 +22,10 @@ class DataWarning(UserWarning):
     """Data serve, but not as their owner may think."""
 
 
+class DrawFailed(ValueError):
+    """A source cannot give a task, though it could before."""
+
+
 class Examples(NamedTuple):
     """Inputs and what belongs to them."""
 

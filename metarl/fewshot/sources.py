@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from envs.modules import find_modules_here
 from metarl.fewshot.arrays import holds_images, holds_tasks, npz_source
 from metarl.fewshot.classes import Ways
 from metarl.fewshot.curves import Mixture, Sinusoid
 from metarl.fewshot.data import Source
+from metarl.fewshot.functions import function_source
 from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.images import folder_source
 from metarl.fewshot.omniglot import download_omniglot, omniglot_source
@@ -27,7 +31,8 @@ class DataConfig:
 
     data: str = "sinusoid"
     """sinusoid, mixture, omniglot or parkinsons, or your own: folder:PATH (a folder of images per
-    class), npz:FILE (arrays x and y) or csv:FILE (with --target)."""
+    class), npz:FILE (arrays x and y), csv:FILE (with --target), or my_module:function or
+    path/to/file.py:function (a function that draws tasks)."""
     data_dir: str = ""
     """Folder of the archives of omniglot or of the table of parkinsons; if not given, the folder
     of the same name in the one that the environment variable METARL_DATA names."""
@@ -214,22 +219,47 @@ def make_source(config: DataConfig) -> Source:
         ValueError: an unknown name (the message has all of them), an option that means nothing for
             it, or data that cannot serve.
     """
-    kind, colon, path = config.data.partition(":")
-    makers, name = (OWN, kind) if colon else (SOURCES, config.data)
-    if name not in makers:
-        own = ", ".join(f"{name}:PATH" for name in OWN)
-        raise ValueError(f"unknown data {config.data!r}; valid: {', '.join(SOURCES)}, {own}")
-    _refuse_unused(config, makers[name].options)
-    if config.split == "lake" and name != "omniglot":
+    maker, path = _maker(config.data)
+    _refuse_unused(config, maker.options)
+    if config.split == "lake" and config.data != "omniglot":
         raise ValueError(f"--split lake is of omniglot, and the data are {config.data}")
-    return makers[name].make(config, Path(path))
+    return maker.make(config, path)
+
+
+def _maker(data: str) -> tuple[Maker, Path]:
+    """What makes a source, and of which path.
+
+    Raises:
+        ValueError: an unknown name (the message has all of them).
+    """
+    kind, colon, path = data.partition(":")
+    makers, name = (OWN, kind) if colon else (SOURCES, data)
+    if name in makers:
+        return makers[name], Path(path)
+    if colon and _is_module(kind):
+        return Maker(lambda config, path: function_source(config.data), set()), Path()
+    own = ", ".join(f"{name}:PATH" for name in OWN)
+    raise ValueError(
+        f"unknown data {data!r}; valid: {', '.join(SOURCES)}, {own}, and a function that draws "
+        "tasks as my_module:function or path/to/file.py:function"
+    )
+
+
+def _is_module(where: str) -> bool:
+    """Whether a function may be found there."""
+    return where.endswith(".py") or _module(where) is not None
+
+
+def _module(name: str) -> ModuleSpec | None:
+    """Where a module is, or the package around it; None where there is none. Imports nothing."""
+    find_modules_here()
+    top = name.partition(".")[0]
+    return importlib.util.find_spec(top) if top.isidentifier() else None
 
 
 def with_enough_examples(config: DataConfig, least: int) -> DataConfig:
     """The same, where classes (or tasks) with too few are left out, if it does not say which."""
-    kind = config.data.partition(":")[0]
-    maker = (OWN if ":" in config.data else SOURCES).get(kind)
-    asked = maker is None or "min_examples" not in maker.options or config.min_examples
+    asked = "min_examples" not in _maker(config.data)[0].options or config.min_examples
     return config if asked else replace(config, min_examples=least)
 
 
@@ -243,7 +273,12 @@ def tuned_as(data: str) -> str:
 def absolute(config: DataConfig) -> DataConfig:
     """The same with whole paths, which hold in another working directory as well."""
     kind, colon, path = config.data.partition(":")
-    if colon:
+    if kind in OWN and colon:
         return replace(config, data=f"{kind}:{Path(path).absolute()}")
+    if colon and _is_module(kind):
+        found = None if kind.endswith(".py") else _module(kind)
+        beside = found is None or found.origin == str(Path(f"{kind}.py").absolute())
+        where = Path(kind).with_suffix(".py").absolute() if beside else kind
+        return replace(config, data=f"{where}:{path}")
     stored = config.data in SOURCES and "data_dir" in SOURCES[config.data].options
     return replace(config, data_dir=str(_folder(config).absolute())) if stored else config

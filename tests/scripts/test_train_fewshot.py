@@ -166,6 +166,30 @@ def test_what_is_odd_about_data_is_said_before_the_run(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "two" / "config.json").read_text())["data"]["min_examples"] == 3
 
 
+def test_a_function_of_the_users_is_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Gone on with from another folder; where it fails the run ends in order."""
+    text = (
+        "def waves(random, n):\n    x = random.normal(size=n)\n    return x, random.normal() * x\n"
+    )
+    (tmp_path / "waves_of_a_user.py").write_text(text)
+    options = ["--data", f"{tmp_path / 'waves_of_a_user.py'}:waves", "--how", "loop"]
+    assert train(tmp_path / "run", *options) == 0
+    assert results(tmp_path / "run")["data"] == "waves"
+    assert main(["--resume", str(tmp_path / "run"), "--iterations", "4"]) == 0
+    assert results(tmp_path / "run")["iterations"] == 4
+    failing = "calls = 0\n" + text.replace(
+        "    x =", "    global calls\n    calls += 1\n    assert calls < 68, 'tired'\n    x ="
+    )
+    (tmp_path / "waves_that_fail.py").write_text(failing)
+    options[1] = f"{tmp_path / 'waves_that_fail.py'}:waves"
+    assert train(tmp_path / "other", *options) == 1
+    said = capsys.readouterr().err
+    assert "AssertionError: tired\na checkpoint was saved; go on with: python" in said
+    assert "Traceback" not in said
+
+
 def test_presets_make_tasks_of_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """20 ways and 60 in training, as published; beside the hyper-parameters."""
     options = ["--algo", "protonet", "--data", "omniglot", "--preset", "snell2017-20way"]
