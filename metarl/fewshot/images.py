@@ -16,6 +16,7 @@ import numpy as np
 from metarl.fewshot.classes import ClassSource, Stock, Ways, random_classes
 from metarl.fewshot.data import PARTS, DataWarning
 from metarl.fewshot.holdout import HoldOut, Parts, with_enough
+from metarl.fewshot.spellings import refuse_spellings
 from metarl.fewshot.storage import digest
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
@@ -54,8 +55,8 @@ def folder_source(
             common, they cannot: then the images of a class are put together.
 
     Raises:
-        ValueError: no such folder, something in it that is no image, or an image that cannot be
-            read; each is named.
+        ValueError: no such folder, something in it that is no image, an image that cannot be
+            read, or two classes that are one; each is named.
 
     Warns:
         DataWarning: a class is left out, or parts have classes in common.
@@ -80,6 +81,7 @@ def _enough(
 ) -> tuple[list[_Image], np.ndarray, list[str]]:
     """Images of classes that have enough, the number of each one's class, and the classes."""
     names = sorted({image.kind for image in images} | set(empty))
+    refuse_spellings(name, names, "classes")
     number = {kind: i for i, kind in enumerate(names)}
     labels = np.array([number[image.kind] for image in images])
     stay, labels, names = with_enough(name, labels, names, max(least, 1), "classes")

@@ -111,6 +111,14 @@ def test_parts_with_the_same_classes_are_put_together(tmp_path: Path) -> None:
     assert source.describe()["split"] == "random classes"
 
 
+def test_a_class_in_two_spellings_cannot_be_in_train_and_test(tmp_path: Path) -> None:
+    """Its images would be learned from and tested on."""
+    folder = write_parts(tmp_path / "mine", train="abc", test="fg")
+    (folder / "test" / "f").rename(folder / "test" / "a ")
+    with pytest.raises(ValueError, match="mine has the classes 'a' and 'a ', which look like one"):
+        own(f"folder:{folder}", ways=2)
+
+
 def test_classes_with_too_few_images_are_left_out(tmp_path: Path) -> None:
     """With a warning that names them, empty ones always; the others serve."""
     folder = write_images(tmp_path / "mine", classes=7)

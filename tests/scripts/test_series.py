@@ -65,9 +65,10 @@ def test_a_series_that_was_cut_short_goes_on(tmp_path: Path) -> None:
 
 
 def test_one_fold_alone_is_an_ordinary_run(tmp_path: Path) -> None:
-    """By --fold."""
+    """By --fold; it can be evaluated on the way, though no class is for validation."""
     folder = tmp_path / "one"
-    assert main([*options(tmp_path), "--folds", "2", "--fold", "1", "--run-dir", str(folder)]) == 0
+    one = ["--folds", "2", "--fold", "1", "--eval-every", "2"]
+    assert main([*options(tmp_path), *one, "--run-dir", str(folder)]) == 0
     assert read(folder / "config.json")["data"]["fold"] == 1
     assert not (folder / "series.json").exists()
 
