@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,35 +21,56 @@ from metarl.core.params import Params
 from metarl.experiment.config import to_json
 from metarl.experiment.machine import resolve_device
 from metarl.few_shot import FewShotRunConfig, build, config_of
+from metarl.fewshot import losses
 from metarl.fewshot.data import Examples
 from metarl.fewshot.form import Form
 from metarl.fewshot.learner import Adapted, FewShotLearner
 
-_CONFIG = "metarl"
-"""Key of an adapted model's configuration in its file."""
+_CONFIG, _THERE = "metarl", "there"
+"""Keys of an adapted model's configuration and of its classes in its file."""
+_INPUTS, _NUMBERS = 1024, 2**18
+"""At most so many inputs at a time, and so many numbers in them."""
 
 
 class AdaptedModel:
     """What a few-shot agent has made of one task; takes and gives the user's own units."""
 
     def __init__(
-        self, learner: FewShotLearner, theta: Params, adapted: Adapted, config: FewShotRunConfig
+        self,
+        learner: FewShotLearner,
+        theta: Params,
+        adapted: Adapted,
+        config: FewShotRunConfig,
+        there: Tensor | None = None,
     ) -> None:
-        """See `FewShotAgent.adapt` and `load_adapted`."""
+        """See `FewShotAgent.adapt` and `load_adapted`.
+
+        Args:
+            learner: who has adapted.
+            theta: its meta-parameters.
+            adapted: what it has made of the task.
+            config: of the run.
+            there: `[W]` bool, up to the last class of the task: those that have examples; the
+                others are never the answer. None in regression.
+        """
         self.learner = learner
         self.theta = theta
         self.adapted = pytree.tree_map(torch.clone, adapted)  # a view would be saved as a whole
         self.config = config
+        self.there = there
 
     @one_thread()
     @torch.no_grad()
     def predict(self, x: Any) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`: predictions, or logits of the classes.
+        """Outputs `[N, C]` of inputs `[N, …]`: predictions, or logits of the task's classes.
+
+        There are as many logits as classes in its support set (the greatest of them and one). They
+        are computed some inputs at a time, unless a prediction depends on the other queries.
 
         Raises:
             ValueError: inputs of another shape.
         """
-        return self._outputs(as_inputs(x, self.config.form, self._device))
+        return self._in_batches(self._outputs, as_inputs(x, self.config.form, self._device))
 
     @one_thread()
     @torch.no_grad()
@@ -61,8 +83,13 @@ class AdaptedModel:
         if not isinstance(self.learner, Cnp) or self.learner.kind != "regression":
             raise ValueError("only cnp in regression predicts deviations")
         form = self.config.form
-        inputs = form.units.inputs(as_inputs(x, form, self._device))
-        return form.units.y.stretched(self.learner.deviation(self.theta, self.adapted, inputs))
+        learner = self.learner
+
+        def deviations(some: Tensor) -> Tensor:
+            learned = learner.deviation(self.theta, self.adapted, form.units.inputs(some))
+            return form.units.y.stretched(learned)
+
+        return self._in_batches(deviations, as_inputs(x, form, self._device))
 
     @one_thread()
     @torch.no_grad()
@@ -74,9 +101,12 @@ class AdaptedModel:
         """
         if not isinstance(self.learner, MatchingNet):
             raise ValueError("only matching-net has attention over the support set")
-        form = self.config.form
-        inputs = form.units.inputs(as_inputs(x, form, self._device))
-        return self.learner.attention(self.theta, self.adapted, inputs)
+        learner, form = self.learner, self.config.form
+
+        def attention(some: Tensor) -> Tensor:
+            return learner.attention(self.theta, self.adapted, form.units.inputs(some))
+
+        return self._in_batches(attention, as_inputs(x, form, self._device))
 
     def export(self, x: Any) -> torch.export.ExportedProgram:
         """A program of its own, for any number of inputs like those of `x` `[N, …]`.
@@ -94,6 +124,7 @@ class AdaptedModel:
         leaves = enumerate(pytree.tree_leaves(self.adapted))
         tensors = {f"theta/{name}": p.clone() for name, p in self.theta.items()}
         tensors |= {f"adapted/{i}": leaf.contiguous() for i, leaf in leaves}
+        tensors |= {} if self.there is None else {_THERE: self.there}
         config = json.dumps(to_json(self.config))
         safetensors.torch.save_file(tensors, path, metadata={_CONFIG: config})
 
@@ -105,7 +136,17 @@ class AdaptedModel:
         """Of inputs on the parameters' device."""
         units = self.config.form.units
         outputs = self.learner.predict(self.theta, self.adapted, units.inputs(x))
+        if self.there is not None:
+            outputs = losses.among(self.there, outputs[:, : len(self.there)])
         return units.y.outwards(outputs)
+
+    def _in_batches(self, compute: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+        """`compute` of inputs `[N, …]`, which never needs the memory that all of them would."""
+        if not len(x):  # what one would have, without it
+            return compute(x.new_zeros(1, *x.shape[1:]))[:0]
+        most = min(_INPUTS, max(1, _NUMBERS // x[0].numel()))
+        size = len(x) if self.learner.transductive else most
+        return torch.cat([compute(some) for some in torch.split(x, size)])
 
 
 class _Module(torch.nn.Module):
@@ -138,6 +179,7 @@ def load_adapted(path: str | Path, *, device: str = "cpu") -> AdaptedModel:
     if described is None:
         raise ValueError(f"{path} is no adapted model: AdaptedModel.save writes one")
     config = placed(config_of(json.loads(described)), device)
+    there = tensors.pop(_THERE, None)  # not in a file that was written before it was kept
     learner, trainer = build(config, threads=1)
     groups: dict[str, Params] = {"theta": {}, "adapted": {}}
     for name in sorted(tensors):
@@ -147,7 +189,8 @@ def load_adapted(path: str | Path, *, device: str = "cpu") -> AdaptedModel:
     theta, leaves = groups["theta"], groups["adapted"]
     _, tree = pytree.tree_flatten(_some_adapted(learner, theta, config.form))
     adapted = pytree.tree_unflatten([leaves[str(i)] for i in range(len(leaves))], tree)
-    return AdaptedModel(learner, theta, adapted, config)
+    there = there if there is None else there.to(trainer.device)
+    return AdaptedModel(learner, theta, adapted, config, there)
 
 
 def placed(config: FewShotRunConfig, device: str) -> FewShotRunConfig:

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from metarl.algorithms.few_shot import FewShotState
 from metarl.algorithms.imaml import Imaml
@@ -88,7 +89,8 @@ class FewShotAgent:
             raise ValueError("an example to learn from has a value that is not finite")
         with torch.no_grad():
             adapted = self.learner.adapt(theta, examples, steps)
-        return AdaptedModel(self.learner, theta, adapted, self.config)
+        there = functional.one_hot(y).any(0) if form.kind == "classification" else None
+        return AdaptedModel(self.learner, theta, adapted, self.config, there)
 
     @one_thread()
     def inner_residual(self, tasks: int = 20) -> float | None:

@@ -74,4 +74,4 @@ class ProtoNet(OnNetwork[ProtoNetConfig]):
         else:
             squares = means.square().sum(-1) + features.square().sum(-1, keepdim=True)
             logits = 2 * features @ means.T - squares
-        return torch.where(adapted.there, logits, torch.finfo(logits.dtype).min)
+        return losses.among(adapted.there, logits)

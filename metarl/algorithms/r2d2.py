@@ -68,8 +68,12 @@ class R2D2(OnNetwork[R2D2Config]):
         return head
 
     def predict(self, theta: Params, adapted: Tensor, x: Tensor) -> Tensor:
-        """Outputs `[N, C]` of inputs `[N, …]`."""
-        return theta["scale"] * (self._features(theta, x) @ adapted) + theta["offset"]
+        """Outputs `[N, C]` of inputs `[N, …]`; a class without examples is never the answer."""
+        outputs = theta["scale"] * (self._features(theta, x) @ adapted) + theta["offset"]
+        if self.kind == "regression":
+            return outputs
+        there = (adapted != 0).any(0)  # the column of a class without examples is exactly zero
+        return losses.among(there, outputs)
 
     def _features(self, theta: Params, x: Tensor) -> Tensor:
         """With a one beside them, for the bias: `[N, width + 1]`."""

@@ -32,6 +32,11 @@ def score(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:
     return hits(outputs, y).mean(-1)
 
 
+def among(there: Tensor, logits: Tensor) -> Tensor:
+    """Logits `[…, C]` of which a class that is not `there` `[C]` is never the answer."""
+    return torch.where(there, logits, torch.finfo(logits.dtype).min)
+
+
 def hits(outputs: Tensor, y: Tensor) -> Tensor:
     """1 where the greatest logit is that of the class, else 0: `[…, N]` of `[…, N, C]`.
 

@@ -174,6 +174,48 @@ def test_r2d2_is_ridge_regression() -> None:
     torch.testing.assert_close(learner.adapt(theta, task.support), expected)
 
 
+def test_r2d2_scales_its_outputs_and_offsets_them() -> None:
+    """α X' W + β, with what was learned."""
+    own = {"scale": torch.tensor(3.0).double(), "offset": torch.tensor(-2.0).double()}
+    for kind in ("regression", "classification"):
+        learner = READERS["r2d2"](kind, network(kind))
+        theta, task = start(learner), take(batch(kind), 0)
+        head = learner.adapt(theta, task.support)
+        plain = learner.predict(theta, head, task.query.x)
+        scaled = learner.predict(theta | own, head, task.query.x)
+        torch.testing.assert_close(scaled, 3 * plain - 2)
+
+
+@pytest.mark.parametrize("name", ["r2d2", "matching-net"])
+def test_a_class_without_examples_is_never_the_answer(name: str) -> None:
+    """Whatever the query looks like; the logits of the others are as without it."""
+    learner = READERS[name]("classification", network("classification"))
+    many = READERS[name]("classification", Mlp(2, 7, (8,), "tanh", "layer"))
+    theta, split = start(learner), batch("classification")
+    support = take(split, 0).support
+    x = 100 * torch.randn(500, 2, generator=torch.Generator().manual_seed(0)).double()
+    logits = many.predict(theta, many.adapt(theta, support), x)
+    expected = learner.predict(theta, learner.adapt(theta, support), x)
+    torch.testing.assert_close(logits[:, :WAYS], expected)
+    assert bool((logits.argmax(-1) < WAYS).all())
+    for how in ("loop", "vmap"):
+        gradient = FewShot(many.config, many, how=how).gradient(theta, split)[1]
+        assert all(bool(torch.isfinite(g).all()) for g in gradient.values())
+
+
+@pytest.mark.parametrize(("name", "kind", "images"), CASES)
+def test_every_meta_parameter_is_learned(name: str, kind: Kind, images: bool) -> None:
+    """But for what cancels: what all logits of a softmax share."""
+    learner = READERS[name](kind, network(kind, images=images))
+    _, gradient = FewShot(learner.config, learner, how="loop").gradient(
+        start(learner), batch(kind, images)
+    )
+    still = {k for k, g in gradient.items() if float(g.abs().max()) < 1e-12}
+    cancels = {"r2d2": ("offset",), "film": ("row.head.bias", "row.layer0.bias")}
+    shared = cancels.get(name, ()) if kind == "classification" else ()
+    assert not [k for k in still if k not in shared and not k.endswith("key.bias")]
+
+
 def test_snail_is_causal() -> None:
     """What comes later in a sequence changes nothing before it."""
     learner = READERS["snail"]("regression", network("regression"))
