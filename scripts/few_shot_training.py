@@ -22,7 +22,7 @@ from metarl.experiment.seeding import Phase, torch_seed
 from metarl.few_shot import FewShotRunConfig, build, restore, training_tasks
 from metarl.few_shot_agent import FewShotAgent
 from metarl.fewshot.comparison import advice
-from metarl.fewshot.data import DrawFailed, Source
+from metarl.fewshot.data import DrawFailed, Source, monitored
 from metarl.fewshot.evaluate import Evaluation
 
 CHUNK = 100  # iterations per row of the logs, at most
@@ -83,7 +83,9 @@ class FewShotTraining:
             saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
         )
         evaluation = results.get("evaluation")
-        if evaluation and evaluation["iteration"] <= saved.iteration:
+        ended = saved.iteration >= self.total  # then that of the test part alone is what is wanted
+        known = evaluation and (not ended or evaluation["request"]["part"] == "test")
+        if known and evaluation["iteration"] <= saved.iteration:
             self.evaluation = Evaluation.from_json(evaluation)
             self.evaluated_at = evaluation["iteration"]
 
@@ -146,10 +148,14 @@ class FewShotTraining:
         return FewShotAgent(self.parts, self.config, self.position.state, self.source)
 
     def evaluate(self) -> None:
-        """On held-out tasks, always the same ones; at the end beside scikit-learn's learners."""
+        """On held-out tasks, always the same ones of validation while the training goes on; at its
+        end on those of test, beside scikit-learn's learners.
+        """
         agent, config = self.agent(), self.config
-        evaluation = agent.evaluate(tasks=config.eval_tasks, seed=config.seed)
-        if self.iteration >= self.total:
+        ended = self.iteration >= self.total
+        part = "test" if ended else monitored(self.source)
+        evaluation = agent.evaluate(part=part, tasks=config.eval_tasks, seed=config.seed)
+        if ended:
             evaluation = agent.compare(evaluation)
         self.residual = agent.inner_residual()
         self.evaluation, self.evaluated_at = evaluation, self.position.iteration
@@ -170,7 +176,8 @@ class FewShotTraining:
     def show(self, console: Console, title: str) -> None:
         """Print the latest evaluation."""
         if self.evaluation:
-            show_few_shot(console, self.evaluation, title)
+            part = self.evaluation.request.part
+            show_few_shot(console, self.evaluation, f"{title}, {part} part")
             if worse := advice(self.evaluation, self.config.algo):
                 say(console, f"warning: {worse}")
         if self.residual is not None and not self.residual <= FAR:

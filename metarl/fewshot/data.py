@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -88,6 +89,10 @@ class Source(Protocol):
 class Stocked(Protocol):
     """A source whose tasks are drawn from finitely many classes, or are finitely many."""
 
+    @property
+    def parts(self) -> dict[str, np.ndarray]:
+        """Part -> its classes or tasks, by number; that of validation may be empty."""
+
     def drawn(
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
     ) -> tuple[Split, Tensor]:
@@ -95,6 +100,12 @@ class Stocked(Protocol):
 
         The classes that the labels of each task stand for, `[T, ways]`, or the tasks, `[T]`.
         """
+
+
+def monitored(source: Source) -> Part:
+    """The part that a training is watched on: validation, unless the split has left it empty."""
+    empty = isinstance(source, Stocked) and not len(source.parts["validation"])
+    return "test" if empty else "validation"
 
 
 def take(split: Split, task: int | Tensor) -> Split:
