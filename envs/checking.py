@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envs.dialects import get_attribute
-from envs.distributions import Beta, Dirichlet
+from envs.distributions import Beta, Choice, Dirichlet
 
 if TYPE_CHECKING:  # families make definitions that check their tasks
     from envs.family import Task, TaskFamily
@@ -61,7 +61,7 @@ def sign_advice(family: TaskFamily) -> str:
     found = []
     for name, declared in family.parameters.items() if env.way == "attributes" else ():
         own = get_attribute(env.env.unwrapped, name)
-        if np.all(own > 0) and declared.bounds[0] <= 0:
+        if not isinstance(own, str) and np.all(own > 0) and declared.bounds[0] <= 0:
             found.append(f"{name} is {own} in {family.name}, and {declared} draws values <= 0 too")
     env.close()
     return "; ".join(found)
@@ -73,9 +73,14 @@ def _all_inside(family: TaskFamily, name: str, given: Any) -> bool:
         _refuse(~np.isfinite(values), values, f"{owner} must be finite")
     if name not in family.parameters:  # of a task that the environment draws itself
         return True
+    declared, shape = family.parameters[name], family.shapes[name]
+    if isinstance(declared, Choice) and not declared.numeric:
+        inside = declared.contains(given)
+        if name in family.test_parameters:
+            inside = inside | family.test_parameters[name].contains(given)
+        return bool(inside.all())
     if values is None:
         raise ValueError(f"{owner} must be a number, got {given[0]!r}")
-    declared, shape = family.parameters[name], family.shapes[name]
     if values.shape[1:] != shape:
         raise ValueError(
             f"{owner} has the shape {shape}, got {values.shape[1:]}: {values[0].tolist()}"

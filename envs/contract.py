@@ -16,23 +16,19 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
-from envs.compiled import models, stale_constants
-from envs.custom import CustomEnv
-from envs.derived import stale_attributes
-from envs.dialects import get_attribute
-from envs.family import Task, TaskFamily
+from envs.contract_tasks import NotShown, stale_advice, task_is_hidden, task_matters, task_survives
+from envs.family import TaskFamily
 from envs.guard import own_lines
 from envs.probe import STEPS, play, play_each, raw_env, some_tasks
-
-PROBES = 20
 
 
 class Verdict(NamedTuple):
     """What a rule says of a family."""
 
     rule: str
-    passed: bool | None  # None where it could not be checked, as a rule before it failed
+    passed: bool | None  # None where it was not checked, as a rule before it failed, or not shown
     advice: str  # what is wrong and what to do; empty where it passed
+    shown: bool = True  # False where no episode showed that it is obeyed, nor that it is not
 
 
 def check_family(family: TaskFamily) -> list[Verdict]:
@@ -45,6 +41,9 @@ def check_family(family: TaskFamily) -> list[Verdict]:
             continue
         try:
             advice = rule(family)
+        except NotShown as error:
+            verdicts.append(Verdict(name, None, str(error), shown=False))
+            continue
         except (Exception, SystemExit) as error:  # whatever a user's environment raises
             advice, lines = f"{type(error).__name__}: {error}", own_lines(error).rstrip()
             advice += f", from\n{lines}" if lines else ""
@@ -137,55 +136,6 @@ def _resets_leave_nothing(family: TaskFamily) -> str:
     return "an episode leaves something behind for the next one: set all that changes in reset"
 
 
-def _task_matters(family: TaskFamily) -> str:
-    tasks = some_tasks(family)
-    for hold in range(PROBES):  # a sparse reward may need an action that goes somewhere
-        runs = play_each(family, tasks, hold=hold)
-        if any(not runs[0].equals(run) for run in runs[1:]):
-            return ""
-    return (
-        f"{len(tasks)} tasks gave the same episode: the task reaches nothing, or reset overwrites "
-        "it; give an apply(env, task) function that sets what matters"
-    )
-
-
-def _task_survives(family: TaskFamily) -> str:
-    task = some_tasks(family)[0]
-    env, told = family.make(), family.make()  # `told` is given the task twice
-    for one in (env, told):
-        one.reset(seed=0, options={"task": task})
-    advice = "reset changes the task: let reset keep it, as only its caller may choose a task"
-    if isinstance(env, CustomEnv) and env.way == "attributes":
-        for name, value in task.items():
-            held = get_attribute(env.env.unwrapped, name)
-            if not np.allclose(held, value):
-                return f"after a reset {name} is {held}, not {value}; {advice}"
-    if isinstance(env, CustomEnv) and env.way in ("attributes", "set_task", "reset_task"):
-        env.task = {}  # not given again before the next reset: its author's own must keep it
-    return "" if play(env, family, 0, None).equals(play(told, family, 0, task)) else advice
-
-
-def _task_is_hidden(family: TaskFamily) -> str:
-    tasks = some_tasks(family)
-    runs = play_each(family, tasks)
-    hide = "leave it out, or nothing has to be learnt (tell a baseline apart by a wrapper)"
-    first = np.stack([run.obs[0] for run in runs])  # [T, O]
-    differs = ~np.isclose(first, first[0], rtol=1e-6, atol=1e-6).all(0)
-    if differs.any():
-        return (
-            f"component {differs.argmax()} of the first observation depends on the task, before "
-            f"anything has happened: {hide}"
-        )
-    for name in tasks[0]:
-        values = np.array([np.ravel(task[name]) for task in tasks])  # [T, …]
-        for t in range(min(len(run.obs) for run in runs)):
-            obs = np.stack([run.obs[t] for run in runs])  # [T, O]
-            for k, i in np.ndindex(values.shape[1], obs.shape[1]):
-                if np.ptp(values[:, k]) > 0 and np.allclose(obs[:, i], values[:, k], atol=1e-6):
-                    return f"component {i} of the observation {t} is the task's {name}: {hide}"
-    return ""
-
-
 def _no_autoreset(family: TaskFamily) -> str:
     env: Any = raw_env(family)
     env.action_space.seed(0)
@@ -218,36 +168,6 @@ def _no_autoreset(family: TaskFamily) -> str:
     return ""
 
 
-def stale_advice(family: TaskFamily) -> str:
-    """What would go stale when the task changes, and what to do; empty if nothing."""
-    env = family.make()
-    if not isinstance(env, CustomEnv):
-        return ""
-    tasks = some_tasks(family)
-    if constants := _stale_constants(env, tasks):
-        return (
-            f"MuJoCo computed {', '.join(constants)} of the model before the task changed it: call "
-            "mujoco.mj_setConst(model, data) after the change"
-        )
-    stale = stale_attributes(env, tasks[0], tasks[1]) if env.way == "attributes" else []
-    if not stale:
-        return ""
-    return (
-        f"computed once and not again when the task changes: {'; '.join(stale)}. Set it too, by "
-        "apply=function of (env, task)"
-    )
-
-
-def _stale_constants(env: CustomEnv, tasks: list[Task]) -> list[str]:
-    """The constants of an environment's models that do not fit them under one of the tasks."""
-    usual = [] if env.way == "constructor" else stale_constants(models(env.env.unwrapped))
-    found: dict[str, None] = {}
-    for task in tasks:
-        env.reset(seed=0, options={"task": task})
-        found |= dict.fromkeys(stale_constants(models(env.env.unwrapped)))
-    return [name for name in found if name not in usual]
-
-
 def _can_be_sent_to_workers(family: TaskFamily) -> str:
     try:
         ForkingPickler.dumps(family)
@@ -267,9 +187,9 @@ RULES: tuple[tuple[str, Rule], ...] = (
     ("observations and rewards are finite", _finite),
     ("the same seed gives the same episode", _same_seed_same_episode),
     ("a reset leaves nothing behind", _resets_leave_nothing),
-    ("the task changes what happens", _task_matters),
-    ("the task survives a reset", _task_survives),
-    ("the task does not show in the observation", _task_is_hidden),
+    ("the task changes what happens", task_matters),
+    ("the task survives a reset", task_survives),
+    ("the task does not show in the observation", task_is_hidden),
     ("an episode's end is not reset away", _no_autoreset),
     ("what is derived from the task follows it", stale_advice),
     ("it can be sent to worker processes", _can_be_sent_to_workers),

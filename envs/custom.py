@@ -8,9 +8,8 @@ docs/custom_environments.md shows all of it.
 from __future__ import annotations
 
 import copy
-import importlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -23,12 +22,14 @@ from envs.dialects import (
     METHODS,
     WAYS,
     Way,
+    constructor_arguments,
     find_way,
-    get_attribute,
+    own_limit,
+    registered,
     require_place,
     set_attribute,
 )
-from envs.own_tasks import LONE, as_columns, as_drawn, equal, own_tasks
+from envs.own_tasks import LONE, as_drawn, draw, equal, own_tasks
 from envs.spaces import flat_observations, plain_actions, plain_reward
 
 if TYPE_CHECKING:  # families make these definitions
@@ -47,6 +48,8 @@ class CustomDefinition:
 
     env: Source
     apply: Apply = "auto"
+    example: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """A task, where tasks are arguments of the constructor."""
 
     engine: ClassVar[str] = "vector"
 
@@ -68,7 +71,7 @@ class CustomDefinition:
     def time_limit(self) -> int | None:
         """The steps of an episode that the environment has by itself; None where it has no limit.
 
-        Gymnasium's registry knows it of an id; what a function makes is made once and asked.
+        What a function makes is made once and asked.
 
         Raises:
             ValueError: there is no such environment, or it cannot be made.
@@ -76,16 +79,10 @@ class CustomDefinition:
         if not isinstance(self.env, str):
             env = self.build()
             try:
-                return _own_limit(env)
+                return own_limit(env)
             finally:
                 env.close()
-        module, _, env_id = self.env.rpartition(":")
-        try:
-            if module:  # "my_module:MyEnv-v0" registers its environments when it is imported
-                importlib.import_module(module)
-            return gymnasium.spec(env_id).max_episode_steps
-        except (gymnasium.error.Error, ImportError) as error:
-            raise ValueError(str(error)) from None
+        return registered(self.env).max_episode_steps
 
     @cached_property
     def spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.Space[Any]]:
@@ -113,6 +110,13 @@ class CustomDefinition:
             ValueError: there is no such id, a package is missing, or it is no Gymnasium
                 environment.
         """
+        keywords = {**self.example, **keywords}
+        known = self._arguments if keywords else None
+        if known is not None and (gone := sorted(set(keywords) - set(known))):
+            raise ValueError(
+                f"the constructor of {self.env_id} has no argument {gone[0]!r}; its arguments are: "
+                f"{', '.join(known) or 'none'}"
+            )
         if isinstance(self.env, str):
             try:
                 return gymnasium.make(
@@ -128,6 +132,23 @@ class CustomDefinition:
             )
         return env
 
+    def way(self, env: Env, names: Iterable[str]) -> Apply:
+        """How an environment is told the values of `names`.
+
+        Raises:
+            ValueError: it has no place for one of them; says which ways there are.
+        """
+        if callable(self.apply):
+            return self.apply
+        return find_way(env, list(names), self.apply, self._arguments)
+
+    @cached_property
+    def _arguments(self) -> list[str] | None:
+        """Of the constructor; None where it takes any."""
+        if not isinstance(self.env, str):
+            return constructor_arguments(self.env)
+        return constructor_arguments(registered(self.env).entry_point)
+
     def make(self, family: TaskFamily) -> CustomEnv:
         """One environment of a family of this definition."""
         return CustomEnv(family)
@@ -140,21 +161,10 @@ class CustomDefinition:
         """
         env, seed = self.build(), int(rng.integers(2**31))
         try:
-            if not env.has_wrapper_attr("sample_tasks"):
-                raise ValueError(
-                    f"{self.env_id} has no sample_tasks(n); say what varies: "
-                    'parameters={"name": Uniform(low, high)}'
-                )
-            drawn, again = (own_tasks(env, n, seed) for _ in range(2))
-            columns = as_columns(drawn, self.env_id)
+            columns, first = draw(env, n, seed, self.env_id)
         finally:
             env.close()
-        if not equal(drawn, again):
-            raise ValueError(
-                f"sample_tasks of {self.env_id} gives other tasks for the same reset seed: let it "
-                "draw from self.np_random, or declare the parameters of the family"
-            )
-        vars(self).setdefault("pattern", drawn[0])
+        vars(self).setdefault("pattern", first)
         return columns
 
     @cached_property
@@ -166,16 +176,6 @@ class CustomDefinition:
             return own_tasks(env, 1, 0)[0] if own else None
         finally:
             env.close()
-
-
-def _own_limit(env: Env) -> int | None:
-    """The time limit of a made environment: the one it was registered with, or the shortest."""
-    limits = [] if env.spec is None else [env.spec.max_episode_steps]
-    while isinstance(env, gymnasium.Wrapper):
-        if isinstance(env, gymnasium.wrappers.TimeLimit):
-            limits.append(env._max_episode_steps)
-        env = env.env
-    return min((limit for limit in limits if limit is not None), default=None)
 
 
 class CustomEnv(gymnasium.Env[np.ndarray, Any]):
@@ -202,12 +202,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         self._known: Task = {}  # a copy of the one that was given last
         self._compiled = Compiled()
         self._steps = 0
-        self.way: Apply = definition.apply
-        if self.way == "auto":
-            self.way = find_way(self.env, family.parameters)
-        elif self.way == "attributes":
-            for name in family.parameters:
-                get_attribute(self.env.unwrapped, name)
+        self.way = definition.way(self.env, family.parameters)
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -245,8 +240,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
             return {"task": plain}
         elif self.way == "constructor":
             if changed:
-                self.env.close()
-                self.env = self.family.definition.build(**named)
+                self._build(named)
         elif self.way == "attributes":
             if not self.family.parameters:
                 require_place(self.env, plain)
@@ -255,6 +249,22 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         else:
             self.env.get_wrapper_attr(self.way)(plain)
         return {}
+
+    def _build(self, named: dict[str, Any]) -> None:
+        """A new environment, with a task as its keywords.
+
+        Raises:
+            ValueError: it has other spaces, which one agent cannot have.
+        """
+        before, self.env = self.env, self.family.definition.build(**named)
+        before.close()
+        for what in ("observation_space", "action_space"):
+            one, other = getattr(before, what), getattr(self.env, what)
+            if one != other:
+                raise ValueError(
+                    f"the task {named} of {self.family.name} has another {what.replace('_', ' ')} "
+                    f"({other}) than the environment without it ({one}): all tasks need the same"
+                )
 
     def _told(self, task: Task) -> tuple[dict[str, Any], Any]:
         """A task as the environment is told it: by names, and alone where it has none."""

@@ -46,6 +46,51 @@ def stale_attributes(env: CustomEnv, one: Task, other: Task) -> list[str]:
     ]
 
 
+def unread(cls: type, name: str) -> bool:
+    """Whether no code that `reset` and `step` of a class may run mentions an attribute.
+
+    False where that cannot be known: a path, sources that are not at hand, or an environment that
+    hands itself to other code. Drawing is not looked at.
+    """
+    made = [vars(base)["__init__"] for base in cls.__mro__[:-1] if "__init__" in vars(base)]
+    if not name.isidentifier() or any(_mentions(one) is None for one in made):
+        return False
+    todo, met = ["reset", "step"], set[str]()
+    while todo:
+        method = todo.pop()
+        if method in met or "render" in method:
+            continue
+        met.add(method)
+        for base in cls.__mro__:
+            if method not in vars(base) or base.__module__.startswith(("builtins", "typing")):
+                continue
+            mentioned = _mentions(vars(base)[method])
+            if mentioned is None or name in mentioned:
+                return False
+            todo += [one for one in mentioned if _is_code(cls, one)]
+    return True
+
+
+def _is_code(cls: type, name: str) -> bool:
+    """Whether an attribute of a class is a function, or a property that runs one."""
+    held = inspect.getattr_static(cls, name, None)
+    return callable(held) or isinstance(held, property | staticmethod | classmethod)
+
+
+def _mentions(code: Any) -> set[str] | None:
+    """The attributes, of whatever object, that a method names; None where nobody can say."""
+    code = code.fget if isinstance(code, property) else getattr(code, "__func__", code)
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(code)))
+    except (OSError, TypeError, SyntaxError):
+        return None
+    nodes = list(ast.walk(tree))
+    named = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    held = {id(node.value) for node in nodes if isinstance(node, ast.Attribute)}
+    handed = any(_is_self(n) and id(n) not in held for n in nodes if isinstance(n, ast.expr))
+    return None if handed or named & {"__dict__", "__getattribute__"} else named
+
+
 def _is_numeric(value: Any) -> bool:
     return isinstance(value, int | float | np.number | np.ndarray) and not isinstance(value, bool)
 

@@ -22,7 +22,7 @@ from envs.custom import Apply, CustomDefinition, Source
 from envs.distributions import Choice, Distribution
 from envs.guard import guarded
 from envs.models import Model
-from envs.own_tasks import value_at
+from envs.own_tasks import stacked, value_at
 
 Task = dict[str, Any]
 """One value per parameter: a number, or a list of numbers; JSON-able."""
@@ -105,7 +105,7 @@ class TaskFamily:
     def __post_init__(self) -> None:
         """Complete a user's family, and refuse an impossible horizon."""
         if self.env is not None:
-            definition = CustomDefinition(self.env, self.apply)
+            definition = CustomDefinition(self.env, self.apply, self._example())
             env_id = definition.env_id
             completed = {
                 "definition": definition,
@@ -126,6 +126,12 @@ class TaskFamily:
             raise ValueError(f"horizon must be at least 1, got {self.horizon}")
         if not self.timeout > 0:
             raise ValueError(f"timeout must be above 0 s, got {self.timeout}")
+
+    def _example(self) -> Task:
+        """A task for environments that are made anew for each."""
+        rng = np.random.default_rng(0)
+        drawn = self.parameters if self.apply == "constructor" else {}
+        return {name: value_at(dist.sample(1, rng), 0) for name, dist in drawn.items()}
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
@@ -278,7 +284,7 @@ def task_at(tasks: Mapping[str, np.ndarray], i: int) -> Task:
 def stack_tasks(tasks: Iterable[Task]) -> Tasks:
     """The inverse of `task_at`."""
     rows = list(tasks)
-    return {name: np.asarray([row[name] for row in rows], dtype=np.float64) for name in rows[0]}
+    return {name: stacked([row[name] for row in rows]) for name in rows[0]}
 
 
 def unknown(what: str, name: str, known: list[str], of: str = "") -> str:

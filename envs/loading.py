@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 
 from envs.custom import CustomDefinition
-from envs.dialects import numbers
+from envs.dialects import Way, numbers
 from envs.engines.apart import apart
 from envs.family import TaskFamily, assumed_horizon, task_at, unknown
 from envs.grammar import VARY, from_json, parse_vary
@@ -20,6 +20,9 @@ from envs.guard import guarded
 from envs.modules import file_module, find_modules_here
 from envs.moved import FamilyNotFoundError
 from envs.registry import family_names, make_family
+
+TRIED = 8
+"""Tasks that are told at the start to an environment that is made anew for each."""
 
 
 def load_family(
@@ -29,6 +32,7 @@ def load_family(
     vary: Sequence[str] = (),
     workers: int = 0,
     tried: bool = True,
+    apply: Way = "attributes",
 ) -> TaskFamily:
     """The family that `--env` and `--vary` name.
 
@@ -39,6 +43,7 @@ def load_family(
         horizon: steps of an episode; the family's if not given.
         vary: `name=uniform(low,high)` or `name=choice(a,b,…)` each.
         workers: where there are to be any, no environment is tried in this process.
+        apply: how what varies reaches the environment.
         tried: make an environment, so that what is wrong with it is said here.
 
     Raises:
@@ -46,11 +51,13 @@ def load_family(
         EnvironmentFailure: an environment that is tried in a worker hangs or dies.
     """
     find_modules_here()
+    if apply != "attributes" and not vary:
+        raise ValueError(f"--apply {apply} says how what --vary names is set: give --vary, too")
     if vary:
         if spec in family_names() or ".py:" in spec:
             raise ValueError(f"--vary is for Gymnasium environments; {spec} is a family already")
         family = TaskFamily(
-            env=spec, parameters=parse_vary(vary), horizon=horizon or 0, apply="attributes"
+            env=spec, parameters=parse_vary(vary), horizon=horizon or 0, apply=apply
         )
     elif spec in gymnasium.registry:
         family = _of_own_tasks(spec, horizon, workers)
@@ -94,8 +101,13 @@ def _checked(family: TaskFamily, workers: int) -> TaskFamily:
 
 
 def _spaces(family: TaskFamily) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    # what is made anew may have other spaces for another task
+    number = TRIED if family.definition.apply == "constructor" else 1
+
     def tell(env: gymnasium.Env[Any, Any]) -> None:
-        env.reset(seed=0, options={"task": task_at(family.split("train").sample(1, 0), 0)})
+        drawn = family.split("train").sample(number, 0)
+        for i in range(number):
+            env.reset(seed=0, options={"task": task_at(drawn, i)})
 
     def look() -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
         env = family.make()

@@ -38,6 +38,27 @@ def own_tasks(env: gymnasium.Env[Any, Any], n: int, seed: int) -> list[Any]:
     return tasks
 
 
+def draw(env: gymnasium.Env[Any, Any], n: int, seed: int, owner: str) -> tuple[Tasks, Any]:
+    """`n` tasks of an environment as arrays, and the first of them as it was drawn.
+
+    Raises:
+        ValueError: it draws none, cannot be seeded, or its tasks would not come back equal.
+    """
+    if not env.has_wrapper_attr("sample_tasks"):
+        raise ValueError(
+            f"{owner} has no sample_tasks(n); say what varies: "
+            'parameters={"name": Uniform(low, high)}'
+        )
+    drawn, again = (own_tasks(env, n, seed) for _ in range(2))
+    columns = as_columns(drawn, owner)
+    if not equal(drawn, again):
+        raise ValueError(
+            f"sample_tasks of {owner} gives other tasks for the same reset seed: let it draw from "
+            "self.np_random, or declare the parameters of the family"
+        )
+    return columns, drawn[0]
+
+
 def as_columns(tasks: list[Any], owner: str) -> Tasks:
     """A list of tasks as arrays with a leading axis; tasks without names are called `task`.
 
@@ -51,9 +72,9 @@ def as_columns(tasks: list[Any], owner: str) -> Tasks:
             f"sample_tasks of {owner} gives tasks with different names: "
             f"{', '.join(map(str, sorted({str(sorted(map(str, row))) for row in rows})))}"
         )
-    columns = {name: _column([row[name] for row in rows]) for name in names}
+    columns = {name: column([row[name] for row in rows]) for name in names}
     for i, task in enumerate(tasks):
-        row = {name: value_at(column, i) for name, column in columns.items()}
+        row = {name: value_at(values, i) for name, values in columns.items()}
         if not equal(as_drawn(row, tasks[0]), task):
             raise ValueError(
                 f"sample_tasks of {owner} gives {tasks[0]!r} and {task!r}: let all its tasks be of "
@@ -62,11 +83,33 @@ def as_columns(tasks: list[Any], owner: str) -> Tasks:
     return columns
 
 
-def value_at(column: np.ndarray, i: int) -> Any:
+def column(values: list[Any]) -> np.ndarray:
+    """`[T, …]` numbers where all values are numbers, or vectors of them, of one kind and shape."""
+    kinds = {_kind(value) for value in values}
+    if len(kinds) == 1 and None not in kinds:
+        return np.asarray(values)
+    objects = np.empty(len(values), object)
+    for i, value in enumerate(values):
+        objects[i] = value
+    return objects
+
+
+def stacked(values: list[Any]) -> np.ndarray:
+    """As `column`, but whole numbers beside others are numbers like those."""
+    found = column(values)
+    if found.dtype != object:
+        return found
+    try:
+        numbers = np.asarray(values)
+    except ValueError:  # of several shapes
+        return found
+    return numbers if numbers.dtype.kind in "biuf" else found
+
+
+def value_at(values: np.ndarray, i: int) -> Any:
     """The i-th value of a batch, numbers as those of Python."""
-    value = np.asarray(column)[i]
-    plain = value.tolist() if isinstance(value, np.generic | np.ndarray) else value
-    return value if np.asarray(column).dtype == object else plain
+    batch = np.asarray(values)
+    return batch[i] if batch.dtype == object else batch[i].tolist()
 
 
 def as_drawn(task: Mapping[str, Any], pattern: Any) -> Any:
@@ -119,17 +162,6 @@ def _like(value: Any, pattern: Any) -> Any:
     if isinstance(value, float) and _sort(pattern) == "i" and value.is_integer():
         return int(value)
     return value
-
-
-def _column(values: list[Any]) -> np.ndarray:
-    """`[T, …]` numbers where all values are numbers, or vectors of them, of one kind and shape."""
-    kinds = {_kind(value) for value in values}
-    if len(kinds) == 1 and None not in kinds:
-        return np.asarray(values)
-    column = np.empty(len(values), object)
-    for i, value in enumerate(values):
-        column[i] = value
-    return column
 
 
 def _kind(value: Any) -> Any:

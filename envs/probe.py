@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 
 from envs.custom import CustomDefinition
+from envs.distributions import Choice
 from envs.family import Task, TaskFamily, task_at
+from envs.own_tasks import value_at
 
 TASKS, STEPS = 8, 30
 Env = gymnasium.Env[Any, Any]
@@ -37,10 +40,21 @@ def _ends(family: TaskFamily, end: int) -> Task:
     """The lowest (0) or the highest (1) value of every parameter that may take it."""
     found = {}
     for name, declared in family.parameters.items():
+        if isinstance(declared, Choice):
+            found[name] = _choice_at(declared, end)
+            continue
         value = np.full((1, *family.shapes[name]), declared.bounds[end], np.float64)
         if declared.contains(value).all():
             found[name] = value[0].tolist()
     return found
+
+
+def _choice_at(choice: Choice, end: int) -> Any:
+    """The least (0) or the largest (1) of numbers, the first or the last of other values."""
+    one_number = choice.numeric and np.ndim(choice.values) == 1
+    values = sorted(choice.values) if one_number else choice.values
+    drawn = replace(choice, values=(values[-end],)).sample(1, np.random.default_rng(0))
+    return value_at(drawn, 0)
 
 
 def play(env: Env, family: TaskFamily, seed: int, task: Task | None, hold: int = 0) -> Trajectory:
@@ -52,6 +66,25 @@ def play(env: Env, family: TaskFamily, seed: int, task: Task | None, hold: int =
     seen, rewards = [obs], []
     for _ in range(min(STEPS, family.horizon)):
         action = held if hold else space.sample()
+        obs, reward, terminated, truncated, _ = env.step(action)
+        seen.append(obs)
+        rewards.append(reward)
+        if terminated or truncated:
+            break
+    return Trajectory(np.stack(seen), np.array(rewards))
+
+
+def wander(env: Env, family: TaskFamily, seed: int, task: Task) -> Trajectory:
+    """A whole episode with random actions; in every other one each is kept for a while."""
+    rng, space = np.random.default_rng(seed), copy.deepcopy(family.action_space)
+    space.seed(seed)
+    obs, _ = env.reset(seed=seed, options={"task": task})
+    seen, rewards, left = [obs], [], 0
+    for _ in range(family.horizon):
+        if left == 0:
+            action = space.sample()
+            left = int(rng.integers(1, 1 + max(1, family.horizon // 4))) if seed % 2 else 1
+        left -= 1
         obs, reward, terminated, truncated, _ = env.step(action)
         seen.append(obs)
         rewards.append(reward)

@@ -28,7 +28,8 @@ try:
 
     import envs
     from envs.checking import sign_advice
-    from envs.contract import stale_advice
+    from envs.contract_tasks import stale_advice
+    from envs.dialects import Way
     from metarl.experiment.machine import resolve_compile, resolve_device
     from metarl.rl_run import EVAL_TASKS, RunConfig, read_run_config, with_family
 except ImportError as error:  # another package `envs` is found first, or something is missing
@@ -69,6 +70,9 @@ class Options(Generic[AlgorithmConfig]):
     vary: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     """What varies in a Gymnasium environment: name=uniform(low,high) or name=choice(a,b,…), where
     name is an attribute such as g or model.opt.gravity[2]; once per parameter."""
+    apply: Way = "attributes"
+    """How what varies reaches the environment: as attributes, as arguments of its constructor, by
+    reset(options={"task": …}), or by its set_task or reset_task; auto takes what it has."""
     algo: str = ALGO
     """Meta-learning algorithm: maml-trpo or rl2; each has hyper-parameters of its own."""
     preset: str = PRESET
@@ -165,7 +169,12 @@ def prepare(arguments: list[str], console: Console) -> Job:
 def _prepare_start(options: Options, console: Console) -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.load_family(
-        options.env, options.preset, options.horizon, options.vary, options.workers
+        options.env,
+        options.preset,
+        options.horizon,
+        options.vary,
+        options.workers,
+        apply=options.apply,
     )
     if options.vary:
         _warn_of_what_varies(family)

@@ -1,7 +1,8 @@
 """What a task parameter may be: distributions with bounds, a unit and a JSON form."""
 
 from envs.distributions.base import Distribution
-from envs.distributions.numbers import Choice, LogUniform, Normal, Uniform
+from envs.distributions.choice import Choice
+from envs.distributions.numbers import LogUniform, Normal, Uniform
 from envs.distributions.plane import InDisk, OnCircle
 from envs.distributions.probabilities import Beta, Dirichlet
 

@@ -68,6 +68,25 @@ class Indifferent(Walk):
         return obs, -abs(self.x), *rest
 
 
+class HalfDead(Walk):
+    """`gravity` is drawn only."""
+
+    def render(self):
+        return self.gravity
+
+
+class Overwrites(Walk):
+    """Reads `gravity` in its reset, which forgets the task."""
+
+    def reset(self, *, seed=None, options=None):
+        self.gravity = 9.81 + 0 * self.gravity
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        obs, reward, *rest = super().step(action)
+        return obs, reward * self.gravity, *rest
+
+
 class Resamples(Walk):
     def reset(self, *, seed=None, options=None):
         result = super().reset(seed=seed)

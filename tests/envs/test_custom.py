@@ -247,6 +247,77 @@ def test_vary_makes_a_family_and_malformed_text_shows_the_grammar() -> None:
         envs.load_family("point-nav", vary=vary)
 
 
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("true, False", (True, False)),
+        ("4x4,8x8", ("4x4", "8x8")),
+        ("'a b', \"c,(d)\"", ("a b", "c,(d)")),
+        ("1,2", (1, 2)),
+        ("1,2.5,.5,1e3", (1, 2.5, 0.5, 1000.0)),
+        ("[1,0],[0, 1]", ((1, 0), (0, 1))),
+        ("[[1,0],[0,1]],[[0,1],[1,0]]", (((1, 0), (0, 1)), ((0, 1), (1, 0)))),
+        ("[SF,FG],['SG',HF]", (("SF", "FG"), ("SG", "HF"))),
+    ],
+)
+def test_a_choice_is_typed_as_it_is_meant(text: str, values: tuple) -> None:
+    """Whole numbers, words, truth values and arrays keep their kind."""
+    (choice,) = parse_vary([f"x=choice({text})"]).values()
+    assert choice == Choice(values)
+    assert list(map(type, choice.values)) == list(map(type, values))
+
+
+@pytest.mark.parametrize("text", ["a b", "1,,2", "[1,2", "1]", "1;2", "inf", "", "true,1", "[1],2"])
+def test_a_choice_that_cannot_be_meant_shows_the_grammar(text: str) -> None:
+    """With the way to write one."""
+    with pytest.raises(ValueError, match=r"--vary .*choice\(A,B,…\)"):
+        parse_vary([f"x=choice({text})"])
+
+
+class Settings(gallery.Walk):
+    """Keeps what it was made with."""
+
+    def __init__(self, *, windy=False, map_name="4x4", walls=None, size=3, depth):
+        super().__init__()
+        self.windy, self.map_name, self.walls = windy, map_name, walls
+        self.size, self.depth = size, depth
+
+
+def test_arguments_of_a_constructor_keep_their_kind() -> None:
+    """In this process and in workers, those without a default, too."""
+    parameters = {
+        "windy": Choice((True, False)),
+        "map_name": Choice(("4x4", "8x8")),
+        "walls": Choice(((1, 0), (0, 1))),
+        "size": Choice((3, 4)),
+        "depth": Uniform(0, 1),
+    }
+    family = TaskFamily(env=Settings, parameters=parameters, apply="constructor", horizon=5)
+    tasks = family.split("train").sample(6, 0)
+    one = family.make()
+    for i in range(6):
+        task = task_at(tasks, i)
+        one.reset(options={"task": task})
+        assert {name: getattr(one.env, name) for name in parameters} == task
+        kinds = [type(getattr(one.env, name)) for name in parameters]
+        assert kinds == [bool, str, list, int, float]
+    with pytest.raises(ValueError, match="no argument 'wind'; its arguments are: windy, map_name"):
+        made(Settings, {"wind": Choice((True, False))}, apply="constructor")
+
+
+def test_attributes_that_are_no_numbers_vary_too() -> None:
+    """They keep their kind, and refuse another one."""
+    walk = gallery.Walk()
+    walk.windy, walk.name = False, "meadow"
+    for name, value in (("windy", True), ("windy", 0), ("name", "wood")):
+        set_attribute(walk, name, value)
+        assert getattr(walk, name) == value
+    assert isinstance(walk.windy, bool)
+    for name, value in (("windy", 0.5), ("name", 1.0), ("gravity", "low"), ("windy", "yes")):
+        with pytest.raises(ValueError, match="is of another kind"):
+            set_attribute(walk, name, value)
+
+
 def test_ids_of_modules_of_the_working_directory_are_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from envs.distributions import (
     OnCircle,
     Uniform,
 )
+from envs.grammar import from_json
+from envs.own_tasks import value_at
 
 EVERY = (
     Uniform(-1.0, 2.0, unit="m"),
@@ -52,6 +54,37 @@ def test_samples_lie_in_the_support_and_what_is_outside_does_not(distribution: o
     else:
         with pytest.raises(ValueError, match="no values out of distribution"):
             distribution.sample_ood(3, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ((True, False), "{true, false}"),
+        (("4x4", "8x8"), "{4x4, 8x8}"),
+        ((("SF", "FG"), ("S", "G", "F")), "{('SF', 'FG'), ('S', 'G', 'F')}"),
+        (((True, False), (False, True)), "{(True, False), (False, True)}"),
+        (tuple("abcde"), "one of 5"),
+        ((1, 2), "{1, 2}"),
+    ],
+)
+def test_a_choice_keeps_the_kind_of_its_values(values: tuple, text: str) -> None:
+    """Truth values, strings, whole numbers, and lists of them."""
+    choice = Choice(values)
+    drawn = choice.sample(20, np.random.default_rng(0))
+    lists = [list(v) if isinstance(v, tuple) else v for v in values]
+    assert all(value_at(drawn, i) in lists for i in range(20))
+    assert {type(value_at(drawn, i)) for i in range(20)} == {type(lists[0])}
+    assert choice.contains(drawn).all()
+    assert not choice.contains(np.array(["another"], object)).any()
+    assert str(choice) == text
+    assert from_json(json.loads(json.dumps(choice.to_json()))) == choice
+
+
+@pytest.mark.parametrize("values", [(1, "a"), (True, 2), (None, 1), (("a", 1), ("b", 2)), ({},)])
+def test_a_choice_of_several_kinds_is_refused(values: tuple) -> None:
+    """An environment could not tell them apart."""
+    with pytest.raises(ValueError, match="all of one kind, got"):
+        Choice(values)
 
 
 def test_moments_are_those_of_the_textbooks() -> None:
