@@ -64,8 +64,13 @@ def test_images_of_any_size_are_squashed_to_one(tmp_path: Path) -> None:
 
 
 def test_a_file_is_opened_as_an_image_only(tmp_path: Path) -> None:
-    """Whatever it is called: Pillow would start Ghostscript on PostScript."""
+    """Whatever it is called: Pillow would start Ghostscript on PostScript. All formats are read."""
     folder = write_images(tmp_path / "mine")
+    for i, kind in enumerate(("BMP", "GIF", "JPEG", "MPO", "TIFF", "WEBP")):  # MPO: of telephones
+        image = Image.new("RGB", (9, 9), "red")
+        suffix = {"JPEG": "jpg", "MPO": "jpeg"}.get(kind, kind.lower())
+        image.save(folder / f"class{i}" / f"other.{suffix}", format=kind)
+    assert own(f"folder:{folder}", ways=2).x_shape == (3, 28, 28)
     script = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
     (folder / "class0" / "0.png").write_bytes(script)
     with pytest.raises(ValueError, match=r"class0/0.png cannot be read as an image"):
