@@ -125,7 +125,7 @@ class FewShotAgent:
             source,
             request,
             steps=getattr(c, "eval_steps", ()) if steps is None else steps,
-            generator=self._generator(seed),
+            generator=self._generator(seed, Phase.EVAL_ROLLOUT),
             # convolutions are fastest one task at a time, all else at once
             how="vmap" if self.learner.vmaps and len(source.x_shape) != 3 else "threads",
             workers=self.trainer.workers,
@@ -133,20 +133,24 @@ class FewShotAgent:
 
     def compare(self, evaluation: Evaluation, tasks: int = BASELINE_TASKS) -> Evaluation:
         """The evaluation beside scikit-learn's learners; see `metarl.fewshot.comparison`."""
-        seed = evaluation.request.seed
+
+        def generator(train: bool) -> torch.Generator:
+            phase = Phase.INIT if train else Phase.EVAL_ROLLOUT
+            return self._generator(evaluation.request.seed, phase)
+
         return compare(
             evaluation,
             self.learner,
             self.state.theta,
             self.source,
             tasks=tasks,
-            generator=lambda train: self._generator(seed, Phase.INIT if train else None),
+            generator=generator,
         )
 
-    def _generator(self, seed: int, phase: Phase | None = None) -> torch.Generator:
+    def _generator(self, seed: int, phase: Phase) -> torch.Generator:
         """Of the tasks of an evaluation, or of others."""
         generator = torch.Generator(self.trainer.device)
-        return generator.manual_seed(torch_seed(seed, phase or Phase.EVAL_ROLLOUT))
+        return generator.manual_seed(torch_seed(seed, phase))
 
 
 def _targets(given: Any, form: Form, device: torch.device) -> Tensor:

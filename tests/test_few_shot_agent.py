@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from train_fewshot import main as train
 
 import metarl
 from metarl.experiment import checkpoint
+from metarl.fewshot.data import Split
 
 # what is made up here is easier than anything real
 pytestmark = pytest.mark.filterwarnings("ignore:.*alone tells")
@@ -89,6 +91,37 @@ def test_deviations_are_in_the_units_of_the_table(tmp_path: Path) -> None:
     learned = adapted.learner.deviation(adapted.theta, adapted.adapted, units.inputs(shown))
     assert units.y.deviation[0] == pytest.approx(90, rel=0.2)
     torch.testing.assert_close(adapted.deviation(x[8:]), learned * units.y.deviation[0])
+
+
+class Recorder:
+    """A source that keeps the tasks that it gives, by their part."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self.tasks: list[tuple[str, Split]] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._source, name)
+
+    def sample(self, tasks: int, shots: int, queries: int, part: str, generator: Any) -> Split:
+        self.tasks.append((part, self._source.sample(tasks, shots, queries, part, generator)))
+        return self.tasks[-1][1]
+
+
+def test_learners_of_one_task_are_settled_on_other_tasks_than_they_are_judged_on(
+    tmp_path: Path,
+) -> None:
+    """And judged on those of the evaluation, the first ones."""
+    options = ["--data", "sinusoid", "--algo", "maml", "--run-dir", str(tmp_path / "run")]
+    assert train([*options, *TINY]) == 0
+    agent = metarl.load_few_shot(tmp_path / "run")
+    agent.source = source = Recorder(agent.source)
+    agent.compare(agent.evaluate(tasks=20), tasks=10)
+    (one, judged), (other, settled), (again, compared) = source.tasks
+    assert (one, other, again) == ("test", "train", "test")
+    torch.testing.assert_close(judged.support.x[:10], compared.support.x)
+    seen = {row.numpy().tobytes() for row in judged.query.y}
+    assert not seen & {row.numpy().tobytes() for row in settled.query.y}
 
 
 def test_bytes_are_pictures_between_0_and_1(pictures: Path) -> None:
