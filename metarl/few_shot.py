@@ -47,15 +47,16 @@ class Algorithm(NamedTuple):
     options: dict[str, Any] = {}  # noqa: RUF012 - never changed
 
 
+# trained for the steps in which learned rates diverge, shortened beyond them
+_LASTING: dict[str, Any] = {"multi_step_loss": True, "inner_clip": 60.0, "later_inner_lr": 0.1}
+
 ALGORITHMS: dict[str, Algorithm] = {
     "maml": Algorithm(Maml, MamlConfig),
     "fomaml": Algorithm(Maml, MamlConfig, {"first_order": True}),
     "anil": Algorithm(Maml, MamlConfig, {"adapts": "head"}),
     "boil": Algorithm(Maml, MamlConfig, {"adapts": "body"}),
-    "meta-sgd": Algorithm(Maml, MamlConfig, {"rates": "weight"}),
-    "maml++": Algorithm(
-        Maml, MamlConfig, {"rates": "layer-step", "multi_step_loss": True, "inner_steps": 5}
-    ),
+    "meta-sgd": Algorithm(Maml, MamlConfig, {"rates": "weight", "inner_steps": 3, **_LASTING}),
+    "maml++": Algorithm(Maml, MamlConfig, {"rates": "layer-step", "inner_steps": 5, **_LASTING}),
     "reptile": Algorithm(Reptile, ReptileConfig),
     "protonet": Algorithm(ProtoNet, ProtoNetConfig),
     "matching-net": Algorithm(MatchingNet, MatchingNetConfig),

@@ -26,8 +26,8 @@ from metarl.fewshot.data import Examples
 from metarl.fewshot.form import Form
 from metarl.fewshot.learner import Adapted, FewShotLearner
 
-_CONFIG, _THERE = "metarl", "there"
-"""Keys of an adapted model's configuration and of its classes in its file."""
+_CONFIG, _THERE, _STEPS = "metarl", "there", "steps"
+"""Keys of an adapted model's configuration, of its classes and of its steps in its file."""
 _INPUTS, _NUMBERS = 1024, 2**18
 """At most so many inputs at a time, and so many numbers in them."""
 
@@ -42,6 +42,7 @@ class AdaptedModel:
         adapted: Adapted,
         config: FewShotRunConfig,
         there: Tensor | None = None,
+        steps: int | None = None,
     ) -> None:
         """See `FewShotAgent.adapt` and `load_adapted`.
 
@@ -52,7 +53,9 @@ class AdaptedModel:
             config: of the run.
             there: `[W]` bool, up to the last class of the task: those that have examples; the
                 others are never the answer. None in regression.
+            steps: of adaptation that were taken; None of a learner that takes none.
         """
+        self.steps = steps
         self.learner = learner
         self.theta = theta
         self.adapted = pytree.tree_map(torch.clone, adapted)  # a view would be saved as a whole
@@ -125,8 +128,8 @@ class AdaptedModel:
         tensors = {f"theta/{name}": p.clone() for name, p in self.theta.items()}
         tensors |= {f"adapted/{i}": leaf.contiguous() for i, leaf in leaves}
         tensors |= {} if self.there is None else {_THERE: self.there}
-        config = json.dumps(to_json(self.config))
-        safetensors.torch.save_file(tensors, path, metadata={_CONFIG: config})
+        metadata = {_CONFIG: json.dumps(to_json(self.config)), _STEPS: json.dumps(self.steps)}
+        safetensors.torch.save_file(tensors, path, metadata=metadata)
 
     @property
     def _device(self) -> torch.device:
@@ -172,13 +175,13 @@ def load_adapted(path: str | Path, *, device: str = "cpu") -> AdaptedModel:
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            described = (file.metadata() or {}).get(_CONFIG)
+            metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (safetensors.SafetensorError, OSError) as error:
         raise ValueError(f"{path} cannot be read as an adapted model: {error}") from None
-    if described is None:
+    if _CONFIG not in metadata:
         raise ValueError(f"{path} is no adapted model: AdaptedModel.save writes one")
-    config = placed(config_of(json.loads(described)), device)
+    config = placed(config_of(json.loads(metadata[_CONFIG])), device)
     there = tensors.pop(_THERE, None)  # not in a file that was written before it was kept
     learner, trainer = build(config, threads=1)
     groups: dict[str, Params] = {"theta": {}, "adapted": {}}
@@ -190,7 +193,8 @@ def load_adapted(path: str | Path, *, device: str = "cpu") -> AdaptedModel:
     _, tree = pytree.tree_flatten(_some_adapted(learner, theta, config.form))
     adapted = pytree.tree_unflatten([leaves[str(i)] for i in range(len(leaves))], tree)
     there = there if there is None else there.to(trainer.device)
-    return AdaptedModel(learner, theta, adapted, config, there)
+    steps = json.loads(metadata.get(_STEPS, "null"))
+    return AdaptedModel(learner, theta, adapted, config, there, steps)
 
 
 def placed(config: FewShotRunConfig, device: str) -> FewShotRunConfig:

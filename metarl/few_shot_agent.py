@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from metarl.algorithms.few_shot import FewShotState
 from metarl.algorithms.imaml import Imaml
+from metarl.algorithms.on_network import AdaptsWeights
 from metarl.core.one_thread import one_thread
 from metarl.experiment import checkpoint
 from metarl.experiment.seeding import Phase, torch_seed
@@ -26,6 +27,7 @@ from metarl.few_shot import (
     restore,
 )
 from metarl.few_shot_adapted import AdaptedModel, as_inputs, placed
+from metarl.few_shot_steps import adapt_by_steps, best_steps
 from metarl.fewshot.comparison import compare
 from metarl.fewshot.data import Examples, Part, Source, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
@@ -61,23 +63,31 @@ class FewShotAgent:
         return open_source(self.config)
 
     @one_thread()
-    def adapt(self, support: Any, steps: int | None = None) -> AdaptedModel:
+    def adapt(self, support: Any, steps: int | Literal["best"] | None = None) -> AdaptedModel:
         """Learn a task.
 
         Args:
             support: `(x, y)`, arrays or tensors, in the units of the run's own data: inputs
                 `[N, …]`, where images are `[N, channels, height, width]` of uint8 or between 0 and
                 1, and targets `[N, C]` or classes `[N]`.
-            steps: of adaptation, for a learner that takes steps; as in training if None.
+            steps: of adaptation, for a learner that takes steps; as in training if None. "best" is
+                the number, up to the most of the run's evaluations, that does best on parts of the
+                support set which are held out in turn; `AdaptedModel.steps` has it.
+
+        Warns:
+            DivergingWarning: the steps made the loss of the support set greater, or no number.
 
         Raises:
             ValueError: shapes that do not fit, a value that is not finite, images in another
-                range, a class that there is not, or steps of a learner that takes none.
+                range, a class that there is not, steps of a learner that takes none, or "best"
+                where no example can be spared.
         """
         if steps is not None:
             if not self.learner.takes_steps:
                 raise ValueError(f"{self.config.algo} does not adapt by steps: leave steps out")
-            if steps < 0:
+            if isinstance(steps, str) and steps != "best":
+                raise ValueError(f'steps must be a number or "best", got {steps!r}')
+            if not isinstance(steps, str) and steps < 0:
                 raise ValueError(f"steps must be at least 0, got {steps}")
         form, device, theta = self.config.form, self.trainer.device, self.state.theta
         x = as_inputs(support[0], form, device)
@@ -87,10 +97,18 @@ class FewShotAgent:
         examples = Examples(form.units.inputs(x), y)
         if not (torch.isfinite(examples.x).all() and torch.isfinite(examples.y).all()):
             raise ValueError("an example to learn from has a value that is not finite")
+        learner, c = self.learner, self.config.algorithm
         with torch.no_grad():
-            adapted = self.learner.adapt(theta, examples, steps)
+            if not isinstance(learner, AdaptsWeights):
+                adapted, taken = learner.adapt(theta, examples), None
+            else:
+                if steps == "best":
+                    most = max(c.inner_steps, *c.eval_steps)
+                    steps = best_steps(learner, theta, examples, most)
+                taken = int(c.inner_steps if steps is None else steps)
+                adapted = adapt_by_steps(learner, theta, examples, taken)
         there = functional.one_hot(y).any(0) if form.kind == "classification" else None
-        return AdaptedModel(self.learner, theta, adapted, self.config, there)
+        return AdaptedModel(learner, theta, adapted, self.config, there, taken)
 
     @one_thread()
     def inner_residual(self, tasks: int = 20) -> float | None:
@@ -131,6 +149,7 @@ class FewShotAgent:
             workers=self.trainer.workers,
         )
 
+    @one_thread()
     def compare(self, evaluation: Evaluation, tasks: int = BASELINE_TASKS) -> Evaluation:
         """The evaluation beside scikit-learn's learners; see `metarl.fewshot.comparison`."""
 

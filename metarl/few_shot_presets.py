@@ -14,10 +14,6 @@ _OUR_SINUSOID: Overrides = {**_SINUSOID, "lr_schedule": "cosine", "weight_decay"
 _CURVES: dict[str, Overrides] = {"sinusoid": _OUR_SINUSOID, "mixture": _OUR_SINUSOID}
 # a few tasks with long gradients would decide the mean of later steps
 _CLIPPED_CURVES: dict[str, Overrides] = {k: {**v, "inner_clip": 60.0} for k, v in _CURVES.items()}
-# the step sizes learned for one step are too long for further ones
-_META_SGD_CURVES: dict[str, Overrides] = {
-    k: {**v, "later_inner_lr": 0.1} for k, v in _CLIPPED_CURVES.items()
-}
 _MAML_OMNIGLOT: Overrides = {
     "tasks": 32,
     "shots": 1,
@@ -100,7 +96,6 @@ PRESETS: dict[str, dict[str, dict[str, Overrides]]] = {
     "default": {
         **{algo: {**_CLIPPED_CURVES, "omniglot": _OUR_OMNIGLOT} for algo in _MAML_LIKE},
         "fomaml": {**_CURVES, "omniglot": _OUR_OMNIGLOT},  # learns less when clipped
-        "meta-sgd": {**_META_SGD_CURVES, "omniglot": _OUR_OMNIGLOT},
         "pretrain": {**_CURVES, "omniglot": _CONTROL_OMNIGLOT},
         "scratch": {"omniglot": {**_CONTROL_OMNIGLOT, "iterations": 1}},
         "reptile": {

@@ -102,11 +102,17 @@ class Imaml(AdaptsWeights[ImamlConfig]):
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` steps on the proximal objective; nothing is differentiable in θ."""
+        return self.path(theta, support, self.config.inner_steps if steps is None else steps)[-1]
+
+    def path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
+        """φ_0 … φ_steps."""
         c, theta = self.config, detach(theta)
         phi = theta
-        for _ in range(c.inner_steps if steps is None else steps):
+        path = [phi]
+        for _ in range(steps):
             gradient = torch.func.grad(self.network_loss)(phi, support)
             phi = map_params(
                 lambda p, g, t: p - c.inner_lr * (g + c.proximity * (p - t)), phi, gradient, theta
             )
-        return phi
+            path.append(phi)
+        return path

@@ -65,17 +65,18 @@ class LearnedOptimizer(AdaptsWeights[LearnedOptimizerConfig]):
 
     def loss(self, theta: Params, task: Split) -> Tensor:
         """The mean of L(φ_k; query) over the steps k; a scalar."""
-        path = self._path(theta, task.support, self.config.inner_steps)
+        path = self.path(theta, task.support, self.config.inner_steps)[1:]
         return torch.stack([self.network_loss(phi, task.query) for phi in path]).mean()
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` steps of the optimiser."""
         steps = self.config.inner_steps if steps is None else steps
-        return [_network(theta), *self._path(theta, support, steps)][-1]
+        return self.path(theta, support, steps)[-1]
 
-    def _path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
-        """φ_1 … φ_steps."""
-        phi, path = _network(theta), []
+    def path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
+        """φ_0 … φ_steps."""
+        phi = _network(theta)
+        path = [phi]
         vector = flatten(phi)
         h = c = vector.new_zeros(len(vector), self.config.units)
         for _ in range(steps):

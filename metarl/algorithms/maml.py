@@ -133,8 +133,8 @@ class Maml(AdaptsWeights[MamlConfig]):
         c = self.config
         if c.inner_steps == 0:
             return (1 + c.query_weight) * self._task_loss(theta, task.query)
-        path = self._path(theta, task.support, c.inner_steps)
-        judged = path if c.multi_step_loss else path[-1:]
+        path = self.path(theta, task.support, c.inner_steps)
+        judged = path[1:] if c.multi_step_loss else path[-1:]
         outer = torch.stack([self.network_loss(phi, task.query) for phi in judged])
         outer = (outer * theta[STEP_WEIGHTS]).sum() if STEP_WEIGHTS in theta else outer.mean()
         if c.query_weight:
@@ -153,7 +153,7 @@ class Maml(AdaptsWeights[MamlConfig]):
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` steps on the support set."""
         steps = self.config.inner_steps if steps is None else steps
-        return [self.weights(theta), *self._path(theta, support, steps)][-1]
+        return self.path(theta, support, steps)[-1]
 
     def weights(self, theta: Params) -> Params:
         """The network's part of θ."""
@@ -180,11 +180,11 @@ class Maml(AdaptsWeights[MamlConfig]):
             ]
         return map_params(lambda p: p.new_full((), c.inner_lr), moving)
 
-    def _path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
-        """φ_1 … φ_steps."""
-        c = self.config
+    def path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
+        """φ_0 … φ_steps."""
+        c, start = self.config, self.weights(theta)
         phis = adapting(
-            self.weights(theta),
+            start,
             [support] * steps,
             self.network_loss,
             self.rates(theta),
@@ -192,7 +192,7 @@ class Maml(AdaptsWeights[MamlConfig]):
             momentum=c.inner_momentum,
             clip=c.inner_clip,
         )
-        return list(phis)
+        return [start, *phis]
 
     def _moves(self, name: str) -> bool:
         """Whether adaptation changes it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Generic, TypeVar
 
 from torch import Tensor
@@ -64,10 +65,14 @@ def refuse_unused(config: FewShotConfig, algo: str, *names: str) -> None:
             raise ValueError(f"{algo} uses {option} for images only: leave it at {default}")
 
 
-class AdaptsWeights(OnNetwork[Config]):
+class AdaptsWeights(OnNetwork[Config], ABC):
     """A learner whose adapted state is φ, the network's weights for one task, reached by steps."""
 
     takes_steps = True
+
+    @abstractmethod
+    def path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
+        """φ_0 … φ_steps on the support set."""
 
     def predict(self, theta: Params, adapted: Params, x: Tensor) -> Tensor:
         """Outputs `[N, C]` of inputs `[N, …]`."""

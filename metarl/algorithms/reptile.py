@@ -85,9 +85,14 @@ class Reptile(AdaptsWeights[ReptileConfig]):
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Params:
         """φ after `steps` steps on the support set; nothing is differentiable in θ."""
+        return self.path(theta, support, self.config.inner_steps if steps is None else steps)[-1]
+
+    def path(self, theta: Params, support: Examples, steps: int) -> list[Params]:
+        """φ_0 … φ_steps."""
         c = self.config
         phi, second = map_params(lambda p: p.detach(), theta), map_params(torch.zeros_like, theta)
-        for k in range(c.inner_steps if steps is None else steps):
+        path = [phi]
+        for k in range(steps):
             gradient = torch.func.grad(self.network_loss)(phi, self._batch(support, k))
             if c.inner_optimizer == "adam":
                 second = map_params(lambda v, g: 0.999 * v + 0.001 * g * g, second, gradient)
@@ -96,7 +101,8 @@ class Reptile(AdaptsWeights[ReptileConfig]):
                     lambda g, v, u=unbias: g / ((v * u).sqrt() + _EPS), gradient, second
                 )
             phi = map_params(lambda p, g: p - c.inner_lr * g, phi, gradient)
-        return phi
+            path.append(phi)
+        return path
 
     def _batch(self, examples: Examples, step: int) -> Examples:
         """The examples of a step: the next ones in turn, by a stride that mixes classes."""
