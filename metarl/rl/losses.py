@@ -1,5 +1,8 @@
 """Losses `(params, batch) -> scalar` of one task; means over the real steps.
 
+Padding is masked before a ratio is computed of it: an infinity there would be NaN in the gradient,
+though no mean counts it.
+
 Inner losses (what adaptation descends) differ in their second derivatives:
 
 - `likelihood_ratio`, −E[π(a|s) / π_old(a|s) · A]: the policy gradient, and the right Hessian
@@ -27,7 +30,8 @@ from metarl.rl.policy import Dist, Policy, kl_divergence, log_prob
 
 def surrogate(dist: Dist, batch: PolicyBatch) -> Tensor:
     """−mean(π(a|s) / π_old(a|s) · A), TRPO's surrogate, of the distribution π."""
-    ratio = (log_prob(dist, batch.action) - log_prob(batch.dist, batch.action)).exp()
+    new, old = log_prob(dist, batch.action), log_prob(batch.dist, batch.action)
+    ratio = torch.where(batch.mask, new - old, 0.0).exp()
     return -_mean(ratio * batch.advantage, batch.mask)
 
 
@@ -46,7 +50,7 @@ def log_likelihood(policy: Policy) -> LossFn:
 
     def loss(params: Params, batch: PolicyBatch) -> Tensor:
         new = log_prob(policy.distribution(params, batch.obs), batch.action)
-        return -_mean(new * batch.advantage, batch.mask)
+        return -_mean(torch.where(batch.mask, new, 0.0) * batch.advantage, batch.mask)
 
     return loss
 

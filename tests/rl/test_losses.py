@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from metarl.rl.data import PolicyBatch
-from metarl.rl.losses import dice, likelihood_ratio, log_likelihood, mean_kl
+from metarl.rl.losses import INNER_LOSSES, dice, likelihood_ratio, log_likelihood, mean_kl
 from metarl.rl.policy import CategoricalMlpPolicy, GaussianMlpPolicy
 
 
@@ -145,3 +145,34 @@ def test_categorical_policies_have_the_same_losses() -> None:
     mask = torch.ones(2, 5, dtype=torch.bool)
     data = PolicyBatch(obs, torch.ones(2, 5, dtype=torch.int64), torch.ones(2, 5), mask, dist)
     torch.testing.assert_close(likelihood_ratio(policy)(params, data), torch.tensor(-1.0))
+
+
+@pytest.mark.parametrize("name", [*INNER_LOSSES, "kl"])
+@pytest.mark.parametrize("std", [1e-6, 1e-18])
+def test_padding_reaches_no_gradient(name: str, std: float) -> None:
+    """However unlikely it makes what padding holds, or likely, of many actions."""
+    policy = GaussianMlpPolicy(3, 40, hidden=(5,), initial_std=std, min_std=1e-30)
+    g = torch.Generator().manual_seed(3)
+    params = policy.init(g)
+    params["1.bias"] += 50 if std < 1e-6 else 0
+    obs = torch.randn(2, 3, 3, generator=g)
+    dist = policy.distribution(params, obs)
+    action = dist["mean"] + std * torch.randn(2, 3, 40, generator=g)
+    mask = torch.ones(2, 3, dtype=torch.bool)
+    data = PolicyBatch(obs, action, torch.randn(2, 3, generator=g), mask, dist)
+
+    def padded(field: Tensor) -> Tensor:
+        return torch.cat([field, torch.zeros(2, 4, *field.shape[2:], dtype=field.dtype)], 1)
+
+    longer = PolicyBatch(*map(padded, data[:4]), dist={name: padded(p) for name, p in dist.items()})
+
+    def kl(params: dict[str, Tensor], data: PolicyBatch) -> Tensor:
+        return mean_kl(policy.distribution(params, data.obs), data)
+
+    loss = kl if name == "kl" else INNER_LOSSES[name](policy)
+    moved = {**params, "log_std": params["log_std"] + 0.01}
+    expected = torch.func.grad(loss)(moved, data)
+    assert all(torch.isfinite(p).all() for p in expected.values())
+    found = torch.func.grad(loss)(moved, longer)
+    for parameter, p in expected.items():
+        torch.testing.assert_close(found[parameter], p, rtol=1e-4, atol=1e-5 * float(p.abs().max()))
