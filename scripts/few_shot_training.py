@@ -131,6 +131,9 @@ class FewShotTraining:
         means = {name: sum(float(row[name]) for row in rows) / len(rows) for name in rows[0]}
         return means | {"time/iterations_per_second": len(rows) / elapsed}
 
+    def require_learning(self) -> None:
+        """`step` does already, where no update is finite."""
+
     def _due(self, i: int) -> int:
         """The next iteration after i that ends a row of the logs."""
         every = (CHUNK, self.config.eval_every, self.config.checkpoint_every)

@@ -43,6 +43,9 @@ class Trainable(Protocol):
     def line(self, metrics: Metrics) -> str:
         """Those metrics in words."""
 
+    def require_learning(self) -> None:
+        """Raise one of `failures` where all iterations so far have changed nothing."""
+
     def evaluate(self) -> None:
         """On held-out tasks."""
 
@@ -130,6 +133,7 @@ def train(training: Trainable, run: Run, console: Console) -> int:
             _iterate(training, run, console, interrupt)
             finished = training.iteration >= training.total
             if finished:
+                training.require_learning()
                 finished = _conclude(training, run, console, interrupt)
             run.write_results(training.results(finished=finished))
         except Exception as error:

@@ -32,12 +32,17 @@ class Position(NamedTuple):
     state: State  # after them
     non_finite: int  # updates that were not finite and were left out
     seconds: float  # spent on training, all resumes included
+    idle: int = 0  # iterations that changed nothing: no update was finite, or it was zero
+
+
+class NothingLearned(RuntimeError):
+    """All iterations of a run changed nothing."""
 
 
 class Training:
     """Meta-trains an agent on a family of tasks (a `Trainable`)."""
 
-    failures = (NonFiniteError, envs.EnvironmentFailure, OutOfMemory)
+    failures = (NonFiniteError, envs.EnvironmentFailure, OutOfMemory, NothingLearned)
 
     def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.
@@ -117,7 +122,11 @@ class Training:
         state = self.method.restore(tensors)
         counted = saved.state
         self.position = Position(
-            saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
+            saved.iteration,
+            state,
+            counted["non_finite_updates"],
+            counted["seconds"],
+            counted.get("idle_iterations", 0),  # older runs did not count them
         )
         evaluation = results.get("evaluation")
         if evaluation and evaluation["iteration"] <= saved.iteration:
@@ -127,13 +136,17 @@ class Training:
     def save(self, folder: Path) -> None:
         """Write a checkpoint of the iterations that are complete."""
         p = self.position
-        state = {"non_finite_updates": p.non_finite, "seconds": p.seconds}
+        state = {
+            "non_finite_updates": p.non_finite,
+            "seconds": p.seconds,
+            "idle_iterations": p.idle,
+        }
         checkpoint.save(folder, p.iteration, p.state.tensors(), state)
 
     def step(self, stopping: Callable[[], bool]) -> Metrics:
         """One meta-iteration on fresh training tasks."""
         started = time.perf_counter()
-        i, state, non_finite, seconds = self.position
+        i, state, non_finite, seconds, idle = self.position
         seed = self.config.seed
         tasks = self.family.split("train").sample(self.env.num_tasks, seed, i)
         with self._enough_memory():
@@ -142,8 +155,21 @@ class Training:
             )
         seconds += time.perf_counter() - started
         non_finite += int(sum(v for k, v in metrics.items() if k.endswith("/non_finite")))
-        self.position = Position(i + 1, state, non_finite, seconds)
+        self.position = Position(i + 1, state, non_finite, seconds, idle + _is_idle(metrics))
         return metrics
+
+    def require_learning(self) -> None:
+        """See `Trainable`."""
+        done, _, non_finite, _, idle = self.position
+        if not 0 < done == idle:
+            return
+        why = (
+            "every gradient was zero, as where all rewards are equal or a task has a single step: "
+            "give more --episodes or a longer --horizon, or look at the rewards"
+        )
+        if non_finite >= done:
+            why = "no update was finite, and all were left out: lower the step sizes"
+        raise NothingLearned(f"nothing was learned in {done} iterations, for {why}")
 
     def _enough_memory(self) -> AbstractContextManager[None]:
         """Names the options that decide how much an iteration needs."""
@@ -210,6 +236,7 @@ class Training:
         success = " → ".join(f"{m[k]:.0%}" for k in m if k.startswith("success/"))
         shown += f"  success {success}" if success else ""
         kl = m["outer/kl"] if "outer/kl" in m else m["ppo/approx_kl"]
+        shown += "  no update" if _is_idle(m) else ""
         return f"return {shown}  KL {kl:.4f}  {m['time/env_steps_per_second']:,.0f} steps/s"
 
     def hparams(self) -> dict[str, Any]:
@@ -230,3 +257,9 @@ class Training:
     def close(self) -> None:
         """End the environments."""
         self.env.close()
+
+
+def _is_idle(m: Metrics) -> bool:
+    """Whether an iteration had no update that was finite and not zero."""
+    outer = m.get("outer/zero_gradient", 0.0) + m.get("outer/non_finite", 0.0)
+    return outer > 0 or m.get("ppo/steps") == 0

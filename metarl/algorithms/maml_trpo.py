@@ -202,7 +202,8 @@ class MamlTrpo:
             if k < self.config.inner_steps:
                 with products(self.config.precision):
                     adapted = Adapting(objective.inner_step(self.inner(batch, k)), k + 1)
-                told["norm"].append(objective.inner_gradient_norm())
+                # the batch has the step's factor on α
+                told["norm"].append(objective.inner_gradient_norm() / self.config.step_factor(k))
         with products(self.config.precision):
             state, outer = self.outer_step(state, objective)
         if statistics:
@@ -246,6 +247,7 @@ class MamlTrpo:
         curvature = torch.dot(solution.x, solution.product)
         step = torch.sqrt(2 * max_kl / curvature) * solution.x
         finite = bool(torch.isfinite(step).all()) and bool(curvature > 0)
+        zero = not bool(gradient.any())  # it has no direction, which is not finite either
         search = line_search(
             theta,
             step,
@@ -261,7 +263,8 @@ class MamlTrpo:
             "outer/backtracks": float(search.backtracks),
             "outer/accepted": float(search.accepted),
             "outer/cg_residual": float(solution.residual),
-            "outer/non_finite": float(not finite),
+            "outer/zero_gradient": float(zero),
+            "outer/non_finite": float(not finite and not zero),
         }
         return (objective.state(search.vector) if search.accepted else state), metrics
 

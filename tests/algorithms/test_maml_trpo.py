@@ -299,6 +299,39 @@ def test_an_update_that_is_not_finite_leaves_the_state_and_is_counted(
     assert (metrics["outer/non_finite"], metrics["outer/accepted"]) == (1.0, 0.0)
 
 
+def test_a_gradient_of_zero_is_finite_and_leaves_the_state() -> None:
+    """As that of a single step, whose advantage is zero."""
+    family = envs.make_family("point-nav", horizon=1)
+    config = replace(CONFIG, tasks=1, episodes=1)
+    algo, env = algorithm(config), envs.make_engine(family, 1, 1)
+    state, tasks = algo.init(0), family.split("train").sample(1, 0)
+    after, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
+    assert after is state
+    names = ("zero_gradient", "non_finite", "accepted", "kl")
+    assert [metrics[f"outer/{name}"] for name in names] == [1.0, 0.0, 0.0, 0.0]
+    assert iterate()[1]["outer/zero_gradient"] == 0.0
+
+
+@pytest.mark.parametrize("decay", [1.0, 0.5])
+def test_the_norm_of_inner_gradients_has_no_factor_on_the_rates(decay: float) -> None:
+    """It is that of each step's loss where the step starts, whatever α is multiplied by."""
+    config = replace(CONFIG, inner_steps=2, inner_lr_decay=decay)
+    algo, env = algorithm(config), envs.make_engine(FAMILY, 3, 4)
+    state, tasks = algo.init(0), FAMILY.split("train").sample(3, 0)
+    learner = algo.learner(state)
+    adapted, norms = learner.start(3), []
+    for k in range(2):
+        episodes, _ = rollout(
+            learner, adapted, env, tasks, rng(0, k), scaling=algo.scaling, device=algo.device
+        )
+        batch, _ = algo.batch(state, episodes)
+        gradient = torch.func.vmap(torch.func.grad(algo.losses.inner))(adapted.phi, batch)
+        norms += [flatten({n: p[t] for n, p in gradient.items()}).norm() for t in range(3)]
+        adapted = learner.adapt(adapted, episodes)
+    _, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
+    assert metrics["inner/grad_norm"] == pytest.approx(float(np.mean(norms)), rel=1e-4)
+
+
 def test_an_inner_step_that_goes_too_far_is_not_the_environments_fault() -> None:
     """The message says who is to blame, with task, episode and step."""
     with pytest.raises(NonFiniteError, match=r"the agent took an action .*task 0 .*step 0"):

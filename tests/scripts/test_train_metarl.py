@@ -27,6 +27,7 @@ from envs.engines.arrays import ArraysEngine
 from metarl import load_agent
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.meta_objective import MetaObjective
 from metarl.experiment import checkpoint
 from scripts import train_metarl
 
@@ -575,3 +576,37 @@ def test_results_that_a_run_did_not_write_are_refused(
         (folder / "results.json").write_text(text)
         assert resume(folder, "--iterations", "2") == 2
         assert "results.json is not what a run writes" in capsys.readouterr().err
+
+
+def test_a_run_that_could_learn_nothing_ends_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """After its iterations, all of which are logged; more of them may go on."""
+    tiny = ["--tasks", "1", "--episodes", "1", "--horizon", "1", "--eval-every", "0"]
+    options = ["--env", "point-nav", "--iterations", "2", *tiny]
+    assert train_metarl.main([*options, "--run-dir", str(tmp_path / "run")]) == 1
+    out, err = capsys.readouterr()
+    assert out.count("no update") == 2
+    assert "nothing was learned in 2 iterations, for every gradient was zero" in err
+    assert len((tmp_path / "run" / "progress.csv").read_text().splitlines()) == 3
+    assert train_metarl.main(["--resume", str(tmp_path / "run"), "--iterations", "3"]) == 1
+    assert "nothing was learned in 3 iterations" in capsys.readouterr().err
+
+
+def test_a_run_without_a_finite_update_ends_with_the_reason(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """But not one of whose updates one was finite."""
+    lost = iter([True, True, True, False])
+    start = MetaObjective.start
+
+    def broken(self: MetaObjective) -> tuple[float, torch.Tensor]:
+        loss, gradient = start(self)
+        return loss, gradient * (torch.nan if next(lost) else 1.0)
+
+    monkeypatch.setattr(MetaObjective, "start", broken)
+    options = ["--env", "point-nav", "--tasks", "2", "--episodes", "2", "--horizon", "5"]
+    options += ["--iterations", "2", "--eval-tasks", "0", "--inner-steps", "1"]
+    assert train_metarl.main([*options, "--run-dir", str(tmp_path / "one")]) == 1
+    assert "for no update was finite" in capsys.readouterr().err
+    assert train_metarl.main([*options, "--run-dir", str(tmp_path / "other")]) == 0
