@@ -40,15 +40,20 @@ class TabularMdp:
         return xp.stack([rng.random(shape), rng.standard_normal(shape)], axis=-1)
 
     def start(self, xp: Any, task: Any, noise: Any) -> Any:
-        """State 0, one-hot and as a number, and the row of the task's tables: `[…, S + 2]`.
+        """State 0, one-hot and as a number, and the number of the task: `[…, S + 2]`.
 
         The tables of all tasks are one table then, of which a step takes rows.
+
+        Raises:
+            ValueError: more tasks than the numbers of the state can count.
         """
         none = task["transitions"][..., 0, 0, :] * 0.0
-        tables = math.prod(none.shape[:-1])
+        tables, most = math.prod(none.shape[:-1]), int(2 / xp.finfo(none.dtype).eps)
+        if tables > most:
+            raise ValueError(f"at most {most:,} tasks of tabular-mdp at once, got {tables:,}")
         counted = xp.arange(tables, dtype=none.dtype, device=none.device)
-        row = xp.reshape(counted * (STATES * ACTIONS), (*none.shape[:-1], 1))
-        return xp.concat([none[..., :1] + 1.0, none[..., 1:], none[..., :1], row], axis=-1)
+        number = xp.reshape(counted, (*none.shape[:-1], 1))
+        return xp.concat([none[..., :1] + 1.0, none[..., 1:], none[..., :1], number], axis=-1)
 
     def observe(self, xp: Any, state: Any) -> Any:
         """`[…, S]`."""
@@ -56,7 +61,8 @@ class TabularMdp:
 
     def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
         """Next state, reward, terminated and metrics; `mean` is the reward's expectation."""
-        row = xp.astype(state[..., STATES] * ACTIONS + state[..., STATES + 1], xp.int64) + action
+        number, first = (xp.astype(state[..., STATES + i], xp.int64) for i in (0, 1))
+        row = (first * STATES + number) * ACTIONS + action
         rows = xp.reshape(row, (-1,))
         mean = xp.reshape(xp.take(xp.reshape(task["rewards"], (-1,)), rows, axis=0), row.shape)
         table = xp.reshape(task["transitions"], (-1, STATES))

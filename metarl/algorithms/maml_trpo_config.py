@@ -63,7 +63,8 @@ class MamlTrpoConfig:
     normalize_observations: bool = False
     """Show the policy observations of running mean 0 and variance 1."""
     action_scale: float = 1.0
-    """What the policy's unit action is, as a fraction of half the actuator's range."""
+    """What the policy's unit action is, as a fraction of half the actuator's range, which is 1
+    without bounds."""
     max_kl: float = 0.01
     """Trust region: mean KL between the adapted policies before and after the outer step."""
     kl_schedule: Literal["constant", "linear"] = "constant"

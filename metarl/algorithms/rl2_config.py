@@ -48,7 +48,8 @@ class Rl2Config:
     min_std: float = 1e-6
     """Lower bound of σ."""
     action_scale: float = 1.0
-    """What the policy's unit action is, as a fraction of half the actuator's range."""
+    """What the policy's unit action is, as a fraction of half the actuator's range, which is 1
+    without bounds."""
     normalize_observations: bool = False
     """Show the policy observations of running mean 0 and variance 1."""
     normalize_rewards: bool = True

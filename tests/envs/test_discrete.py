@@ -1,7 +1,9 @@
 """Bandits, random MDPs and the grid against their definitions."""
 
+import array_api_compat.torch as xp
 import numpy as np
 import pytest
+import torch
 
 import envs
 
@@ -108,3 +110,28 @@ def test_goals_of_the_grid_are_never_beside_the_start() -> None:
     assert len(cells) == 21
     assert (cells.max(1) >= 2).all()
     np.testing.assert_allclose(counts / 2000, 1 / 21, atol=0.02)
+
+
+def test_as_many_tasks_keep_their_tables_as_numbers_can_count() -> None:
+    """Half precision counts to 2,048, and single precision to 16.8 million; more are refused."""
+    definition = envs.make_family("tabular-mdp").definition
+    generator = torch.Generator().manual_seed(0)
+
+    def tasks(count: int) -> dict[str, torch.Tensor]:
+        rewards = torch.randn(count, 1, 10, 5, generator=generator).half()
+        leads = torch.randint(10, (count, 1, 10, 5), generator=generator)
+        return {"transitions": torch.eye(10).half()[leads], "rewards": rewards}
+
+    given = tasks(2048)
+    state = definition.start(xp, given, torch.zeros(2048, 1, 0))
+    place = torch.zeros(2048, dtype=torch.int64)
+    for action in (3, 1, 4):
+        actions = torch.full((2048, 1), action)
+        noise = torch.full((2048, 1, 2), 0.5).half()
+        state, _, _, metrics = definition.step(xp, state, actions, given, noise)
+        row = torch.arange(2048), 0, place, action
+        assert torch.equal(metrics["mean"][:, 0], given["rewards"][row])
+        place = given["transitions"][row].argmax(-1)
+        assert torch.equal(state[:, 0, :10].argmax(-1), place)
+    with pytest.raises(ValueError, match="at most 2,048 tasks of tabular-mdp at once, got 2,049"):
+        definition.start(xp, tasks(2049), torch.zeros(2049, 1, 0))

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+import gymnasium
 import numpy as np
 import pytest
 import torch
@@ -21,7 +22,7 @@ from metarl.core.mapping import Workers
 from metarl.core.params import map_params
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes, StepInput
-from metarl.rl.rollout import Action, NonFiniteError, rollout
+from metarl.rl.rollout import Action, ActionScaling, NonFiniteError, rollout
 
 TASKS = 3  # the parts have one and two
 
@@ -184,3 +185,13 @@ def test_one_task_has_no_parts() -> None:
     engine = envs.make_engine(envs.make_family("half-cheetah-vel", horizon=3), 1, 2, threads=2)
     assert np.size(engine.parts) == 0
     engine.close()
+
+
+def test_a_unit_action_is_a_part_of_half_the_range_which_is_one_without_bounds() -> None:
+    """Of every dimension on its own, bounded or not."""
+    low = np.array([0.0, -np.inf, 5.0], np.float32)
+    high = np.array([4.0, np.inf, np.inf], np.float32)
+    scaling = ActionScaling.of(gymnasium.spaces.Box(low, high), 0.5)
+    zero, one = scaling(torch.tensor([[0.0] * 3, [1.0] * 3]))
+    np.testing.assert_allclose(zero, [2.0, 0.0, 6.0])
+    np.testing.assert_allclose(one, [3.0, 0.5, 6.5])
