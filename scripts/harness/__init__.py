@@ -1,0 +1,1 @@
+"""What `bits.py` compares, and how."""
