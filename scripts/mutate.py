@@ -145,8 +145,10 @@ def failure(tree: Path, tests: Sequence[str]) -> str:
     )
     if done.returncode not in (0, 1):
         raise ValueError(f"{' '.join(command)} could not run:\n{done.stdout}{done.stderr}")
+    if done.returncode == 0:
+        return ""
     lines = done.stdout.splitlines()
-    return next((line for line in lines if line.startswith(("FAILED", "ERROR"))), "")
+    return next((line for line in lines if line.startswith(("FAILED", "ERROR"))), "a test failed")
 
 
 def noticed(tree: Path, place: Place) -> str:
