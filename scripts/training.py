@@ -33,6 +33,7 @@ class Position(NamedTuple):
     non_finite: int  # updates that were not finite and were left out
     seconds: float  # spent on training, all resumes included
     idle: int = 0  # iterations that changed nothing: no update was finite, or it was zero
+    rates: tuple[str, ...] = ()  # of success, by name, once the environment has told of any
 
 
 class NothingLearned(RuntimeError):
@@ -127,6 +128,7 @@ class Training:
             counted["non_finite_updates"],
             counted["seconds"],
             counted.get("idle_iterations", 0),  # older runs did not count them
+            tuple(counted.get("success_rates", ())),
         )
         evaluation = results.get("evaluation")
         if evaluation and evaluation["iteration"] <= saved.iteration:
@@ -140,13 +142,14 @@ class Training:
             "non_finite_updates": p.non_finite,
             "seconds": p.seconds,
             "idle_iterations": p.idle,
+            "success_rates": list(p.rates),
         }
         checkpoint.save(folder, p.iteration, p.state.tensors(), state)
 
     def step(self, stopping: Callable[[], bool]) -> Metrics:
         """One meta-iteration on fresh training tasks."""
         started = time.perf_counter()
-        i, state, non_finite, seconds, idle = self.position
+        i, state, non_finite, seconds, idle, rates = self.position
         seed = self.config.seed
         tasks = self.family.split("train").sample(self.env.num_tasks, seed, i)
         with self._enough_memory():
@@ -155,12 +158,14 @@ class Training:
             )
         seconds += time.perf_counter() - started
         non_finite += int(sum(v for k, v in metrics.items() if k.endswith("/non_finite")))
-        self.position = Position(i + 1, state, non_finite, seconds, idle + _is_idle(metrics))
-        return metrics
+        idle += _is_idle(metrics)
+        rates = tuple(name for name in metrics if name.startswith("success/")) or rates
+        self.position = Position(i + 1, state, non_finite, seconds, idle, rates)
+        return dict.fromkeys(rates, 0.0) | metrics  # it may tell of successes alone
 
     def require_learning(self) -> None:
         """See `Trainable`."""
-        done, _, non_finite, _, idle = self.position
+        done, _, non_finite, _, idle, _ = self.position
         if not 0 < done == idle:
             return
         why = (
@@ -195,6 +200,9 @@ class Training:
             threads=self.threads,
             workers=self.workers,
         )
+        if self.position.rates and not evaluation.success:
+            none = [point._replace(mean=0.0, ci95=0.0) for point in evaluation.curve]
+            evaluation = evaluation._replace(success=none)
         self.evaluation, self.evaluated_at = evaluation, done
 
     def scalars(self, prefix: str) -> Metrics:

@@ -29,16 +29,20 @@ class OnlyWhenSolved(Told):
 
 
 class SecondEpisode(Told):
-    """It is solved in its second episode, and says nothing in others."""
+    """It is solved in an episode of that number, and says nothing in others."""
 
-    episodes = 0
+    number, episodes = 2, 0
 
     def reset(self, *, seed=None, options=None):
         self.episodes += 1
         return super().reset(seed=seed)
 
     def tell(self, solved):
-        return {"success": 1.0} if self.episodes == 2 else {}
+        return {"success": 1.0} if self.episodes == self.number else {}
+
+
+class FourthEpisode(SecondEpisode):
+    number = 4
 
 
 class Named(Told):
@@ -80,6 +84,6 @@ def family(env, horizon=5):
     return TaskFamily(env=env, parameters={"target": Uniform(-1, 1)}, horizon=horizon)
 
 
-only_when_solved, second_episode, named, in_place, buttons_in_place = map(
-    family, (OnlyWhenSolved, SecondEpisode, Named, InPlace, ButtonsInPlace)
+only_when_solved, second_episode, fourth_episode, named, in_place, buttons_in_place = map(
+    family, (OnlyWhenSolved, SecondEpisode, FourthEpisode, Named, InPlace, ButtonsInPlace)
 )

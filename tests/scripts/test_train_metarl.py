@@ -610,3 +610,19 @@ def test_a_run_without_a_finite_update_ends_with_the_reason(
     assert train_metarl.main([*options, "--run-dir", str(tmp_path / "one")]) == 1
     assert "for no update was finite" in capsys.readouterr().err
     assert train_metarl.main([*options, "--run-dir", str(tmp_path / "other")]) == 0
+
+
+def test_iterations_and_evaluations_without_success_have_a_rate_of_zero(tmp_path: Path) -> None:
+    """From the first iteration on in which an environment has told of any, resumed or not."""
+    run = tmp_path / "run"
+    options = ["--env", "tests.envs.habits:fourth_episode", "--tasks", "2", "--episodes", "2"]
+    options += ["--inner-steps", "1", "--eval-tasks", "2", "--eval-updates", "0"]
+    assert train_metarl.main([*options, "--iterations", "2", "--run-dir", str(run)]) == 0
+    assert train_metarl.main(["--resume", str(run), "--iterations", "4"]) == 0
+    with (run / "progress.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # an environment has two episodes in an iteration, which it counts anew after the resume
+    found = [(row["success/before"], row["success/after"]) for row in rows]
+    assert found == [("", ""), ("0.0", "1.0"), ("0.0", "0.0"), ("0.0", "1.0")]
+    evaluation = json.loads((run / "results.json").read_text())["evaluation"]
+    assert evaluation["success"] == [{"updates": 0, "mean": 0.0, "ci95": 0.0}]
