@@ -23,6 +23,7 @@ class Choice(Described):
 
     def __post_init__(self) -> None:
         """Refuse an empty choice, values of several kinds, and numbers that are not finite."""
+        object.__setattr__(self, "values", tuple(_tuples(value) for value in self.values))
         if not self.values:
             raise ValueError("Choice needs at least one value")
         kinds = {_kind(leaf) for value in self.values for leaf in _leaves(value)}

@@ -80,6 +80,12 @@ def test_a_choice_keeps_the_kind_of_its_values(values: tuple, text: str) -> None
     assert from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
+def test_a_choice_of_lists_or_arrays_is_one_of_tuples() -> None:
+    """So that it is equal to its description, whatever sequence it was written as."""
+    written = (((1, 2), (3, 4)), [[1, 2], [3, 4]], np.array([[1, 2], [3, 4]]))
+    assert len({Choice(values) for values in written}) == 1
+
+
 @pytest.mark.parametrize("values", [(1, "a"), (True, 2), (None, 1), (("a", 1), ("b", 2)), ({},)])
 def test_a_choice_of_several_kinds_is_refused(values: tuple) -> None:
     """An environment could not tell them apart."""
