@@ -51,7 +51,8 @@ class Cache:
         """The folder of an arm: named after all that its result depends on."""
         machine = platform.node(), platform.machine(), sys.version
         installed = [version(name) for name in ("torch", "numpy", "mujoco", "gymnasium")]
-        made_by = digest_of_json([arm, machine, installed])
+        harness = [file.read_text() for file in sorted(Path(__file__).parent.glob("*.py"))]
+        made_by = digest_of_json([arm, machine, installed, harness])
         return self._folder / f"{self._commit[:12]}-{arm.name}-{made_by}"
 
 
