@@ -32,6 +32,7 @@ from metarl.fewshot.augment import with_shifted_support
 from metarl.fewshot.classes import ClassSource
 from metarl.fewshot.data import Source, Split
 from metarl.fewshot.form import Form
+from metarl.fewshot.inputs import InputStatistics
 from metarl.fewshot.learner import JOINT_CLASSES, FewShotLearner
 from metarl.fewshot.networks import Conv4, Mlp, Network, dropout
 from metarl.fewshot.sources import DataConfig, make_source, tuned_as
@@ -268,7 +269,8 @@ def restore(config: FewShotRunConfig, parts: Parts, saved: checkpoint.Checkpoint
             f"of {config.protocol}"
         )
     fresh = {name: list(t.shape) for name, t in parts.trainer.init(0).tensors().items()}
-    found = {name: list(t.shape) for name, t in saved.tensors.items()}
+    _, tensors = InputStatistics.apart(saved.tensors)
+    found = {name: list(t.shape) for name, t in tensors.items()}
     for name in fresh | found:
         if fresh.get(name) != found.get(name):
             raise ValueError(
@@ -277,5 +279,5 @@ def restore(config: FewShotRunConfig, parts: Parts, saved: checkpoint.Checkpoint
                 "there)"
             )
     return FewShotState.from_tensors(
-        {name: t.to(parts.trainer.device) for name, t in saved.tensors.items()}
+        {name: t.to(parts.trainer.device) for name, t in tensors.items()}
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -211,7 +212,8 @@ def as_inputs(given: Any, form: Form, device: torch.device) -> Tensor:
     x: Tensor = torch.as_tensor(given, device=device)
     if tuple(x.shape[1:]) != form.x_shape or x.dim() < 1:
         shape = ", ".join(map(str, form.x_shape))
-        raise ValueError(f"inputs must be [N, {shape}], got {list(x.shape)}")
+        turned = _turned(tuple(x.shape), form.x_shape)
+        raise ValueError(f"inputs must be [N, {shape}], got {list(x.shape)}{turned}")
     images = len(form.x_shape) == 3
     if images and x.dtype == torch.uint8:
         return x
@@ -221,6 +223,18 @@ def as_inputs(given: Any, form: Form, device: torch.device) -> Tensor:
             f"{x.min():g} to {x.max():g}"
         )
     return x if x.is_floating_point() else x.double()
+
+
+def _turned(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """What would bring inputs into shape, in words; "" where nothing obvious would."""
+    ways = {
+        "it is a single one: x[None]": found == wanted,
+        "their channels come last: x.movedim(-1, 1)": found[1:] == (*wanted[1:], *wanted[:1]),
+        "they have no axis of channels: x[:, None]": wanted[:1] == (1,) and found[1:] == wanted[1:],
+        "they are flat: x.reshape(len(x), ...)": len(wanted) > 1
+        and found[1:] == (math.prod(wanted),),
+    }
+    return next((f"; {said}" for said, holds in ways.items() if holds), "")
 
 
 def _some_adapted(learner: FewShotLearner, theta: Params, form: Form) -> Adapted:

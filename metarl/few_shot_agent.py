@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +33,7 @@ from metarl.fewshot.comparison import compare
 from metarl.fewshot.data import Examples, Part, Source, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
 from metarl.fewshot.form import Form
+from metarl.fewshot.inputs import InputStatistics, OutsideWarning
 
 BASELINE_TASKS = 100
 
@@ -45,11 +47,16 @@ class FewShotAgent:
         config: FewShotRunConfig,
         state: FewShotState,
         source: Source | None = None,
+        inputs: InputStatistics | None = None,
     ) -> None:
-        """See `load_few_shot`; `source` is of `config.data`, if it is at hand."""
+        """See `load_few_shot`; `source` is of `config.data`, if it is at hand.
+
+        `inputs` are what it was trained on; without them support sets are not compared with it.
+        """
         self.learner, self.trainer = parts
         self.config = config
         self.state = state
+        self.inputs = inputs
         if source is not None:
             self.source = source
 
@@ -76,6 +83,7 @@ class FewShotAgent:
 
         Warns:
             DivergingWarning: the steps made the loss of the support set greater, or no number.
+            OutsideWarning: the inputs are far outside those of training.
 
         Raises:
             ValueError: shapes that do not fit, a value that is not finite, images in another
@@ -89,7 +97,7 @@ class FewShotAgent:
                 raise ValueError(f'steps must be a number or "best", got {steps!r}')
             if not isinstance(steps, str) and steps < 0:
                 raise ValueError(f"steps must be at least 0, got {steps}")
-        form, device, theta = self.config.form, self.trainer.device, self.state.theta
+        form, device = self.config.form, self.trainer.device
         x = as_inputs(support[0], form, device)
         y = _targets(support[1], form, device)
         if len(x) != len(y) or not len(x):
@@ -97,7 +105,13 @@ class FewShotAgent:
         examples = Examples(form.units.inputs(x), y)
         if not (torch.isfinite(examples.x).all() and torch.isfinite(examples.y).all()):
             raise ValueError("an example to learn from has a value that is not finite")
-        learner, c = self.learner, self.config.algorithm
+        if self.inputs and (doubt := self.inputs.doubt(examples.x, x, form.units.x)):
+            warnings.warn(doubt, OutsideWarning, stacklevel=3)
+        return self._adapted(examples, steps)
+
+    def _adapted(self, examples: Examples, steps: int | str | None) -> AdaptedModel:
+        """To examples that have been looked at."""
+        learner, c, theta = self.learner, self.config.algorithm, self.state.theta
         with torch.no_grad():
             if not isinstance(learner, AdaptsWeights):
                 adapted, taken = learner.adapt(theta, examples), None
@@ -107,7 +121,8 @@ class FewShotAgent:
                     steps = best_steps(learner, theta, examples, most)
                 taken = int(c.inner_steps if steps is None else steps)
                 adapted = adapt_by_steps(learner, theta, examples, taken)
-        there = functional.one_hot(y).any(0) if form.kind == "classification" else None
+        classifies = self.config.form.kind == "classification"
+        there = functional.one_hot(examples.y).any(0) if classifies else None
         return AdaptedModel(learner, theta, adapted, self.config, there, taken)
 
     @one_thread()
@@ -207,4 +222,5 @@ def load_few_shot(run_dir: str | Path, *, threads: int = 1, device: str = "cpu")
     saved = checkpoint.load_latest(folder)
     config = placed(read_run_config(folder), device)
     parts = build(config, threads=threads)
-    return FewShotAgent(parts, config, restore(config, parts, saved))
+    inputs, _ = InputStatistics.apart(saved.tensors)
+    return FewShotAgent(parts, config, restore(config, parts, saved), inputs=inputs)

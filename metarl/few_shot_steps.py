@@ -34,7 +34,7 @@ def adapt_by_steps(
             f"{start:.3g} to {end:.3g}; it grew beyond its start in step {grown}, and was least "
             f'({float(losses[best]):.3g}) after {best}. Take fewer steps, or steps="best"',
             DivergingWarning,
-            stacklevel=4,  # where the agent was asked to adapt
+            stacklevel=5,  # where the agent was asked to adapt
         )
     return path[-1]
 

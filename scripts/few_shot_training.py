@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from metarl.few_shot_agent import FewShotAgent
 from metarl.fewshot.comparison import advice
 from metarl.fewshot.data import DrawFailed, Source, monitored
 from metarl.fewshot.evaluate import Evaluation
+from metarl.fewshot.inputs import InputStatistics
 
 CHUNK = 100  # iterations per row of the logs, at most
 PATIENCE = 10.0  # seconds per row, at most, but for the last iteration of it
@@ -96,7 +98,8 @@ class FewShotTraining:
             "non_finite_updates": p.non_finite, "seconds": p.seconds,
             "protocol": self.config.protocol,
         }  # fmt: skip
-        checkpoint.save(folder, p.iteration, p.state.tensors(), state, keep=3)
+        tensors = p.state.tensors() | self.inputs.tensors()
+        checkpoint.save(folder, p.iteration, tensors, state, keep=3)
 
     def step(self, stopping: Callable[[], bool]) -> Metrics:
         """Iterations up to the next row, evaluation or checkpoint; the means of their metrics.
@@ -146,9 +149,17 @@ class FewShotTraining:
         speed = m["time/iterations_per_second"]
         return f"loss {m['outer/loss']:.4f}  {speed:,.1f} iterations/s{warning}"
 
+    @cached_property
+    def inputs(self) -> InputStatistics:
+        """Of training tasks, the same ones whatever has been trained."""
+        c = self.config.algorithm
+        generator = torch.Generator(self.parts.trainer.device)
+        generator.manual_seed(torch_seed(self.config.seed, Phase.INIT))
+        return InputStatistics.drawn(self.source, c.shots, c.queries, generator)
+
     def agent(self) -> FewShotAgent:
         """What has been learned so far."""
-        return FewShotAgent(self.parts, self.config, self.position.state, self.source)
+        return FewShotAgent(self.parts, self.config, self.position.state, self.source, self.inputs)
 
     def evaluate(self) -> None:
         """On held-out tasks, always the same ones of validation while the training goes on; at its

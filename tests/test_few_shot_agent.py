@@ -16,6 +16,7 @@ import metarl
 from metarl.experiment import checkpoint
 from metarl.fewshot.comparison import TRAIN_TASKS
 from metarl.fewshot.data import Split
+from metarl.fewshot.inputs import OutsideWarning
 
 # what is made up here is easier than anything real
 pytestmark = pytest.mark.filterwarnings("ignore:.*alone tells")
@@ -133,6 +134,28 @@ def test_bytes_are_pictures_between_0_and_1(pictures: Path) -> None:
     torch.testing.assert_close(adapted.predict(pixels), floats.predict(pixels / 255))
     program = adapted.export(pixels).module()
     torch.testing.assert_close(program(torch.from_numpy(pixels)), adapted.predict(pixels))
+
+
+def test_inputs_that_are_unlike_those_of_training_are_told(
+    pictures: Path, patients: Path, tmp_path: Path
+) -> None:
+    """By light and dark, by units, and by axes; those of the run's own kind are not."""
+    agent, y = metarl.load_few_shot(pictures / "run"), [0, 0, 1, 1]
+    noise = np.random.default_rng(1).integers(0, 255, (4, 1, 16, 16), dtype=np.uint8)
+    agent.adapt((noise, y))
+    with pytest.warns(OutsideWarning, match="an image's mean is 0.0"):
+        agent.adapt((noise // 64, y))
+    with pytest.raises(ValueError, match=r"their channels come last: x.movedim\(-1, 1\)"):
+        agent.adapt((noise.transpose(0, 2, 3, 1), y))
+    with pytest.raises(ValueError, match=r"they have no axis of channels: x\[:, None\]"):
+        agent.adapt((noise[:, 0], y))
+    with pytest.raises(ValueError, match=r"it is a single one: x\[None\]"):
+        agent.adapt((noise[0], y))
+    x, targets = write_patients(tmp_path / "other.csv")
+    agent = metarl.load_few_shot(patients / "run")
+    agent.adapt((x[:8], targets[:8]))
+    with pytest.warns(OutsideWarning, match=r"in the columns 0, 1 \(counted from 0\)"):
+        agent.adapt((x[:8] + 1e3, targets[:8]))
 
 
 def test_a_run_is_used_without_its_data(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from metarl.fewshot.classes import ClassSource, Ways, random_classes
 from metarl.fewshot.comparison import advice, compare
 from metarl.fewshot.data import Examples, Source, Split, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
+from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.units import Standard
 
 
@@ -29,7 +30,7 @@ def clusters(spread: float) -> ClassSource:
     x = np.repeat(centres, 12, 0) + noise.normal(size=(720, 3))
     x[:, 2] = noise.normal(size=720) * 1e4
     labels = np.repeat(np.arange(60), 12)
-    return random_classes("c", x + 1e5, labels, [f"{i:02}" for i in range(60)], Ways(3), 0)
+    return random_classes("c", x + 1e5, labels, [f"{i:02}" for i in range(60)], Ways(3), HoldOut())
 
 
 def lines(tasks: int, examples: int) -> Examples:
