@@ -72,7 +72,7 @@ ARMS = (
     _maml_trpo("compiled", f"{_CHEETAH} --compile on"),
     _maml_trpo("stacked", f"{_CHEETAH} --learn-inner-lr --inner-steps 2", stacked=True),
     _maml_trpo("stacked-multi-step", "--env point-nav", stacked=True),
-    _rl2("gru", "--env half-cheetah-vel --cell gru"),
+    _rl2("gru", "--env half-cheetah-vel --cell gru --no-normalize-rewards"),
     _rl2("lstm", "--env point-nav --cell lstm"),
     _rl2("transformer", "--env tabular-mdp --policy transformer --layers 1 --heads 2"),
     _rl2("bootstrap", "--env point-nav --bootstrap-at-end --value-per-step"),
