@@ -250,12 +250,28 @@ METAWORLD: Overrides = {"tasks": 20, "episodes": 10, "normalize_observations": T
 """Either algorithm's default for Meta-World's families: about the sizes of its own evaluation."""
 
 
+LIKE = "like:"
+"""`like:bandit-k5` is the preset default of that family for another; `like:bandit-k5/rl2_2016` is
+another preset of it."""
+
+
+def tasks_of(preset: str) -> str:
+    """The preset that a family's tasks are those of; one that is like another's changes none."""
+    return "default" if preset.startswith(LIKE) else preset
+
+
 def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: str) -> Overrides:
     """What `preset` changes for `env`.
 
     Raises:
         ValueError: an unknown preset, or one that says nothing about `env`.
     """
+    if preset.startswith(LIKE):
+        env, _, other = preset.removeprefix(LIKE).partition("/")
+        preset = other or "default"
+        families = {name for rows in table.values() for name in rows}
+        if env not in families and not env.startswith(PREFIX):
+            raise ValueError(f"preset {LIKE}{env}: no such family; {nearest(env, families)}")
     if preset not in table:
         hint = nearest(preset, table)
         raise ValueError(f"unknown preset {preset!r}; {hint}; --list-envs shows them all")

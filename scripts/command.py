@@ -21,13 +21,18 @@ Job = Callable[[], int]
 
 def given(arguments: list[str], option: str) -> str | None:
     """The value of the last `--option VALUE` or `--option=VALUE`, None where there is none."""
-    value = None
+    return next(reversed(given_every(arguments, option)), None)
+
+
+def given_every(arguments: list[str], option: str) -> list[str]:
+    """The values of every `--option VALUE` and `--option=VALUE`."""
+    values = []
     for i, argument in enumerate(arguments):
         if argument == option and i + 1 < len(arguments):
-            value = arguments[i + 1]
+            values.append(arguments[i + 1])
         elif argument.startswith(f"{option}="):
-            value = argument.removeprefix(f"{option}=")
-    return value
+            values.append(argument.removeprefix(f"{option}="))
+    return values
 
 
 def given_of(options: Any, *names: str) -> dict[str, Any]:

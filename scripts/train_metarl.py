@@ -25,6 +25,7 @@ try:
     from list_envs import show_families
     from loop import train
     from training import Training
+    from tuning import defaults
 
     import envs
     from envs.checking import sign_advice
@@ -39,7 +40,8 @@ from metarl.core.precision import require_precision
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.run import Run, default_folder, read_results
-from metarl.methods import METHODS, get_method, preset_config
+from metarl.methods import METHODS, get_method
+from metarl.presets import tasks_of
 
 ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
 RESUMABLE = (
@@ -77,7 +79,8 @@ class Options(Generic[AlgorithmConfig]):
     """Meta-learning algorithm: maml-trpo or rl2; each has hyper-parameters of its own."""
     preset: str = PRESET
     """Source of the tasks and hyper-parameters, such as finn2017 or varibad2020; it changes the
-    defaults that --help shows. --list-envs shows all presets."""
+    defaults that --help shows. --list-envs shows all presets. like:bandit-k5 takes the
+    hyper-parameters of that family for another, such as your own."""
     seed: int = 0
     """Root of all randomness."""
     horizon: int | None = None
@@ -158,19 +161,20 @@ def prepare(arguments: list[str], console: Console) -> Job:
     algo = given(arguments, "--algo") or ALGO
     if not (":" in env or env in gymnasium.registry or given(arguments, "--vary")):
         envs.make_family(env)
-    default = Options(algorithm=preset_config(algo, preset, env))
+    begin = defaults(arguments, algo, env, preset)
+    default = Options(algorithm=begin.config)
     options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
     if options.list_envs:
         presets = {algo: method.presets for algo, method in METHODS.items()}
         return lambda: show_families(console, presets)
-    return _prepare_start(options, console)
+    return _prepare_start(options, console, begin.note(options.algorithm))
 
 
-def _prepare_start(options: Options, console: Console) -> Job:
+def _prepare_start(options: Options, console: Console, note: str = "") -> Job:
     """A new run: everything is built before its folder is made."""
     family = envs.load_family(
         options.env,
-        options.preset,
+        tasks_of(options.preset),
         options.horizon,
         options.vary,
         options.workers,
@@ -198,7 +202,7 @@ def _prepare_start(options: Options, console: Console) -> Job:
     folder = options.run_dir or default_folder(options.algo, family.name, options.seed)
     training = Training(config, options.threads, options.workers)
     run = Run.create(folder, to_json(config))
-    return lambda: _train(training, run, console)
+    return lambda: _train(training, run, console, note)
 
 
 def _compiles(mode: str, algo: str, device: str, algorithm: Any) -> bool:
@@ -243,7 +247,7 @@ def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
     return lambda: _train(training, run, console)
 
 
-def _train(training: Training, run: Run, console: Console) -> int:
+def _train(training: Training, run: Run, console: Console, note: str = "") -> int:
     """Say what is about to happen, and do it."""
     config, family = training.config, training.family
     compiled = "compiled, " if config.compiled else ""
@@ -256,8 +260,8 @@ def _train(training: Training, run: Run, console: Console) -> int:
         f"{compiled}worker threads: {training.threads}, each with one torch thread{processes}; "
         f"{run.folder}",
     )
-    if training.advice:
-        say(console, f"note: {training.advice}")
+    for remark in filter(None, (note, training.advice)):
+        say(console, f"note: {remark}")
     with run:
         return train(training, run, console)
 

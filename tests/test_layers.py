@@ -15,6 +15,7 @@ ROOT = Path(__file__).parent.parent
 ALL = {"metarl.core", "metarl.rl", "metarl.fewshot", "metarl.algorithms", "metarl.experiment"}
 ROOTS = {
     "metarl.agent",
+    "metarl.chosen",
     "metarl.few_shot",
     "metarl.few_shot_adapted",
     "metarl.few_shot_agent",
@@ -33,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl.algorithms": {"metarl.core", "metarl.rl", "metarl.fewshot"},
     "metarl.experiment": set(),
     "metarl.agent": ALL | ROOTS | {"envs"},
+    "metarl.chosen": ALL | ROOTS | {"envs"},
     "metarl.few_shot": ALL | ROOTS | {"envs"},
     "metarl.few_shot_adapted": ALL | ROOTS | {"envs"},
     "metarl.few_shot_agent": ALL | ROOTS | {"envs"},
