@@ -21,7 +21,7 @@ from envs.distributions import (
     Uniform,
 )
 from envs.engines import EnvironmentFailure, make_engine
-from envs.family import TaskFamily, Tasks, stack_tasks, task_at
+from envs.family import TaskFamily
 from envs.guard import guarded
 from envs.loading import family_from_json, load_family
 from envs.models import Bandit, Belief, Mdp
@@ -29,6 +29,7 @@ from envs.moved import FamilyNotFoundError
 from envs.registry import BUILT_IN, family_names, make_family, register_family
 from envs.repeated import repeats, repeats_advice
 from envs.single import FamilyEnv
+from envs.task import Tasks, stack_tasks, task_at
 
 __all__ = [
     "Bandit",

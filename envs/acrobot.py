@@ -10,8 +10,9 @@ import numpy as np
 
 from envs.control import Control, symmetric, wrap
 from envs.distributions import Uniform
-from envs.family import Task, TaskFamily
+from envs.family import TaskFamily
 from envs.pictures import AGENT, GOAL, INK, Canvas
+from envs.task import Task
 
 
 class Acrobot(Control):

@@ -8,8 +8,9 @@ import gymnasium
 import numpy as np
 
 from envs.distributions import Beta
-from envs.family import Task, TaskFamily, Tasks
+from envs.family import TaskFamily
 from envs.models import Bandit
+from envs.task import Task, Tasks
 
 
 class BernoulliBandit:

@@ -13,7 +13,8 @@ from envs.dialects import get_attribute
 from envs.distributions import Beta, Choice, Dirichlet
 
 if TYPE_CHECKING:  # families make definitions that check their tasks
-    from envs.family import Task, TaskFamily
+    from envs.protocols import Family
+    from envs.task import Task
 
 PROBABILITIES = (Beta, Dirichlet)
 
@@ -22,7 +23,7 @@ class OutOfRange(UserWarning):
     """A task from outside its family's range: out of distribution, and played all the same."""
 
 
-def check_task(family: TaskFamily, task: Task | Any) -> None:
+def check_task(family: Family, task: Task | Any) -> None:
     """Check one task, and warn where it is out of distribution.
 
     Raises:
@@ -40,7 +41,7 @@ def check_task(family: TaskFamily, task: Task | Any) -> None:
         )
 
 
-def check_tasks(family: TaskFamily, tasks: Mapping[str, Any]) -> list[str]:
+def check_tasks(family: Family, tasks: Mapping[str, Any]) -> list[str]:
     """The parameters of a batch of tasks, each `[T, …]`, that lie outside the family's range.
 
     Raises:
@@ -55,7 +56,7 @@ def check_tasks(family: TaskFamily, tasks: Mapping[str, Any]) -> list[str]:
     return [name for name, given in tasks.items() if not _all_inside(family, name, given)]
 
 
-def sign_advice(family: TaskFamily) -> str:
+def sign_advice(family: Family) -> str:
     """What is positive in an environment, but not in all its tasks; empty if nothing is."""
     env: Any = family.make()
     found = []
@@ -67,7 +68,7 @@ def sign_advice(family: TaskFamily) -> str:
     return "; ".join(found)
 
 
-def _all_inside(family: TaskFamily, name: str, given: Any) -> bool:
+def _all_inside(family: Family, name: str, given: Any) -> bool:
     values, owner = _as_numbers(given), f"{name} of {family.name}"
     if values is not None:
         _refuse(~np.isfinite(values), values, f"{owner} must be finite")

@@ -14,9 +14,10 @@ from envs.compiled import models, stale_constants
 from envs.custom import CustomEnv
 from envs.derived import stale_attributes, unread
 from envs.dialects import get_attribute
-from envs.family import Task, TaskFamily
-from envs.own_tasks import equal, stacked
+from envs.family import TaskFamily
 from envs.probe import Trajectory, play, play_each, some_tasks, wander
+from envs.task import Task
+from envs.values import equal, stacked
 
 PROBES = 20
 """Short episodes, most of which hold one action."""

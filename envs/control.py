@@ -14,8 +14,9 @@ import gymnasium
 import numpy as np
 
 from envs.distributions import Uniform
-from envs.family import Task, TaskFamily
+from envs.family import TaskFamily
 from envs.pictures import AGENT, GOAL, INK, PALE, Canvas
+from envs.task import Task
 
 
 class Control:

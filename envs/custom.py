@@ -29,11 +29,13 @@ from envs.dialects import (
     require_place,
     set_attribute,
 )
-from envs.own_tasks import LONE, as_drawn, draw, equal, own_tasks
+from envs.own_tasks import draw, own_tasks
 from envs.spaces import flat_observations, plain_actions, plain_reward
+from envs.values import LONE, as_drawn, equal
 
 if TYPE_CHECKING:  # families make these definitions
-    from envs.family import Task, TaskFamily, Tasks
+    from envs.protocols import Family
+    from envs.task import Task, Tasks
 
 Env = gymnasium.Env[Any, Any]
 Source = str | Callable[..., Env]
@@ -149,7 +151,7 @@ class CustomDefinition:
             return constructor_arguments(self.env)
         return constructor_arguments(registered(self.env).entry_point)
 
-    def make(self, family: TaskFamily) -> CustomEnv:
+    def make(self, family: Family) -> CustomEnv:
         """One environment of a family of this definition."""
         return CustomEnv(family)
 
@@ -186,7 +188,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
     changes a MuJoCo model, what MuJoCo computed from that model is computed again.
     """
 
-    def __init__(self, family: TaskFamily) -> None:
+    def __init__(self, family: Family) -> None:
         """Args: family: whose task is stepped.
 
         Raises:

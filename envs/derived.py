@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from envs.custom import CustomEnv
-from envs.family import Task
+from envs.task import Task
 
 MISSING = object()
 

@@ -6,67 +6,25 @@ dictionary with arrays that have a leading axis. An environment never draws its 
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import gymnasium
 import numpy as np
 
+from envs.assumed import _ASSUMED
 from envs.custom import Apply, CustomDefinition, Source
 from envs.distributions import Choice, Distribution
 from envs.guard import guarded
 from envs.models import Model
-from envs.own_tasks import stacked, value_at
+from envs.protocols import References
+from envs.task import Task, Tasks, unknown
+from envs.values import value_at
 
-Task = dict[str, Any]
-"""One value per parameter: a number, or a list of numbers; JSON-able."""
-Tasks = dict[str, np.ndarray]
-"""The same with a leading task axis `[T, …]`."""
 SplitName = Literal["train", "test", "ood"]
-
-
-class Definition(Protocol):
-    """What a family's pure array functions need to say; `xp` is an array namespace.
-
-    All arrays may have any leading axes; none is made inside, and the functions keep to the array
-    API, so that numpy, torch (by `array_api_compat.torch`) and `array_api_strict` all run them. A
-    definition that can be drawn has `frames_per_second` too. One that knows the expectation of
-    every reward has `score`, the name of the metric that tells it: RL²'s evaluation sums that
-    instead of the reward.
-    """
-
-    observation_space: gymnasium.spaces.Box
-    action_space: gymnasium.Space[Any]
-    default_task: Task
-    """What a plain `reset()` takes."""
-    ends_early: bool
-    """Whether an episode may end before the horizon."""
-    engine: str
-    """Which engine steps it: "threads" (MuJoCo), "arrays", or "vector" for a definition that has
-    no array functions, but `make(family)`, which makes one Gymnasium environment."""
-
-
-References = Callable[[Tasks, int], dict[str, np.ndarray]]
-"""`(tasks, horizon) -> {name: returns [T]}`: what policies reach that need no training."""
-
-
-_ASSUMED: ContextVar[int] = ContextVar("assumed_horizon", default=0)
-
-
-@contextmanager
-def assumed_horizon(steps: int) -> Iterator[None]:
-    """Families that are made inside take these steps where no other horizon is known; 0 is none."""
-    before = _ASSUMED.set(steps)
-    try:
-        yield
-    finally:
-        _ASSUMED.reset(before)
 
 
 def _horizon_of(definition: CustomDefinition) -> int:
@@ -274,22 +232,3 @@ class TaskSplit:
 def _described(parameters: Mapping[str, Distribution]) -> dict[str, Any]:
     """The JSON form of distributions by name."""
     return {name: dist.to_json() for name, dist in parameters.items()}
-
-
-def task_at(tasks: Mapping[str, np.ndarray], i: int) -> Task:
-    """The i-th task of a batch, its numbers as those of Python."""
-    return {name: value_at(values, i) for name, values in tasks.items()}
-
-
-def stack_tasks(tasks: Iterable[Task]) -> Tasks:
-    """The inverse of `task_at`."""
-    rows = list(tasks)
-    return {name: stacked([row[name] for row in rows]) for name in rows[0]}
-
-
-def unknown(what: str, name: str, known: list[str], of: str = "") -> str:
-    """A message that names an unknown value, the nearest valid ones and all of them."""
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f"; did you mean {' or '.join(near)}?" if near else ""
-    owner = f" of {of}" if of else ""
-    return f"unknown {what}{owner} {name!r}{hint} (known: {', '.join(known) or 'none'})"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.family import TaskFamily, task_at
+from envs.family import TaskFamily
+from envs.task import task_at
 
 TASKS, STEPS = 4, 100
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from envs.bodies import Body, Physics
-from envs.family import Task
+from envs.task import Task
 
 
 class Goal(Protocol):

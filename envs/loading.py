@@ -11,15 +11,17 @@ from typing import Any
 
 import gymnasium
 
+from envs.assumed import assumed_horizon
 from envs.custom import CustomDefinition
 from envs.dialects import Way, numbers
 from envs.engines.apart import apart
-from envs.family import TaskFamily, assumed_horizon, task_at, unknown
+from envs.family import TaskFamily
 from envs.grammar import VARY, from_json, parse_vary
 from envs.guard import guarded
 from envs.modules import file_module, find_modules_here
 from envs.moved import FamilyNotFoundError
 from envs.registry import family_names, make_family
+from envs.task import task_at, unknown
 
 TRIED = 8
 """Tasks that are told at the start to an environment that is made anew for each."""

@@ -14,8 +14,9 @@ import numpy as np
 
 from envs.bodies import Ant, Body, HalfCheetah, Hopper, Humanoid, Physics, Swimmer, Walker2d
 from envs.distributions import Choice, InDisk, OnCircle, Uniform
-from envs.family import TaskFamily, Tasks
+from envs.family import TaskFamily
 from envs.goals import Goal, Reach, RunAtVelocity, RunForwardsOrBackwards, RunTowards
+from envs.task import Tasks
 
 
 class Locomotion:

@@ -19,7 +19,8 @@ import numpy as np
 
 from envs.checking import check_task
 from envs.distributions import Choice, Distribution
-from envs.family import Task, TaskFamily, unknown
+from envs.family import TaskFamily
+from envs.task import Task, unknown
 
 PREFIX = "metaworld-"
 NAMES = "metaworld-ml1-<environment>, metaworld-ml10 and metaworld-ml45"

@@ -9,8 +9,9 @@ import gymnasium
 import numpy as np
 
 from envs.distributions import OnCircle, Uniform
-from envs.family import Task, TaskFamily
+from envs.family import TaskFamily
 from envs.pictures import AGENT, GOAL, PALE, Canvas
+from envs.task import Task
 
 
 class Point:

@@ -13,9 +13,10 @@ import numpy as np
 
 from envs.bodies import Body, HalfCheetah, Hopper, Walker2d
 from envs.distributions import Distribution, LogUniform
-from envs.family import Task, TaskFamily
+from envs.family import TaskFamily
 from envs.goals import RunForwards
 from envs.locomotion import Locomotion
+from envs.task import Task
 
 
 class RandomPhysics(Locomotion):

@@ -11,8 +11,9 @@ import numpy as np
 
 from envs.custom import CustomDefinition
 from envs.distributions import Choice
-from envs.family import Task, TaskFamily, task_at
-from envs.own_tasks import value_at
+from envs.family import TaskFamily
+from envs.task import Task, task_at
+from envs.values import value_at
 
 TASKS, STEPS = 8, 30
 Env = gymnasium.Env[Any, Any]

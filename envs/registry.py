@@ -8,7 +8,7 @@ from importlib.metadata import EntryPoint, entry_points
 from envs.acrobot import ACROBOT
 from envs.bandit import BANDITS
 from envs.control import CONTROL
-from envs.family import TaskFamily, unknown
+from envs.family import TaskFamily
 from envs.grid import GRID_NAVI
 from envs.guard import guarded
 from envs.locomotion import LOCOMOTION
@@ -16,6 +16,7 @@ from envs.metaworld import PREFIX, metaworld_family
 from envs.navigation import POINT_NAV, POINT_NAV_SPARSE
 from envs.physics import PHYSICS
 from envs.tabular import TABULAR_MDP
+from envs.task import unknown
 
 GROUP = "metarl.families"
 """Entry points of this group in an installed package are families, under their names."""

@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from envs.family import TaskFamily, Tasks
+from envs.family import TaskFamily
+from envs.task import Tasks
 
 
 class Repeats(NamedTuple):

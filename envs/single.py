@@ -10,7 +10,8 @@ import numpy as np
 
 from envs.checking import check_task
 from envs.engines import make_engine
-from envs.family import Task, TaskFamily, stack_tasks
+from envs.protocols import Family
+from envs.task import Task, stack_tasks
 
 
 class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
@@ -22,7 +23,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
 
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
 
-    def __init__(self, family: TaskFamily, render_mode: str | None = None) -> None:
+    def __init__(self, family: Family, render_mode: str | None = None) -> None:
         """Args:
         family: whose task is stepped.
         render_mode: "rgb_array", or None where nothing is to be drawn.

@@ -9,8 +9,9 @@ import gymnasium
 import numpy as np
 
 from envs.distributions import Dirichlet, Distribution, Normal
-from envs.family import Task, TaskFamily, Tasks
+from envs.family import TaskFamily
 from envs.models import Mdp
+from envs.task import Task, Tasks
 
 STATES, ACTIONS = 10, 5
 

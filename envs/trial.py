@@ -20,7 +20,7 @@ import array_api_compat.numpy as _xp
 import gymnasium
 import numpy as np
 
-from envs.family import Task
+from envs.task import Task
 from envs.views import ActionCode, History, action_size, join, trial_space
 
 

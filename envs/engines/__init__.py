@@ -9,7 +9,8 @@ from envs.engines.arrays import ArraysEngine
 from envs.engines.base import Engine, EnvironmentFailure
 from envs.engines.threads import ThreadsEngine
 from envs.engines.vector import VectorEngine
-from envs.family import TaskFamily, unknown
+from envs.protocols import Family
+from envs.task import unknown
 
 __all__ = ["ENGINES", "EnvironmentFailure", "make_engine"]
 
@@ -17,7 +18,7 @@ ENGINES = ("auto", "threads", "arrays", "vector", "warp")
 
 
 def make_engine(
-    family: TaskFamily,
+    family: Family,
     num_tasks: int,
     num_episodes: int,
     *,

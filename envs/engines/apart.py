@@ -6,17 +6,18 @@ import contextlib
 import multiprocessing
 from collections.abc import Callable
 from multiprocessing.connection import Connection
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from envs.engines.base import EnvironmentFailure
 from envs.engines.crew import START, ending, launch, sendable
 from envs.engines.share import follow_parent, received
-from envs.family import TaskFamily
+from envs.protocols import Family
 
 Seen = TypeVar("Seen")
+Looked = TypeVar("Looked", bound=Family)
 
 
-def apart(look: Callable[[TaskFamily], Seen], family: TaskFamily) -> Seen:
+def apart(look: Callable[[Looked], Seen], family: Looked) -> Seen:
     """`look(family)` in a worker process, within the family's timeout.
 
     Raises:
@@ -49,7 +50,7 @@ def apart(look: Callable[[TaskFamily], Seen], family: TaskFamily) -> Seen:
     return found
 
 
-def _answer(pipe: Connection, look: Callable[[TaskFamily], Seen]) -> None:
+def _answer(pipe: Connection, look: Callable[[Any], Seen]) -> None:
     """The other process: say that it is there, then what it sees."""
     follow_parent()
     family = received(pipe)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 
 from envs.engines.base import Engine, Noise, StepOutput
-from envs.family import TaskFamily, Tasks
+from envs.protocols import Family
+from envs.task import Tasks
 
 
 class ArraysEngine(Engine):
     """Steps all environments by the family's own array functions, in numpy."""
 
-    def __init__(self, family: TaskFamily, num_tasks: int, num_episodes: int) -> None:
+    def __init__(self, family: Family, num_tasks: int, num_episodes: int) -> None:
         """Raises ValueError for a family whose definition is not made of array functions."""
         super().__init__(family, num_tasks, num_episodes)
         if family.definition.engine != "arrays":

@@ -10,8 +10,9 @@ import gymnasium
 import numpy as np
 
 from envs.checking import check_tasks
-from envs.family import TaskFamily, Tasks
-from envs.own_tasks import differing
+from envs.protocols import Family
+from envs.task import Tasks
+from envs.values import differing
 
 
 class Noise(NamedTuple):
@@ -38,7 +39,7 @@ class EnvironmentFailure(RuntimeError):
 class Engine:
     """Spaces and clock of T tasks × E episodes of a family."""
 
-    def __init__(self, family: TaskFamily, num_tasks: int, num_episodes: int) -> None:
+    def __init__(self, family: Family, num_tasks: int, num_episodes: int) -> None:
         """Raises ValueError where a count is below 1."""
         for name, count in (("tasks", num_tasks), ("episodes", num_episodes)):
             if count < 1:

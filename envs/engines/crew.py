@@ -16,7 +16,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from envs.engines.share import INTERRUPTS, Board, Layout, Metrics, board, serve, size
-from envs.family import TaskFamily
+from envs.protocols import Family
 
 START = 120.0
 """Seconds that a worker has at least to import its modules and to make one environment."""
@@ -46,7 +46,7 @@ class WorkerError(RuntimeError):
 class Crew:
     """W spawned processes over one board; whatever happens to one of them ends all."""
 
-    def __init__(self, family: TaskFamily, fields: Layout, bounds: Sequence[int]) -> None:
+    def __init__(self, family: Family, fields: Layout, bounds: Sequence[int]) -> None:
         """Args:
         family: what the environments are made of; its timeout holds for their calls.
         fields: the board's layout.
@@ -143,7 +143,7 @@ def launch(process: SpawnProcess) -> None:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def sendable(family: TaskFamily) -> bytes:
+def sendable(family: Family) -> bytes:
     """The family as worker processes receive it."""
     try:
         return bytes(ForkingPickler.dumps(family))

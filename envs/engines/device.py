@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from envs.engines.base import Engine, Noise, StepOutput
-from envs.family import TaskFamily, Tasks
+from envs.protocols import Family
+from envs.task import Tasks
 
 
 class DeviceEngine(Engine):
@@ -30,7 +31,7 @@ class DeviceEngine(Engine):
         return early
 
     def __init__(
-        self, family: TaskFamily, num_tasks: int, num_episodes: int, device: str | torch.device
+        self, family: Family, num_tasks: int, num_episodes: int, device: str | torch.device
     ) -> None:
         """Raises ValueError where a count is below 1, or torch has no such device."""
         super().__init__(family, num_tasks, num_episodes)
@@ -92,7 +93,7 @@ class TorchArraysEngine(DeviceEngine):
     """Families that need no physics engine, by their own array functions on torch."""
 
     def __init__(
-        self, family: TaskFamily, num_tasks: int, num_episodes: int, device: str | torch.device
+        self, family: Family, num_tasks: int, num_episodes: int, device: str | torch.device
     ) -> None:
         """Raises ValueError for a family whose definition is not made of array functions."""
         super().__init__(family, num_tasks, num_episodes, device)

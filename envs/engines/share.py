@@ -21,9 +21,11 @@ from typing import Any, NamedTuple
 import gymnasium
 import numpy as np
 
+from envs.assumed import assumed_horizon
 from envs.checking import OutOfRange
 from envs.engines.infos import told
-from envs.family import Task, TaskFamily, assumed_horizon
+from envs.protocols import Family
+from envs.task import Task
 
 Metrics = dict[str, np.ndarray]
 INTERRUPTS = signal.SIGINT, signal.SIGTERM
@@ -92,9 +94,7 @@ def board(memory: Any, fields: Layout) -> Board:
 class Share:
     """Environments `first` … `last` − 1 of a board."""
 
-    def __init__(
-        self, family: TaskFamily, board: Board, number: int, first: int, last: int
-    ) -> None:
+    def __init__(self, family: Family, board: Board, number: int, first: int, last: int) -> None:
         """Make the environments."""
         self._board = board
         self._number = number
@@ -164,10 +164,10 @@ def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, 
             share.close()
 
 
-def received(pipe: Connection) -> TaskFamily:
+def received(pipe: Connection) -> Family:
     """The family that a worker is sent; those of the modules that this imports are of no matter."""
     with assumed_horizon(1):
-        family: TaskFamily = ForkingPickler.loads(pipe.recv_bytes())
+        family: Family = ForkingPickler.loads(pipe.recv_bytes())
     return family
 
 

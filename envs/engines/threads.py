@@ -13,8 +13,9 @@ import numpy as np
 from envs.bodies import Physics
 from envs.engines.base import Engine, Noise, StepOutput
 from envs.engines.simulate import Derived, Loops, Rollouts
-from envs.family import TaskFamily, Tasks, task_at
 from envs.pictures import MujocoCamera
+from envs.protocols import Family
+from envs.task import Tasks, task_at
 
 
 class ThreadsEngine(Engine):
@@ -25,7 +26,7 @@ class ThreadsEngine(Engine):
     """
 
     def __init__(
-        self, family: TaskFamily, num_tasks: int, num_episodes: int, threads: int | None = None
+        self, family: Family, num_tasks: int, num_episodes: int, threads: int | None = None
     ) -> None:
         """Args:
         family: a MuJoCo family.

@@ -14,7 +14,8 @@ import numpy as np
 from envs.engines.base import Engine, EnvironmentFailure, Noise, StepOutput
 from envs.engines.crew import Crew, WorkerError
 from envs.engines.share import Metrics, Share, board, layout, size
-from envs.family import Task, TaskFamily, Tasks, task_at
+from envs.protocols import Family
+from envs.task import Task, Tasks, task_at
 
 
 class VectorEngine(Engine):
@@ -27,7 +28,7 @@ class VectorEngine(Engine):
 
     def __init__(
         self,
-        family: TaskFamily,
+        family: Family,
         num_tasks: int,
         num_episodes: int,
         workers: int = 0,

@@ -22,7 +22,8 @@ from torch import Tensor
 from envs.bodies import Physics
 from envs.engines.base import EnvironmentFailure, StepOutput
 from envs.engines.device import DeviceEngine
-from envs.family import TaskFamily, Tasks, task_at
+from envs.protocols import Family
+from envs.task import Tasks, task_at
 
 TASK_FIELDS = (
     "body_mass",
@@ -46,7 +47,7 @@ class WarpEngine(DeviceEngine):
 
     def __init__(
         self,
-        family: TaskFamily,
+        family: Family,
         num_tasks: int,
         num_episodes: int,
         device: str | torch.device = "cuda",

@@ -5,10 +5,11 @@ from __future__ import annotations
 import gymnasium
 import numpy as np
 
-from envs.family import TaskFamily, Tasks
+from envs.family import TaskFamily
 from envs.models import Bandit, Mdp, Model
 from envs.oracles.bandit import bandit_scores
 from envs.oracles.tabular import tabular_scores
+from envs.task import Tasks
 
 Scores = dict[str, np.ndarray]
 """By the oracle's name, the expected total reward of a trial on every instance, each `[T]`."""

@@ -12,7 +12,7 @@ from benchmarks.measure import CORES, Parts, Row, Size
 from benchmarks.sampling import raw_limit
 
 import envs
-from envs.family import Task
+from envs.task import Task
 from envs.trial import TrialEngine, TrialEnv
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config

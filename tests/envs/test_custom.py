@@ -17,9 +17,9 @@ from envs import Choice, TaskFamily, Uniform, distributions, registry
 from envs.checking import OutOfRange
 from envs.dialects import set_attribute
 from envs.engines.vector import VectorEngine
-from envs.family import task_at
 from envs.grammar import from_json, parse_vary
 from envs.spaces import flat_observations
+from envs.task import task_at
 from tests.envs import gallery
 
 TARGET = {"target": Uniform(-1, 1)}

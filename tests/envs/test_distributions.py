@@ -16,7 +16,7 @@ from envs.distributions import (
     Uniform,
 )
 from envs.grammar import from_json
-from envs.own_tasks import value_at
+from envs.values import value_at
 
 EVERY = (
     Uniform(-1.0, 2.0, unit="m"),

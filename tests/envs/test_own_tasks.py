@@ -11,8 +11,8 @@ import pytest
 import envs
 from envs import TaskFamily
 from envs.engines.vector import VectorEngine
-from envs.family import task_at
-from envs.own_tasks import equal
+from envs.task import task_at
+from envs.values import equal
 from tests.envs.gallery import Walk
 
 Maze = namedtuple("Maze", "walls goal")

@@ -16,7 +16,8 @@ from envs.engines import ThreadsEngine
 from envs.engines import warp as warp_module
 from envs.engines.device import TorchArraysEngine
 from envs.engines.warp import WarpEngine
-from envs.family import TaskFamily, Tasks
+from envs.family import TaskFamily
+from envs.task import Tasks
 from tests.envs.test_device import DEVICES, available
 
 MASSES, FRICTIONS, DAMPINGS = (0.5, 1.0, 2.0, 3.0), (1.0, 0.4, 2.0, 0.7), (2.0, 0.5, 1.0, 1.5)

@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 
 import envs
 from envs.engines import device as device_module
-from envs.family import Tasks
+from envs.task import Tasks
 from envs.trial import TrialEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
