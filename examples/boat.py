@@ -7,7 +7,7 @@ python scripts/train_metarl.py --env examples/boat.py:boat
 import gymnasium
 import numpy as np
 
-from envs import TaskFamily, Uniform
+from metarl.tasks import TaskFamily, Uniform
 
 
 class Boat(gymnasium.Env):

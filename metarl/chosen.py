@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import gymnasium
 
-from envs import TaskFamily
-from envs.engines.apart import apart
-from envs.glance import reward_range
 from metarl.presets import Overrides
+from metarl.tasks import TaskFamily
+from metarl.tasks.contract.glance import reward_range
+from metarl.tasks.engines.vector.subprocess import apart
 
 SHORT = 100
 """Steps of a trial up to which all of its rewards count alike."""

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from envs.metaworld import PREFIX
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.config import nearest
+from metarl.tasks.registry import hints
 
 Overrides = dict[str, Any]
 
@@ -246,10 +246,6 @@ RL2: dict[str, dict[str, Overrides]] = {
 """RL²: the same."""
 
 
-METAWORLD: Overrides = {"tasks": 20, "episodes": 10, "normalize_observations": True}
-"""Either algorithm's default for Meta-World's families: about the sizes of its own evaluation."""
-
-
 LIKE = "like:"
 """`like:bandit-k5` is the preset default of that family for another; `like:bandit-k5/rl2_2016` is
 another preset of it."""
@@ -270,7 +266,7 @@ def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: st
         env, _, other = preset.removeprefix(LIKE).partition("/")
         preset = other or "default"
         families = {name for rows in table.values() for name in rows}
-        if env not in families and not env.startswith(PREFIX):
+        if env not in families and not hints(env):
             raise ValueError(f"preset {LIKE}{env}: no such family; {nearest(env, families)}")
     if preset not in table:
         hint = nearest(preset, table)
@@ -280,8 +276,7 @@ def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: st
         raise ValueError(
             f"preset {preset!r} has no {env}; presets that have: {', '.join(known) or 'default'}"
         )
-    others = METAWORLD if env.startswith(PREFIX) else {}
-    return table[preset].get(env, others)
+    return table[preset].get(env, dict(hints(env) or {}))
 
 
 def maml_trpo_preset(preset: str, env: str) -> MamlTrpoConfig:

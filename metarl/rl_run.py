@@ -7,14 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from envs import FamilyNotFoundError, TaskFamily, family_from_json, load_family
-from envs.moved import find_again
 from metarl.experiment.config import from_json
 from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
 from metarl.methods import get_method
 from metarl.methods.base import Algorithm, Method
+from metarl.tasks import FamilyNotFoundError, TaskFamily, family_from_json, load_family
+from metarl.tasks.moved import find_again
 
 EVAL_TASKS = 40
 

@@ -11,16 +11,12 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import tyro
-from display import fail, make_console, say
+from command import exit_code
+from display import make_console, say
 
-try:
-    from command import exit_code
-
-    import envs
-    from envs.contract import check_family
-    from envs.dialects import Way
-except ImportError as error:  # another package `envs` is found first, or something is missing
-    sys.exit(fail(error))
+from metarl.tasks import load_family
+from metarl.tasks.contract.rules import check_family
+from metarl.tasks.custom.setters import Way
 
 
 @dataclass(frozen=True)
@@ -48,7 +44,7 @@ def check(options: Options) -> bool:
     """
     # what is typed here is tried; whether a module's environment can be made is the first rule
     typed = bool(options.vary)
-    family = envs.load_family(
+    family = load_family(
         options.env,
         horizon=options.horizon,
         vary=options.vary,

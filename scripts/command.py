@@ -12,9 +12,9 @@ from typing import Any
 from display import fail, make_console
 from rich.console import Console
 
-import envs
 from metarl.experiment.checkpoint import Checkpoint
 from metarl.rl.rollout import NonFiniteError
+from metarl.tasks import EnvironmentFailure, FamilyNotFoundError
 
 Job = Callable[[], int]
 
@@ -77,7 +77,7 @@ def plain_warnings() -> Iterator[None]:
     before = warnings.formatwarning
 
     def plain(message: Warning | str, category: type[Warning], *place: Any, **line: Any) -> str:
-        ours = category.__module__.partition(".")[0] in ("metarl", "envs")
+        ours = category.__module__.partition(".")[0] in ("metarl", "metarl_envs")
         return f"warning: {message}\n" if ours else before(message, category, *place, **line)
 
     warnings.formatwarning = plain
@@ -89,7 +89,7 @@ def plain_warnings() -> Iterator[None]:
 
 def _fail(error: Exception) -> int:
     """Print a user's mistake, with the option that mends it where a family has moved; code 2."""
-    moved = isinstance(error, envs.FamilyNotFoundError)
+    moved = isinstance(error, FamilyNotFoundError)
     return fail(f"{error}; --env path/to/file.py:my_family takes another" if moved else error)
 
 
@@ -104,7 +104,7 @@ def exit_code(body: Callable[[], int | None]) -> int:
         return int(stop.code or 0)
     except (ValueError, OSError) as error:
         return _fail(error)
-    except (NonFiniteError, envs.EnvironmentFailure) as error:
+    except (NonFiniteError, EnvironmentFailure) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -124,7 +124,7 @@ def run_command(prepare: Callable[[list[str], Console], Job], argv: list[str] | 
                 job = prepare(arguments, make_console())
         except (ValueError, OSError) as error:
             return _fail(error)
-        except envs.EnvironmentFailure as error:
+        except EnvironmentFailure as error:
             print(f"error: {error}", file=sys.stderr)
             return 1
         except SystemExit as stop:  # --help, or a message of tyro's

@@ -12,18 +12,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 import tyro
-from display import cores, fail, make_console, say, show_evaluation, show_players, show_score
+from command import exit_code
+from display import cores, make_console, say, show_evaluation, show_players, show_score
 
-try:
-    from command import exit_code
-
-    from metarl.agent import Agent, load_agent
-    from metarl.rl_run import read_run_config, with_family
-except ImportError as error:  # another package `envs` is found first, or something is missing
-    sys.exit(fail(error))
-
-from envs import repeats_advice
-from envs.oracles import oracle_scores, require_oracles
+from metarl.agent import Agent, load_agent
 from metarl.algorithms.rl2 import Rl2
 from metarl.experiment.files import write_json
 from metarl.experiment.memory import enough_memory
@@ -31,6 +23,9 @@ from metarl.experiment.seeding import Phase, rng, sequence
 from metarl.methods.base import EvalOptions
 from metarl.methods.metaworld import official_evaluation
 from metarl.rl.evaluate import interval
+from metarl.rl_run import read_run_config, with_family
+from metarl.tasks import repeats_advice
+from metarl.tasks.oracles import oracle_scores, require_oracles
 
 
 @dataclass(frozen=True)

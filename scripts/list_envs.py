@@ -11,8 +11,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-import envs
-from envs.metaworld import NAMES
+from metarl.tasks import TaskFamily, family_names, guarded, make_family
+from metarl.tasks.registry import unlisted
 
 Presets = Mapping[str, Container[str]]  # preset -> the families that it has hyper-parameters for
 
@@ -51,21 +51,21 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
         "H is the horizon in steps; box n is n real numbers, one of n a choice. --preset chooses a "
         "preset, whose tasks differ as shown; tasks only are those without hyper-parameters here; "
         "families that are not named have the preset default alone. Families with finitely many "
-        f"tasks meet their training tasks again at test: {finite}. With the extra metaworld there "
-        f"are also {NAMES}. Definitions and sources: docs/families.md",
+        f"tasks meet their training tasks again at test: {finite}. There are also "
+        f"{'; '.join(unlisted())}. Definitions and sources: docs/families.md",
         markup=False,
         highlight=False,
     )
     return 0
 
 
-def _families(console: Console) -> Iterator[envs.TaskFamily]:
+def _families(console: Console) -> Iterator[TaskFamily]:
     """All that can be loaded; what an installed package breaks must not hide the others."""
-    for name in envs.family_names():
+    for name in family_names():
         try:
-            family = envs.make_family(name)
+            family = make_family(name)
             making = f"making an environment of {name}"
-            envs.guarded(partial(getattr, family, "observation_space"), making)
+            guarded(partial(getattr, family, "observation_space"), making)
         except ValueError as error:
             console.print(str(error), markup=False, highlight=False)
         else:
@@ -80,7 +80,7 @@ def _space(space: gymnasium.Space[Any]) -> str:
     return "box " + "×".join(str(n) for n in space.shape or ())
 
 
-def _presets(family: envs.TaskFamily, algorithms: Mapping[str, Presets]) -> dict[str, str]:
+def _presets(family: TaskFamily, algorithms: Mapping[str, Presets]) -> dict[str, str]:
     """Presets of the same tasks, by how these differ from the family's own.
 
     By algorithm, then those that define tasks but no hyper-parameters.
@@ -97,9 +97,7 @@ def _presets(family: envs.TaskFamily, algorithms: Mapping[str, Presets]) -> dict
     }
 
 
-def _algorithms(
-    family: envs.TaskFamily, preset: str, algorithms: Mapping[str, Presets]
-) -> list[str]:
+def _algorithms(family: TaskFamily, preset: str, algorithms: Mapping[str, Presets]) -> list[str]:
     """Those that have hyper-parameters of a preset for a family, or "tasks only"."""
     named = [
         algorithm
@@ -109,7 +107,7 @@ def _algorithms(
     return named or ([] if preset == "default" else ["tasks only"])
 
 
-def _difference(family: envs.TaskFamily, other: envs.TaskFamily) -> str:
+def _difference(family: TaskFamily, other: TaskFamily) -> str:
     """What the tasks of a preset have that the family's have not."""
     parts = [
         str(distribution)

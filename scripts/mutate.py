@@ -26,13 +26,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tyro
-from display import fail, make_console, say
+from command import exit_code
+from display import make_console, say
 from rich.console import Console
-
-try:
-    from command import exit_code
-except ImportError as error:  # another package `envs` is found first, or something is missing
-    sys.exit(fail(error))
 
 ROOT = Path(__file__).parent.parent
 LISTS = Path(__file__).parent / "mutations"
@@ -138,7 +134,7 @@ def failure(tree: Path, tests: Sequence[str]) -> str:
         ValueError: pytest could not run them; with what it said.
     """
     # no .pyc: a mutation may be as long as the text, and as old to the second
-    own = {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    own = {"PYTHONPATH": f"{tree}{os.pathsep}{tree / 'envs'}", "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, "-m", "pytest", "-qx", "-p", "no:cacheprovider", *tests]
     done = subprocess.run(
         command, cwd=tree, env=os.environ | own, capture_output=True, text=True, check=False

@@ -17,12 +17,12 @@ from command import exit_code
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from envs.trial import TrialEngine
 from metarl.agent import Agent, load_agent
 from metarl.algorithms.rl2 import Rl2
 from metarl.experiment.seeding import Phase, rng
 from metarl.methods.base import engine_maker
 from metarl.rl.rollout import rollout
+from metarl.tasks.trial import TrialEngine
 
 
 @dataclass(frozen=True)

@@ -18,30 +18,25 @@ import gymnasium
 import torch
 import tyro
 from command import Job, given, given_of, more_iterations, refuse_beside_resume, run_command
-from display import cores, fail, resume_command, say
+from display import cores, resume_command, say
+from list_envs import show_families
+from loop import train
 from rich.console import Console
-
-try:
-    from list_envs import show_families
-    from loop import train
-    from training import Training
-    from tuning import defaults
-
-    import envs
-    from envs.checking import sign_advice
-    from envs.contract_tasks import stale_advice
-    from envs.dialects import Way
-    from metarl.experiment.machine import resolve_compile, resolve_device
-    from metarl.rl_run import EVAL_TASKS, RunConfig, read_run_config, with_family
-except ImportError as error:  # another package `envs` is found first, or something is missing
-    sys.exit(fail(error))
+from training import Training
+from tuning import defaults
 
 from metarl.core.precision import require_precision
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
+from metarl.experiment.machine import resolve_compile, resolve_device
 from metarl.experiment.run import Run, default_folder, read_results
 from metarl.methods import METHODS, get_method
 from metarl.presets import tasks_of
+from metarl.rl_run import EVAL_TASKS, RunConfig, read_run_config, with_family
+from metarl.tasks import TaskFamily, load_family, make_family
+from metarl.tasks.checking import sign_advice
+from metarl.tasks.contract.task_rules import stale_advice
+from metarl.tasks.custom.setters import Way
 
 ALGO, ENV, PRESET = "maml-trpo", "half-cheetah-vel", "default"
 RESUMABLE = (
@@ -160,7 +155,7 @@ def prepare(arguments: list[str], console: Console) -> Job:
     env, preset = given(arguments, "--env") or ENV, given(arguments, "--preset") or PRESET
     algo = given(arguments, "--algo") or ALGO
     if not (":" in env or env in gymnasium.registry or given(arguments, "--vary")):
-        envs.make_family(env)
+        make_family(env)
     begin = defaults(arguments, algo, env, preset)
     default = Options(algorithm=begin.config)
     options = tyro.cli(Options[get_method(algo).config], args=arguments, default=default)
@@ -172,7 +167,7 @@ def prepare(arguments: list[str], console: Console) -> Job:
 
 def _prepare_start(options: Options, console: Console, note: str = "") -> Job:
     """A new run: everything is built before its folder is made."""
-    family = envs.load_family(
+    family = load_family(
         options.env,
         tasks_of(options.preset),
         options.horizon,
@@ -211,7 +206,7 @@ def _compiles(mode: str, algo: str, device: str, algorithm: Any) -> bool:
     return resolve_compile("off" if nothing else mode, device, algorithm.iterations)
 
 
-def _warn_of_what_varies(family: envs.TaskFamily) -> None:
+def _warn_of_what_varies(family: TaskFamily) -> None:
     """Say what its environment may not have been made for."""
     console = Console(stderr=True)
     if stale := stale_advice(family):

@@ -14,7 +14,6 @@ from display import resume_command, show_evaluation
 from loop import Metrics
 from rich.console import Console
 
-import envs
 from metarl.agent import Agent, RunConfig, build
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
@@ -23,6 +22,7 @@ from metarl.experiment.seeding import Phase, rng, torch_seed
 from metarl.methods.base import State, engine_maker
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
+from metarl.tasks import EnvironmentFailure, Tasks, guarded, repeats, repeats_advice
 
 
 class Position(NamedTuple):
@@ -43,7 +43,7 @@ class NothingLearned(RuntimeError):
 class Training:
     """Meta-trains an agent on a family of tasks (a `Trainable`)."""
 
-    failures = (NonFiniteError, envs.EnvironmentFailure, OutOfMemory, NothingLearned)
+    failures = (NonFiniteError, EnvironmentFailure, OutOfMemory, NothingLearned)
 
     def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.
@@ -82,17 +82,17 @@ class Training:
         size = self.method.measures(
             c.algorithm, family, updates=c.eval_updates, episodes=c.eval_episodes
         )
-        advice = envs.repeats_advice(family, held_out, trained)
-        found = envs.repeats(held_out, trained)
+        advice = repeats_advice(family, held_out, trained)
+        found = repeats(held_out, trained)
         repeated = {"different_tasks": found.different, "tasks_of_training": found.trained}
         return {"tasks": c.eval_tasks, **size, **(repeated if advice else {})}, advice
 
-    def _draw(self, split: Literal["train", "test"], n: int, option: str) -> envs.Tasks:
+    def _draw(self, split: Literal["train", "test"], n: int, option: str) -> Tasks:
         """The first tasks of a split, as training and evaluation draw them."""
         path = (0,) if split == "train" else ()
         draw = partial(self.family.split(split).sample, n, self.config.seed, *path)
         try:
-            return envs.guarded(draw, f"drawing {n} tasks of {self.family.name}")
+            return guarded(draw, f"drawing {n} tasks of {self.family.name}")
         except ValueError as error:
             raise ValueError(f"{error}\nwhere there are fewer, {option} takes fewer") from None
 

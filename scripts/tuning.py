@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from command import given, given_every
 
-import envs
-from envs.metaworld import PREFIX
 from metarl.chosen import chosen, look_at
 from metarl.methods import get_method, preset_config
+from metarl.tasks import load_family
+from metarl.tasks.registry import hints
 
 
 class Defaults(NamedTuple):
@@ -48,7 +48,7 @@ def defaults(arguments: list[str], algo: str, env: str, preset: str) -> Defaults
         return Defaults(preset_config(algo, preset, env), {}, "")
     method, workers = get_method(algo), _count(arguments, "--workers") or 0
     apply: Any = given(arguments, "--apply") or "attributes"
-    family = envs.load_family(env, None, _count(arguments, "--horizon"), vary, workers, apply=apply)
+    family = load_family(env, None, _count(arguments, "--horizon"), vary, workers, apply=apply)
     seen = look_at(family, workers)
     counts = {name: _count(arguments, f"--{name}") for name in ("tasks", "episodes")}
     found = chosen(algo, seen, **{name: n for name, n in counts.items() if n})
@@ -56,8 +56,8 @@ def defaults(arguments: list[str], algo: str, env: str, preset: str) -> Defaults
 
 
 def _is_own(env: str) -> bool:
-    """Neither built in nor Meta-World's."""
-    return not env.startswith(PREFIX) and env not in {family.name for family in envs.BUILT_IN}
+    """Of no catalogue."""
+    return hints(env) is None
 
 
 def _count(arguments: list[str], option: str) -> int | None:

@@ -13,12 +13,12 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-import envs
 from metarl import load_agent
 from metarl.agent import Agent, Parts
 from metarl.experiment.machine import resolve_compile
 from metarl.methods import base
 from metarl.methods.base import EvalOptions
+from metarl.tasks import FamilyEnv, TaskFamily, make_engine, make_family
 from scripts import train_metarl
 from tests.envs import gallery, habits
 
@@ -38,7 +38,7 @@ def agent(tmp_path_factory: pytest.TempPathFactory) -> Agent:
 
 
 def point(task: dict[str, list[float]] = GOAL) -> gymnasium.Env:
-    env = Monitor(envs.FamilyEnv(envs.make_family("point-nav", horizon=8)))
+    env = Monitor(FamilyEnv(make_family("point-nav", horizon=8)))
     env.reset(options={"task": task})
     return env
 
@@ -258,9 +258,9 @@ def test_an_evaluation_does_not_depend_on_its_batches(
     options = EvalOptions(tasks, 5, None, 3, 0)
     shapes = []
 
-    def make(family: envs.TaskFamily, *shape: int, **rest: object) -> object:
+    def make(family: TaskFamily, *shape: int, **rest: object) -> object:
         shapes.append(shape)
-        return envs.make_engine(family, *shape, **rest)
+        return make_engine(family, *shape, **rest)
 
     monkeypatch.setattr(base, "make_engine", make)
     whole = agent.method.outcome(

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-import envs
-from envs.glance import reward_range
 from metarl.chosen import Seen, chosen, look_at
 from metarl.methods import METHODS, preset_config
+from metarl.tasks import load_family
+from metarl.tasks.contract.glance import reward_range
 from scripts import train_metarl
 from tests.envs import gallery
 
@@ -91,7 +91,7 @@ def test_a_look_is_the_same_for_the_same_family() -> None:
 
 def test_an_environment_that_fails_is_chosen_for_without_its_rewards(tmp_path: Path) -> None:
     """The training then says where it failed, after a checkpoint."""
-    seen = look_at(envs.load_family("tests.envs.trouble:RAISING", tried=False))
+    seen = look_at(load_family("tests.envs.trouble:RAISING", tried=False))
     assert seen.rewards is None
     assert "could not be looked at" in str(seen)
 

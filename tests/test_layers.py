@@ -30,24 +30,25 @@ MAY_IMPORT: dict[str, set[str]] = {
     "metarl": {"metarl.agent", "metarl.few_shot_adapted", "metarl.few_shot_agent"},
     "metarl.core": set(),
     "metarl.rl": {"metarl.core"},
-    "metarl.fewshot": {"metarl.core", "envs.guard", "envs.modules"},
+    "metarl.fewshot": {"metarl.core", "metarl.tasks.guard", "metarl.tasks.modules"},
     "metarl.algorithms": {"metarl.core", "metarl.rl", "metarl.fewshot"},
     "metarl.experiment": set(),
-    "metarl.agent": ALL | ROOTS | {"envs"},
-    "metarl.chosen": ALL | ROOTS | {"envs"},
-    "metarl.few_shot": ALL | ROOTS | {"envs"},
-    "metarl.few_shot_adapted": ALL | ROOTS | {"envs"},
-    "metarl.few_shot_agent": ALL | ROOTS | {"envs"},
-    "metarl.few_shot_mapping": ALL | ROOTS | {"envs"},
-    "metarl.few_shot_presets": ALL | ROOTS | {"envs"},
-    "metarl.few_shot_steps": ALL | ROOTS | {"envs"},
-    "metarl.methods": ALL | ROOTS | {"envs"},
-    "metarl.presets": ALL | ROOTS | {"envs"},
-    "metarl.rl_run": ALL | ROOTS | {"envs"},
-    "envs": {"envs.guard", "envs.modules"},
-    "envs.guard": set(),
-    "envs.modules": {"envs.guard"},
-    "scripts": ALL | ROOTS | {"metarl", "envs"},
+    "metarl.agent": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.chosen": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.few_shot": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.few_shot_adapted": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.few_shot_agent": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.few_shot_mapping": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.few_shot_presets": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.few_shot_steps": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.methods": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.presets": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.rl_run": ALL | ROOTS | {"metarl.tasks"},
+    "metarl.tasks": {"metarl.tasks.guard", "metarl.tasks.modules"},
+    "metarl_envs": {"metarl.tasks"},
+    "metarl.tasks.guard": set(),
+    "metarl.tasks.modules": {"metarl.tasks.guard"},
+    "scripts": ALL | ROOTS | {"metarl", "metarl.tasks"},
 }
 # Packages from outside that a layer must not import.
 MUST_NOT_IMPORT: dict[str, set[str]] = {
@@ -56,7 +57,7 @@ MUST_NOT_IMPORT: dict[str, set[str]] = {
     "metarl.algorithms": {"stable_baselines3", "sb3_contrib", "mujoco", "tensorboard", "rich"},
     "metarl.experiment": {"mujoco", "gymnasium", "sb3_contrib"},
     "metarl.methods": {"sb3_contrib"},
-    "envs": {"stable_baselines3", "sb3_contrib", "tensorboard", "rich", "tyro"},
+    "metarl.tasks": {"stable_baselines3", "sb3_contrib", "tensorboard", "rich", "tyro"},
 }
 CORE_MAY_IMPORT = {
     "collections",
@@ -69,16 +70,19 @@ CORE_MAY_IMPORT = {
     "torch",
     "typing",
 }
-FORBIDDEN = {"pickle", "cloudpickle", "dill", "joblib", "random"}
+FORBIDDEN = {"envs", "pickle", "cloudpickle", "dill", "joblib", "random"}
 
 
 def modules() -> list[Path]:
     """Every Python file of the packages and scripts."""
-    return sorted(p for top in ("metarl", "envs", "scripts") for p in (ROOT / top).rglob("*.py"))
+    return sorted(
+        p for top in ("metarl", "envs/metarl_envs", "scripts") for p in (ROOT / top).rglob("*.py")
+    )
 
 
 def module_name(path: Path) -> str:
     parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = parts[1:] if parts[0] == "envs" else parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -112,7 +116,8 @@ def imports(source: str, module: str, is_package: bool) -> set[str]:
 
 def _imported(base: str, name: str) -> str:
     """`from metarl import core` imports metarl.core; `from metarl.core import x` metarl.core."""
-    deeper = ROOT.joinpath(*base.split("."), name)
+    top = ROOT / "envs" if base.startswith("metarl_envs") else ROOT
+    deeper = top.joinpath(*base.split("."), name)
     return f"{base}.{name}" if deeper.is_dir() or deeper.with_suffix(".py").is_file() else base
 
 
@@ -172,14 +177,14 @@ def test_algorithms_and_what_they_stand_on_neither_print_nor_write() -> None:
         ("metarl.core.x", "def f():\n    from ..rl.data import Episodes"),
         ("metarl.core.x", "from metarl import rl"),
         ("metarl.core.x", "importlib.import_module('metarl.rl')"),
-        ("metarl.rl.x", "import envs.family"),
+        ("metarl.rl.x", "import metarl.tasks.family"),
         ("metarl.rl.x", "from metarl.fewshot.data import Split"),
         ("metarl.algorithms.x", "from metarl.experiment import run"),
         ("metarl.algorithms.x", "import metarl"),
         ("metarl.experiment.x", "from metarl.algorithms.maml_trpo import MamlTrpo"),
         ("metarl.experiment.x", "import envs"),
-        ("envs.x", "from metarl.rl.data import BatchedEnv"),
-        ("envs.x", "from stable_baselines3.common.env_checker import check_env"),
+        ("metarl.tasks.x", "from metarl.rl.data import BatchedEnv"),
+        ("metarl.tasks.x", "from stable_baselines3.common.env_checker import check_env"),
         ("metarl.experiment.x", "import pickle"),
         ("metarl.agent", "import scripts.train_metarl"),
     ],
@@ -196,9 +201,12 @@ def test_the_walk_finds_what_is_forbidden(module: str, source: str) -> None:
         ("metarl.rl.x", "import numpy, gymnasium\nfrom metarl.core.adapt import adapt"),
         ("metarl.algorithms.x", "from ..rl.data import Episodes"),
         ("metarl.experiment.x", "from stable_baselines3.common.logger import Logger"),
-        ("metarl.agent", "import envs\nfrom metarl.experiment import checkpoint"),
-        ("metarl.presets", "import envs\nfrom metarl.algorithms.maml_trpo import MamlTrpoConfig"),
-        ("scripts.x", "import envs, metarl, tyro, rich\nfrom metarl import presets"),
+        ("metarl.agent", "import metarl.tasks\nfrom metarl.experiment import checkpoint"),
+        (
+            "metarl.presets",
+            "import metarl.tasks\nfrom metarl.algorithms.maml_trpo import MamlTrpoConfig",
+        ),
+        ("scripts.x", "import metarl, tyro, rich\nfrom metarl import presets"),
     ],
 )
 def test_the_walk_lets_pass_what_is_allowed(module: str, source: str) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-import envs
-from envs.moved import find_again
 from metarl import load_agent
+from metarl.tasks import FamilyNotFoundError
+from metarl.tasks.moved import find_again
 from scripts import evaluate_metarl, train_metarl
 from tests.envs import gallery
 
@@ -81,7 +81,7 @@ def test_several_files_are_not_chosen_from(tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
     for folder in ("one", "two"):
         (tmp_path / folder / "same.py").touch()
-    with pytest.raises(envs.FamilyNotFoundError, match=r"may be any of .*one/same.py, .*two/same"):
+    with pytest.raises(FamilyNotFoundError, match=r"may be any of .*one/same.py, .*two/same"):
         find_again("/nowhere/same.py:boat", tmp_path / "run")
 
 
@@ -100,7 +100,7 @@ def test_what_is_not_found_takes_another_place(
         assert "is not there any more" in said
         assert "--env path/to/file.py:my_family takes another" in said
         assert "load_agent" not in said
-    with pytest.raises(envs.FamilyNotFoundError, match=r"family=.* takes another") as error:
+    with pytest.raises(FamilyNotFoundError, match=r"family=.* takes another") as error:
         load_agent(run)
     assert "--env" not in str(error.value)
     assert evaluate_metarl.main([str(run), "--env", there, *SIZE]) == 0

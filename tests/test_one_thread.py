@@ -12,9 +12,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from train_fewshot import main as train_few_shot
 from train_metarl import main as train
 
-import envs
 import metarl
-from envs.trial import TrialEngine
 from metarl.algorithms.few_shot import FewShot
 from metarl.algorithms.maml import Maml, MamlConfig
 from metarl.algorithms.maml_trpo import MamlTrpo
@@ -25,6 +23,8 @@ from metarl.core.mapping import Mapping, Workers
 from metarl.core.one_thread import one_thread
 from metarl.experiment.seeding import rng
 from metarl.fewshot import Mlp, Sinusoid
+from metarl.tasks import make_engine, make_family
+from metarl.tasks.trial import TrialEngine
 
 ROUNDING = ("mm", "bmm", "addmm", "baddbmm", "sum", "mean", "convolution", "linalg")
 """What the names of operations begin with that several threads may round otherwise."""
@@ -43,8 +43,8 @@ def torch_threads(count: int) -> Iterator[None]:
 
 def rl2(threads: int, trials: int = 340) -> Any:
     config = Rl2Config(tasks=trials, episodes=1, hidden=4, minibatches=1, epochs=1)
-    family = envs.make_family("point-nav", horizon=100)
-    env = TrialEngine(envs.make_engine(family, config.tasks, 1), config.episodes)
+    family = make_family("point-nav", horizon=100)
+    env = TrialEngine(make_engine(family, config.tasks, 1), config.episodes)
     algorithm = Rl2(config, env.observation_space, env.action_space, threads=threads)
     tasks = family.split("train").sample(config.tasks, 0)
     state, _ = algorithm.iteration(algorithm.init(0), env, tasks, lambda k: rng(0, k))
@@ -53,10 +53,10 @@ def rl2(threads: int, trials: int = 340) -> Any:
 
 def maml_trpo(threads: int) -> Any:
     config = MamlTrpoConfig(tasks=2, episodes=2, hidden=(4,), normalize_observations=True)
-    family = envs.make_family("point-nav", horizon=5)
+    family = make_family("point-nav", horizon=5)
     spaces = family.observation_space, family.action_space
     algorithm = MamlTrpo(config, *spaces, threads=threads)
-    env = envs.make_engine(family, config.tasks, config.episodes)
+    env = make_engine(family, config.tasks, config.episodes)
     tasks = family.split("train").sample(config.tasks, 0)
     state, _ = algorithm.iteration(algorithm.init(0), env, tasks, lambda k: rng(0, k))
     return state.tensors()
@@ -139,7 +139,7 @@ def test_nor_does_any_that_acts(algo: str, own: list[str], tmp_path: Path) -> No
     """In an environment of the user's, or on tasks of a split."""
     options = ["--env", "point-nav", "--algo", algo, "--horizon", "4", *own]
     assert train([*SHORT, *options, "--run-dir", str(tmp_path)]) == 0
-    env = gymnasium.make("envs:metarl/PointNav-v0")
+    env = gymnasium.make("metarl.tasks:metarl/PointNav-v0")
     with torch_threads(2), Watch() as watch:
         agent = metarl.load_agent(tmp_path)
         adapted = agent.adapt(env, episodes=1)

@@ -10,13 +10,13 @@ import train_metarl
 from torch.distributions import Normal
 from training import Training
 
-import envs
 from metarl.experiment.seeding import rng
 from metarl.presets import MAML_TRPO, RL2, maml_trpo_preset, rl2_preset
 from metarl.rl.advantages import ReturnsConfig, policy_batch
 from metarl.rl.ppo import PpoBatch
 from metarl.rl.rollout import rollout
 from metarl.rl.trials import collect_trials
+from metarl.tasks import family_names, make_family
 
 CHEETAHS = ("half-cheetah-vel", "half-cheetah-dir")
 # (preset, envs): horizon, tasks, inner rate, hidden layers, activation, action scale
@@ -47,7 +47,7 @@ PUBLISHED = {
 def test_presets_are_what_was_published(preset: str, env: str, published: tuple) -> None:
     """With everything that all published implementations share."""
     c = maml_trpo_preset(preset, env)
-    horizon = envs.make_family(env, preset).horizon
+    horizon = make_family(env, preset).horizon
     row = (horizon, c.tasks, c.inner_lr, c.hidden, c.activation, c.action_scale)
     assert row == published
     assert (c.episodes, c.discount, c.gae_lambda, c.initial_std) == (20, 0.99, 1.0, 1.0)
@@ -146,7 +146,7 @@ def test_two_published_rows_differ_in_what_they_sample() -> None:
 def test_a_preset_knows_the_tasks_of_its_envs(preset: str) -> None:
     """What has hyper-parameters has a family of the same name."""
     for env in MAML_TRPO[preset]:
-        assert envs.make_family(env, preset).preset == preset
+        assert make_family(env, preset).preset == preset
 
 
 def test_meta_worlds_families_share_their_sizes() -> None:
@@ -179,7 +179,7 @@ VARIBAD = {
 @pytest.mark.parametrize(("env", "published"), VARIBAD.items(), ids=list(VARIBAD))
 def test_rl2_presets_are_what_was_published(env: str, published: tuple) -> None:
     """With all that VariBAD's environments share."""
-    c, family = rl2_preset("varibad2020", env), envs.make_family(env, "varibad2020")
+    c, family = rl2_preset("varibad2020", env), make_family(env, "varibad2020")
     row = (c.episodes, family.horizon, c.tasks, c.clip, c.minibatches, c.discount, c.entropy_weight)
     assert row == published
     assert (c.cell, c.hidden, c.embeddings, c.head) == ("gru", 128, (32, 16, 16), (128,))
@@ -223,7 +223,7 @@ def test_what_a_preset_of_rl2_says_is_what_is_trained(
 def test_rl2s_bandits_and_mdps_have_240_000_steps_per_update() -> None:
     """As the public reproduction with PPO."""
     for env in ("bandit-k5", "bandit-k10", "bandit-k50", "tabular-mdp"):
-        c, family = rl2_preset("rl2_2016", env), envs.make_family(env, "rl2_2016")
+        c, family = rl2_preset("rl2_2016", env), make_family(env, "rl2_2016")
         assert c.tasks * c.episodes * family.horizon == 240_000
         assert (c.hidden, c.layer_norm, c.lr, c.clip, c.epochs) == (256, True, 2e-4, 0.1, 8)
         assert (c.discount, c.gae_lambda, c.entropy_weight) == (0.99, 0.3, 0.01)
@@ -234,6 +234,6 @@ def test_every_rl2_preset_is_one_of_the_family() -> None:
     for preset, rows in RL2.items():
         for env in rows:
             rl2_preset(preset, env)
-            envs.make_family(env, preset)
-    for env in envs.family_names():
+            make_family(env, preset)
+    for env in family_names():
         rl2_preset("default", env)

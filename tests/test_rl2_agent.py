@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-import envs
 from metarl import load_agent
 from metarl.agent import Agent, Parts
 from metarl.rl.adapted_memory import AdaptedMemory
 from metarl.rl.evaluate import EpisodePoint
+from metarl.tasks import FamilyEnv, make_family
 from scripts import evaluate_metarl, train_metarl
 
 GOAL = {"goal": [0.2, -0.1]}
@@ -42,7 +42,7 @@ def agent(run: Path) -> Agent:
 
 
 def point(task: dict[str, list[float]] = GOAL) -> gymnasium.Env:
-    env = envs.FamilyEnv(envs.make_family("point-nav", horizon=6))
+    env = FamilyEnv(make_family("point-nav", horizon=6))
     env.reset(options={"task": task})
     return env
 

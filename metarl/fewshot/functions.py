@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from envs.guard import guarded
-from envs.modules import file_module, find_modules_here
 from metarl.fewshot.data import DrawFailed, Examples, Kind, Part, Split
 from metarl.fewshot.storage import digest
 from metarl.fewshot.units import Standard, Units
+from metarl.tasks.guard import guarded
+from metarl.tasks.modules import file_module, find_modules_here
 
 Function = Callable[[np.random.Generator, int], Any]
 """(random numbers, n) -> n examples of a new task: x `[n]` or `[n, d]`, y `[n]` or `[n, c]`."""

@@ -10,7 +10,6 @@ from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-from envs.modules import find_modules_here
 from metarl.fewshot.arrays import holds_images, holds_tasks, npz_source
 from metarl.fewshot.classes import Ways
 from metarl.fewshot.curves import Mixture, Sinusoid
@@ -20,6 +19,7 @@ from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.images import folder_source
 from metarl.fewshot.omniglot import download_omniglot, omniglot_source
 from metarl.fewshot.tables import csv_source, parkinsons_source
+from metarl.tasks.modules import find_modules_here
 
 DATA_VARIABLE = "METARL_DATA"
 """Environment variable with the folder of downloaded data."""

@@ -4,15 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import envs
-
-if not hasattr(envs, "TaskFamily"):
-    where = envs.__file__ or list(envs.__path__)
-    raise ImportError(
-        f"metarl needs its own package 'envs', but another one is found before it: {where}; "
-        "remove or rename that one, or take its folder from PYTHONPATH"
-    )
-
 from metarl.experiment.config import nearest
 from metarl.methods.base import Method
 from metarl.methods.maml_trpo import MamlTrpoMethod

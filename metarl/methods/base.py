@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs import TaskFamily, make_engine
 from metarl.methods.metaworld import MetaWorldAgent
 from metarl.presets import Overrides
 from metarl.rl.data import BatchedEnv, Tasks
 from metarl.rl.evaluate import Outcome, Point
 from metarl.rl.rollout import ActionScaling
+from metarl.tasks import TaskFamily, make_engine
 
 
 class State(Protocol):

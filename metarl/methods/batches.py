@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from envs.engines.base import Noise
 from metarl.methods.base import EvalOptions, MakeEngine
+from metarl.tasks.engines.base import Noise
 
 Evaluate = Callable[[Any, MakeEngine, EvalOptions], Any]
 """Of an algorithm, on engines and tasks."""

@@ -9,7 +9,6 @@ import gymnasium
 import numpy as np
 from torch import Tensor
 
-from envs import TaskFamily
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
@@ -22,6 +21,7 @@ from metarl.rl.data import BatchedEnv
 from metarl.rl.evaluate import Outcome, Point, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
 from metarl.rl.rollout import rollout
+from metarl.tasks import TaskFamily
 
 EPISODES, EVAL_UPDATES = 20, 3
 

@@ -17,14 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from envs import TaskFamily
-from envs.metaworld import official_envs, package
-from envs.views import ActionCode, History, action_size, join
 from metarl.rl.adapted import fit_action
 from metarl.rl.data import Episodes, StepInput
 from metarl.rl.evaluate import Score
 from metarl.rl.policy import mode
 from metarl.rl.rollout import ActionScaling, Learner
+from metarl.tasks import TaskFamily
+from metarl.tasks.views import ActionCode, History, action_size, join
 
 
 class Timestep(Protocol):
@@ -277,10 +276,15 @@ def official_evaluation(
     for name, count in counts.items():
         if count < 1:
             raise ValueError(f"Meta-World's protocol needs at least 1 of {name}, got {count}")
-    envs, rounds = official_envs(family, goals, parallel, seed=seed, shows_history=agent.remembers)
+    offered: Any = getattr(family.definition, "official_envs", None)
+    if offered is None:
+        raise ValueError(f"{family.name} is none of Meta-World's families")
+    envs, rounds = offered(family, goals, parallel, seed=seed, shows_history=agent.remembers)
+    from metaworld.evaluation import metalearning_evaluation  # heavy, and optional
+
     try:
         return Score(
-            *package(family.name).evaluation.metalearning_evaluation(
+            *metalearning_evaluation(
                 agent, envs, rounds, adaptation_steps, adaptation_episodes, evaluation_episodes
             )
         )

@@ -8,9 +8,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from envs import TaskFamily
-from envs.spaces import PlainEnv
 from metarl.methods.base import Predictor
+from metarl.tasks import TaskFamily
+from metarl.tasks.custom.spaces import PlainEnv
 
 Env = gymnasium.Env[Any, Any]
 

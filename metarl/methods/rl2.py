@@ -9,9 +9,6 @@ import gymnasium
 import numpy as np
 from torch import Tensor
 
-from envs import TaskFamily
-from envs.trial import TrialEngine, TrialEnv
-from envs.views import History, action_size, trial_space
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State
@@ -25,6 +22,9 @@ from metarl.rl.evaluate import Outcome, Point, summarize_episodes, trial_outcome
 from metarl.rl.one_env import OneEnv
 from metarl.rl.rollout import rollout
 from metarl.rl.transformer import require_context
+from metarl.tasks import TaskFamily
+from metarl.tasks.trial import TrialEngine, TrialEnv
+from metarl.tasks.views import History, action_size, trial_space
 
 _CHUNK = 4096  # tasks that are evaluated together
 

@@ -12,9 +12,6 @@ from typing import NamedTuple
 import torch
 from benchmarks.measure import Parts, Row, Size, measure
 
-import envs
-from envs.engines.warp import WarpEngine
-from envs.trial import TrialEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
@@ -23,6 +20,9 @@ from metarl.presets import maml_trpo_preset, rl2_preset
 from metarl.rl.data import Episodes
 from metarl.rl.rollout import ActionScaling, rollout
 from metarl.rl.trials import collect_trials
+from metarl.tasks import TaskFamily, Tasks, make_engine, make_family
+from metarl.tasks.engines.warp import WarpEngine
+from metarl.tasks.trial import TrialEngine
 
 GRIDS = ((40, 20), (40, 100))
 SCALES = ((16, 16), (32, 32), (64, 64), (128, 128), (256, 256))
@@ -95,11 +95,11 @@ def _gpu_gib(size: Size) -> float:
 
 
 def _iteration(preset: str, size: Size) -> Row:
-    family = envs.make_family("half-cheetah-vel", preset, 5 if size.tiny else None)
+    family = make_family("half-cheetah-vel", preset, 5 if size.tiny else None)
     config = maml_trpo_preset(preset, "half-cheetah-vel")
     tasks, episodes = (2, 2) if size.tiny else (config.tasks, config.episodes)
     algorithm = _maml(family, preset, size)
-    env = envs.make_engine(family, tasks, episodes, device=size.device, engine="warp")
+    env = make_engine(family, tasks, episodes, device=size.device, engine="warp")
     drawn = family.split("train").sample(tasks, 0)
     state = algorithm.init(0)
 
@@ -134,15 +134,15 @@ class _Cheetahs(NamedTuple):
     """Sampling of half-cheetah-vel."""
 
     engine: WarpEngine
-    tasks: envs.Tasks
+    tasks: Tasks
     scaling: ActionScaling
     run: Callable[[], Episodes]  # one whole rollout with a policy per task, always the same
 
 
 def _cheetahs(tasks: int, episodes: int, size: Size) -> _Cheetahs:
-    family = envs.make_family("half-cheetah-vel", horizon=5 if size.tiny else None)
+    family = make_family("half-cheetah-vel", horizon=5 if size.tiny else None)
     algorithm = _maml(family, "default", size)
-    engine = envs.make_engine(family, tasks, episodes, engine="warp", device=size.device)
+    engine = make_engine(family, tasks, episodes, engine="warp", device=size.device)
     assert isinstance(engine, WarpEngine)
     drawn = family.split("train").sample(tasks, 0)
     learner = algorithm.learner(algorithm.init(0))
@@ -196,26 +196,24 @@ class _Physics:
         self.seconds = time.perf_counter() - started
 
 
-def _maml(family: envs.TaskFamily, preset: str, size: Size) -> MamlTrpo:
+def _maml(family: TaskFamily, preset: str, size: Size) -> MamlTrpo:
     config = maml_trpo_preset(preset, family.name)
     spaces = family.observation_space, family.action_space
     return MamlTrpo(config, *spaces, device=size.device)
 
 
-def _rl2(env: str, config: Rl2Config, size: Size) -> tuple[Rl2, TrialEngine, envs.Tasks]:
+def _rl2(env: str, config: Rl2Config, size: Size) -> tuple[Rl2, TrialEngine, Tasks]:
     """The algorithm, one trial of every task, and the tasks."""
-    family = envs.make_family(env, horizon=5 if size.tiny else None)
+    family = make_family(env, horizon=5 if size.tiny else None)
     name = "warp" if family.definition.engine == "threads" else "auto"
-    engine = envs.make_engine(family, config.tasks, 1, engine=name, device=size.device)
+    engine = make_engine(family, config.tasks, 1, engine=name, device=size.device)
     trials = TrialEngine(engine, config.episodes)
     spaces = trials.observation_space, trials.action_space
     tasks = family.split("train").sample(config.tasks, 0)
     return Rl2(config, *spaces, device=size.device), trials, tasks
 
 
-def _trials(
-    algorithm: Rl2, trials: TrialEngine, tasks: envs.Tasks, size: Size
-) -> Callable[[], None]:
+def _trials(algorithm: Rl2, trials: TrialEngine, tasks: Tasks, size: Size) -> Callable[[], None]:
     """One trial of every task with a recurrent policy."""
     learner = algorithm.learner(algorithm.init(0))
     options = {"scaling": algorithm.scaling, "device": algorithm.device}

@@ -9,13 +9,13 @@ import gymnasium
 import numpy as np
 from benchmarks.measure import CORES, Row, Size
 
-import envs
-from envs.engines import ArraysEngine, VectorEngine
+from metarl.tasks import TaskFamily, Uniform
+from metarl.tasks.engines import ArraysEngine, VectorEngine
 
 WIDE = 4096
 
 
-def array_rows(family: envs.TaskFamily, size: Size) -> list[Row]:
+def array_rows(family: TaskFamily, size: Size) -> list[Row]:
     """4,096 tasks on one core, resets, noise and rewards included, beside 20 plain environments."""
     wide = 8 if size.tiny else WIDE
     engine = ArraysEngine(family, wide, 1)
@@ -46,9 +46,7 @@ def array_rows(family: envs.TaskFamily, size: Size) -> list[Row]:
 def vector_rows(size: Size) -> list[Row]:
     """A user's environment, Pendulum-v1, in a worker process per core: Gymnasium's and ours."""
     count, horizon = (2, 5) if size.tiny else (40, 200)
-    family = envs.TaskFamily(
-        env="Pendulum-v1", parameters={"g": envs.Uniform(6.0, 14.0)}, horizon=horizon
-    )
+    family = TaskFamily(env="Pendulum-v1", parameters={"g": Uniform(6.0, 14.0)}, horizon=horizon)
     theirs = gymnasium.vector.AsyncVectorEnv(
         [lambda: gymnasium.make("Pendulum-v1", max_episode_steps=horizon)] * count
     )
@@ -71,7 +69,7 @@ def _async(env: Any, horizon: int) -> Callable[[], None]:
     return run
 
 
-def _vector(engine: VectorEngine, family: envs.TaskFamily, horizon: int) -> Callable[[], None]:
+def _vector(engine: VectorEngine, family: TaskFamily, horizon: int) -> Callable[[], None]:
     tasks = family.split("train").sample(engine.num_tasks, 0)
     actions = _random_actions(family.action_space, (horizon, *engine.shape))
     noise = engine.draw_noise(np.random.default_rng(0))

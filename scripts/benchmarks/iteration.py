@@ -12,10 +12,10 @@ import torch
 from benchmarks.measure import CORES, Row, Size
 from benchmarks.sampling import make_algorithm, sync_vector
 
-import envs
 from metarl.experiment.seeding import rng
 from metarl.presets import maml_trpo_preset
 from metarl.rl.rollout import rollout
+from metarl.tasks import make_engine, make_family
 
 
 def iteration(size: Size) -> list[Row]:
@@ -36,9 +36,9 @@ class Work:
         compiled: compile Fisher product and line search.
         """
         config = maml_trpo_preset("deleu2020", "half-cheetah-vel")
-        family = envs.make_family("half-cheetah-vel", "deleu2020", 5 if size.tiny else None)
+        family = make_family("half-cheetah-vel", "deleu2020", 5 if size.tiny else None)
         self._algorithm = make_algorithm(config, CORES, compiled=compiled)
-        self._env = envs.make_engine(family, size.tasks, size.episodes, threads=CORES)
+        self._env = make_engine(family, size.tasks, size.episodes, threads=CORES)
         self._tasks = family.split("train").sample(size.tasks, 0)
         self._state = self._algorithm.init(0)
         self.steps = size.tasks * size.episodes * family.horizon * (config.inner_steps + 1)

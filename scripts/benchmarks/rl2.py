@@ -11,14 +11,14 @@ import torch
 from benchmarks.measure import CORES, Parts, Row, Size
 from benchmarks.sampling import raw_limit
 
-import envs
-from envs.task import Task
-from envs.trial import TrialEngine, TrialEnv
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.seeding import rng
 from metarl.presets import rl2_preset
 from metarl.rl.trials import Trials, collect_trials
+from metarl.tasks import FamilyEnv, make_engine, make_family, task_at
+from metarl.tasks.task import Task
+from metarl.tasks.trial import TrialEngine, TrialEnv
 
 
 def bandit_rows(size: Size) -> list[Row]:
@@ -57,13 +57,13 @@ def _recurrent_ppo(config: Rl2Config, pulls: int, size: Size) -> list[Row]:
     from sb3_contrib import RecurrentPPO
     from stable_baselines3.common.vec_env import DummyVecEnv
 
-    family = envs.make_family("bandit-k5", horizon=pulls)
+    family = make_family("bandit-k5", horizon=pulls)
 
     def draw(generator: np.random.Generator) -> Task:
-        return envs.task_at(family.sample(1, generator), 0)
+        return task_at(family.sample(1, generator), 0)
 
     count = 2 if size.tiny else 8
-    make = [lambda: TrialEnv(envs.FamilyEnv(family), 1, draw_task=draw)] * count
+    make = [lambda: TrialEnv(FamilyEnv(family), 1, draw_task=draw)] * count
     agent = RecurrentPPO(
         "MlpLstmPolicy",
         DummyVecEnv(make),
@@ -89,7 +89,7 @@ def cheetah_rows(size: Size) -> list[Row]:
     steps = config.tasks * env.horizon
     sample = _sampling(algorithm, env, tasks)
     controls = algorithm.scaling(sample().action.transpose(0, 1)).clip(-1, 1).astype(np.float64)
-    cheetah = envs.make_family("half-cheetah-vel").definition
+    cheetah = make_family("half-cheetah-vel").definition
     return [
         raw_limit([cheetah.model] * config.tasks, cheetah.frame_skip, controls),
         (f"rl2, sampling of {config.tasks} trials", sample, steps),
@@ -100,10 +100,8 @@ def cheetah_rows(size: Size) -> list[Row]:
 def _make(
     config: Rl2Config, env: str, horizon: int, threads: int
 ) -> tuple[Rl2, TrialEngine, dict[str, np.ndarray]]:
-    family = envs.make_family(env, horizon=horizon)
-    trials = TrialEngine(
-        envs.make_engine(family, config.tasks, 1, threads=threads), config.episodes
-    )
+    family = make_family(env, horizon=horizon)
+    trials = TrialEngine(make_engine(family, config.tasks, 1, threads=threads), config.episodes)
     spaces = trials.observation_space, trials.action_space
     tasks = family.split("train").sample(config.tasks, 0)
     return Rl2(config, *spaces, threads=threads), trials, tasks

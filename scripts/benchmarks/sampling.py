@@ -12,9 +12,6 @@ from benchmarks.engines import array_rows
 from benchmarks.measure import CORES, Row, Size
 from mujoco import rollout as mujoco_rollout
 
-import envs
-from envs import TaskFamily
-from envs.engines import ThreadsEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
@@ -23,6 +20,8 @@ from metarl.experiment.seeding import rng
 from metarl.presets import maml_trpo_preset
 from metarl.rl.data import Episodes
 from metarl.rl.rollout import rollout
+from metarl.tasks import TaskFamily, make_engine, make_family
+from metarl.tasks.engines.mujoco import ThreadsEngine
 
 
 def sampling(size: Size) -> list[Row]:
@@ -30,7 +29,7 @@ def sampling(size: Size) -> list[Row]:
 
     Families without a MuJoCo model are stepped with random actions, see `array_rows`.
     """
-    family = envs.make_family(size.env, horizon=5 if size.tiny else None)
+    family = make_family(size.env, horizon=5 if size.tiny else None)
     if family.definition.engine == "arrays":
         return array_rows(family, size)
     algorithm = make_algorithm(maml_trpo_preset("default", size.env), CORES, env=size.env)
@@ -110,7 +109,7 @@ def collect(
     algorithm: MamlTrpo, state: MetaState, family: TaskFamily, size: Size
 ) -> tuple[Callable[[], Episodes], ThreadsEngine]:
     """Sampling with per-task policies, everything included, and the engine that it runs on."""
-    env = envs.make_engine(family, size.tasks, size.episodes, threads=CORES)
+    env = make_engine(family, size.tasks, size.episodes, threads=CORES)
     assert isinstance(env, ThreadsEngine)
     tasks = family.split("train").sample(size.tasks, 0)
     learner = algorithm.learner(state)
@@ -137,6 +136,6 @@ def make_algorithm(
     config: MamlTrpoConfig, threads: int, *, env: str = "half-cheetah-vel", compiled: bool = False
 ) -> MamlTrpo:
     """MAML-TRPO for a family."""
-    family = envs.make_family(env)
+    family = make_family(env)
     spaces = family.observation_space, family.action_space
     return MamlTrpo(config, *spaces, threads=threads, compiled=compiled)

@@ -8,13 +8,13 @@ import torch
 from benchmarks.measure import CORES, Row, Size
 from benchmarks.sampling import collect, make_algorithm
 
-import envs
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.meta_objective import MetaState
 from metarl.core.mapping import stack_tasks, unstack_tasks
 from metarl.core.params import leaves, unflatten
 from metarl.presets import maml_trpo_preset
 from metarl.rl.data import PolicyBatch
+from metarl.tasks import make_family
 
 
 def update(size: Size) -> list[Row]:
@@ -23,7 +23,7 @@ def update(size: Size) -> list[Row]:
     horizon = 5 if size.tiny else max(1, 2000 // size.episodes)
     algorithm = make_algorithm(config, 1)
     state = algorithm.init(0)
-    family = envs.make_family("half-cheetah-vel", horizon=horizon)
+    family = make_family("half-cheetah-vel", horizon=horizon)
     run, _ = collect(algorithm, state, family, size)
     inner, _ = algorithm.batch(state, run())
     outer, naive = reverse_over_reverse(algorithm, state, inner)

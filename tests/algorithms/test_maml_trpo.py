@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-import envs
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaObjective, MetaState, Setting
@@ -17,9 +16,10 @@ from metarl.experiment.seeding import rng
 from metarl.rl.data import PolicyBatch
 from metarl.rl.returns import normalize_advantages
 from metarl.rl.rollout import NonFiniteError, rollout
+from metarl.tasks import make_engine, make_family
 
 CONFIG = MamlTrpoConfig(tasks=3, episodes=4, hidden=(8,), inner_lr=0.5)
-FAMILY = envs.make_family("point-nav", horizon=10)
+FAMILY = make_family("point-nav", horizon=10)
 
 
 def algorithm(config: MamlTrpoConfig = CONFIG, threads: int = 1) -> MamlTrpo:
@@ -29,7 +29,7 @@ def algorithm(config: MamlTrpoConfig = CONFIG, threads: int = 1) -> MamlTrpo:
 
 def iterate(config: MamlTrpoConfig = CONFIG, threads: int = 1) -> tuple[MetaState, dict]:
     algo = algorithm(config, threads)
-    env = envs.make_engine(FAMILY, config.tasks, config.episodes)
+    env = make_engine(FAMILY, config.tasks, config.episodes)
     tasks = FAMILY.split("train").sample(config.tasks, 0)
     return algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))
 
@@ -86,7 +86,7 @@ def collected(
     compiled: bool = False,
 ) -> MetaObjective:
     """Data of the same three tasks, in any order and number."""
-    env = envs.make_engine(FAMILY, 3, 4)
+    env = make_engine(FAMILY, 3, 4)
     tasks = FAMILY.split("train").sample(3, 0)
     setting = Setting(algo.losses, learn_rates=algo.config.learn_inner_lr, stacked=stacked)
     if traced:
@@ -157,7 +157,7 @@ def test_updates_beyond_those_of_training_are_shorter() -> None:
     """By the factor of the configuration, on the same episodes."""
     algo = algorithm(replace(CONFIG, later_inner_lr=0.25))
     learner = algo.learner(algo.init(0))
-    env, tasks = envs.make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
+    env, tasks = make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
     start = learner.start(3)
     episodes, _ = rollout(
         learner, start, env, tasks, rng(0), scaling=algo.scaling, device=algo.device
@@ -241,7 +241,7 @@ def exact_objective(algo: MamlTrpo) -> Any:
     first = algo.init(0)
     state = MetaState.from_tensors({k: p.double() for k, p in first.tensors().items()})
     objective = algo.objective(state, 3)
-    env, tasks = envs.make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
+    env, tasks = make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
     learner, adapted = algo.learner(first), algo.learner(first).start(3)
     steps = algo.config.inner_steps
     for k in range(steps + 1):
@@ -267,7 +267,7 @@ def test_what_sampled_is_recomputed_bit_for_bit() -> None:
     """φ of the episodes, and φ that the outer step differentiates."""
     algo = algorithm()
     state = algo.init(0)
-    learner, env = algo.learner(state), envs.make_engine(FAMILY, 3, 4)
+    learner, env = algo.learner(state), make_engine(FAMILY, 3, 4)
     start, tasks = learner.start(3), FAMILY.split("train").sample(3, 0)
     episodes, _ = rollout(
         learner, start, env, tasks, rng(0), scaling=algo.scaling, device=algo.device
@@ -292,7 +292,7 @@ def test_an_update_that_is_not_finite_leaves_the_state_and_is_counted(
         monkeypatch.setattr(MetaObjective, "start", broken_start)
     else:
         monkeypatch.setattr(MetaObjective, "fisher", lambda self, v: torch.nan * fisher(self, v))
-    algo, env = algorithm(), envs.make_engine(FAMILY, 3, 4)
+    algo, env = algorithm(), make_engine(FAMILY, 3, 4)
     state, tasks = algo.init(0), FAMILY.split("train").sample(3, 0)
     after, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
     assert after is state
@@ -301,9 +301,9 @@ def test_an_update_that_is_not_finite_leaves_the_state_and_is_counted(
 
 def test_a_gradient_of_zero_is_finite_and_leaves_the_state() -> None:
     """As that of a single step, whose advantage is zero."""
-    family = envs.make_family("point-nav", horizon=1)
+    family = make_family("point-nav", horizon=1)
     config = replace(CONFIG, tasks=1, episodes=1)
-    algo, env = algorithm(config), envs.make_engine(family, 1, 1)
+    algo, env = algorithm(config), make_engine(family, 1, 1)
     state, tasks = algo.init(0), family.split("train").sample(1, 0)
     after, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
     assert after is state
@@ -316,7 +316,7 @@ def test_a_gradient_of_zero_is_finite_and_leaves_the_state() -> None:
 def test_the_norm_of_inner_gradients_has_no_factor_on_the_rates(decay: float) -> None:
     """It is that of each step's loss where the step starts, whatever α is multiplied by."""
     config = replace(CONFIG, inner_steps=2, inner_lr_decay=decay)
-    algo, env = algorithm(config), envs.make_engine(FAMILY, 3, 4)
+    algo, env = algorithm(config), make_engine(FAMILY, 3, 4)
     state, tasks = algo.init(0), FAMILY.split("train").sample(3, 0)
     learner = algo.learner(state)
     adapted, norms = learner.start(3), []
@@ -341,7 +341,7 @@ def test_an_inner_step_that_goes_too_far_is_not_the_environments_fault() -> None
 def test_a_rejected_step_returns_the_same_object() -> None:
     """A trust region that nothing can meet leaves the state as it was."""
     algo = algorithm(replace(CONFIG, line_search_steps=1, max_kl=1e6))
-    env = envs.make_engine(FAMILY, 3, 4)
+    env = make_engine(FAMILY, 3, 4)
     state = algo.init(0)
     tasks = FAMILY.split("train").sample(3, 0)
     after, metrics = algo.iteration(state, env, tasks, lambda k: rng(0, k))
@@ -352,7 +352,7 @@ def test_a_rejected_step_returns_the_same_object() -> None:
 def test_the_trust_region_shrinks_to_nothing_over_all_iterations() -> None:
     """With a linear schedule; the first step is that of a constant one."""
     algo = algorithm(replace(CONFIG, iterations=4, kl_schedule="linear"))
-    env = envs.make_engine(FAMILY, 3, 4)
+    env = make_engine(FAMILY, 3, 4)
     tasks = FAMILY.split("train").sample(3, 0)
     state, bounds = algo.init(0), []
     for i in range(4):
@@ -396,7 +396,7 @@ def test_no_bit_depends_on_where_an_engine_keeps_its_observations() -> None:
     """On some processors a product's last bits depend on its factors' alignment."""
     algo, state = algorithm(), algorithm().init(0)
     tasks = FAMILY.split("train").sample(3, 0)
-    engines: list[Any] = [envs.make_engine(FAMILY, 3, 4), Moved(envs.make_engine(FAMILY, 3, 4))]
+    engines: list[Any] = [make_engine(FAMILY, 3, 4), Moved(make_engine(FAMILY, 3, 4))]
     one, other = (algo.iteration(state, env, tasks, lambda k: rng(0, k))[0] for env in engines)
     assert all(torch.equal(p, other.theta[name]) for name, p in one.theta.items())
 
@@ -420,7 +420,7 @@ class LastIsLost:
 def test_the_last_observation_is_checked_too() -> None:
     """Nobody acts on it, but a value may be predicted of it."""
     algo = algorithm()
-    env: Any = LastIsLost(envs.make_engine(FAMILY, 3, 4))
+    env: Any = LastIsLost(make_engine(FAMILY, 3, 4))
     tasks = FAMILY.split("train").sample(3, 0)
     last = FAMILY.horizon - 1
     with pytest.raises(NonFiniteError, match=rf"task 0 .*episode 0, step {last}"):
@@ -430,7 +430,7 @@ def test_the_last_observation_is_checked_too() -> None:
 def test_a_reward_that_is_not_finite_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Task, episode and step."""
     algo = algorithm()
-    env = envs.make_engine(FAMILY, 3, 4)
+    env = make_engine(FAMILY, 3, 4)
     tasks = FAMILY.split("train").sample(3, 0)
     step = env.step
 

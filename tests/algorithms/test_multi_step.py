@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 
-import envs
 from metarl.algorithms.maml_trpo import MamlTrpo, Objective
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaObjective, MetaState
@@ -15,12 +14,13 @@ from metarl.core.params import flatten, map_params
 from metarl.experiment.seeding import rng
 from metarl.rl.data import PolicyBatch
 from metarl.rl.rollout import rollout
+from metarl.tasks import make_engine, make_family
 
 CONFIG = MamlTrpoConfig(
     tasks=3, episodes=4, hidden=(8,), inner_lr=0.5, inner_steps=2, inner_lr_decay=0.5
 )
 MULTI = replace(CONFIG, multi_step_loss=True)
-FAMILY = envs.make_family("point-nav", horizon=10)
+FAMILY = make_family("point-nav", horizon=10)
 
 
 def algorithm(config: MamlTrpoConfig) -> MamlTrpo:
@@ -29,7 +29,7 @@ def algorithm(config: MamlTrpoConfig) -> MamlTrpo:
 
 def collected(algo: MamlTrpo) -> tuple[MetaState, list[PolicyBatch]]:
     """θ and the data of every phase, in float64."""
-    env, tasks = envs.make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
+    env, tasks = make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
     state = algo.init(0)
     learner = algo.learner(state)
     adapted, batches = learner.start(3), []
@@ -108,7 +108,7 @@ def test_with_one_step_it_changes_nothing() -> None:
     for multi in (False, True):
         config = replace(CONFIG, inner_steps=1, multi_step_loss=multi)
         algo = algorithm(config)
-        env, tasks = envs.make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
+        env, tasks = make_engine(FAMILY, 3, 4), FAMILY.split("train").sample(3, 0)
         states.append(algo.iteration(algo.init(0), env, tasks, lambda k: rng(0, k))[0])
     assert torch.equal(flatten(states[0].theta), flatten(states[1].theta))
 

@@ -10,8 +10,6 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-import envs
-from envs.trial import TrialEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaObjective, MetaState
@@ -25,15 +23,17 @@ from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes
 from metarl.rl.rollout import rollout
 from metarl.rl.trials import collect_trials
+from metarl.tasks import make_engine, make_family
+from metarl.tasks.trial import TrialEngine
 from tests.envs.test_device import DEVICES, available
 from tests.rl.test_waiting import NoCopies
 
 
 def engine(name: str, device: str, tasks: int, episodes: int) -> Any:
     """Short episodes on an engine of the device, MuJoCo Warp on the CPU too."""
-    family = envs.make_family(name, horizon=10)
+    family = make_family(name, horizon=10)
     chosen = "warp" if family.definition.engine == "threads" else "auto"
-    return envs.make_engine(family, tasks, episodes, engine=chosen, device=device)
+    return make_engine(family, tasks, episodes, engine=chosen, device=device)
 
 
 def check(before: Any, after: Any, metrics: dict[str, float], device: str) -> None:
@@ -67,7 +67,7 @@ def test_an_iteration_of_rl2_on_one_device(name: str, device: str) -> None:
     env = TrialEngine(engine(name, available(device), 4, 1), 2)
     algorithm = Rl2(config, env.observation_space, env.action_space, device=device)
     state = algorithm.init(0)
-    tasks = envs.make_family(name).split("train").sample(4, 0)
+    tasks = make_family(name).split("train").sample(4, 0)
     after, metrics = algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
     check(state, after, metrics, device)
     assert (metrics["ppo/steps"], metrics["ppo/non_finite"]) == (4.0, 0.0)
@@ -79,7 +79,7 @@ def test_no_minibatch_of_ppo_waits_for_the_device(options: dict[str, Any]) -> No
     config = Rl2Config(tasks=4, episodes=2, hidden=16, minibatches=2, epochs=2, **options)
     env = TrialEngine(engine("point-nav", "cpu", 4, 1), 2)
     algorithm = Rl2(config, env.observation_space, env.action_space)
-    state, tasks = algorithm.init(0), envs.make_family("point-nav").split("train").sample(4, 0)
+    state, tasks = algorithm.init(0), make_family("point-nav").split("train").sample(4, 0)
     where = {"scaling": algorithm.scaling, "device": algorithm.device}
     trials = collect_trials(algorithm.learner(state), env, tasks, rng(0), **where)
     batch, state, _ = algorithm.batch(trials, state, env.horizon)
@@ -185,7 +185,7 @@ def test_an_update_is_the_same_on_a_device(
     Without a GPU its way of computing, all tasks in one call, is taken on the CPU.
     """
     config = MamlTrpoConfig(tasks=4, episodes=5, **options)
-    env = envs.make_engine(envs.make_family(name, horizon=30), 4, 5)
+    env = make_engine(make_family(name, horizon=30), 4, 5)
     spaces = env.observation_space, env.action_space
     here, there = MamlTrpo(config, *spaces), MamlTrpo(config, *spaces, device=available(device))
     there.stacked, there._setting = True, there._setting._replace(stacked=True)
@@ -202,7 +202,7 @@ SLOW_ON_CPU = [pytest.param("cpu", marks=pytest.mark.slow), *DEVICES[1:]]
 def test_a_compiled_update_is_the_same_on_a_device(device: str) -> None:
     """With all tasks in one call: 1e-4 of the step that is computed without a compiler on a CPU."""
     config = MamlTrpoConfig(tasks=4, episodes=5)
-    env = envs.make_engine(envs.make_family("half-cheetah-vel", horizon=30), 4, 5)
+    env = make_engine(make_family("half-cheetah-vel", horizon=30), 4, 5)
     spaces = env.observation_space, env.action_space
     here, there = MamlTrpo(config, *spaces), MamlTrpo(config, *spaces, device=available(device))
     there.stacked = True
@@ -242,7 +242,7 @@ def test_an_update_in_tf32_is_as_good_as_in_float32(seed: int, device: str) -> N
     Without a GPU the factors are cut by hand.
     """
     config = MamlTrpoConfig(tasks=8, episodes=10)
-    env = envs.make_engine(envs.make_family("half-cheetah-vel", horizon=50), 8, 10)
+    env = make_engine(make_family("half-cheetah-vel", horizon=50), 8, 10)
     spaces = env.observation_space, env.action_space
     here, there = MamlTrpo(config, *spaces), MamlTrpo(config, *spaces, device=available(device))
     there.stacked, there._setting = True, there._setting._replace(stacked=True)

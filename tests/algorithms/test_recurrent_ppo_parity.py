@@ -10,15 +10,15 @@ import torch
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-import envs
-from envs.trial import TrialEngine, TrialEnv
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.seeding import rng
 from metarl.rl.evaluate import interval
 from metarl.rl.policy import sample
+from metarl.tasks import FamilyEnv, make_engine, make_family, task_at
+from metarl.tasks.trial import TrialEngine, TrialEnv
 
-FAMILY = envs.make_family("bandit-k5", horizon=10)
+FAMILY = make_family("bandit-k5", horizon=10)
 INSTANCES = 1000
 # All that both have, and without what only ours has
 CONFIG = Rl2Config(
@@ -47,7 +47,7 @@ Act = Callable[[np.ndarray, Any, bool], tuple[np.ndarray, Any]]
 def ours(seed: int) -> Act:
     """One trial of every task in an iteration."""
     c = CONFIG
-    trial = TrialEngine(envs.make_engine(FAMILY, c.tasks, 1, threads=1), 1)
+    trial = TrialEngine(make_engine(FAMILY, c.tasks, 1, threads=1), 1)
     algorithm = Rl2(c, trial.observation_space, trial.action_space)
     state = algorithm.init(seed)
     for i in range(c.iterations):
@@ -71,9 +71,9 @@ def theirs(seed: int) -> Act:
     count = c.tasks // 2
 
     def draw(generator: np.random.Generator) -> dict[str, Any]:
-        return envs.task_at(FAMILY.sample(1, generator), 0)
+        return task_at(FAMILY.sample(1, generator), 0)
 
-    make = [lambda: TrialEnv(envs.FamilyEnv(FAMILY), 1, draw_task=draw)] * count
+    make = [lambda: TrialEnv(FamilyEnv(FAMILY), 1, draw_task=draw)] * count
     agent = RecurrentPPO(
         "MlpLstmPolicy",
         DummyVecEnv(make),
@@ -105,7 +105,7 @@ def theirs(seed: int) -> Act:
 
 def play(act: Act) -> np.ndarray:
     """Total rewards of trials of the same held-out instances, as the means of the pulled arms."""
-    trial = TrialEngine(envs.make_engine(FAMILY, INSTANCES, 1, threads=1), 1)
+    trial = TrialEngine(make_engine(FAMILY, INSTANCES, 1, threads=1), 1)
     noise = trial.draw_noise(rng(7))
     views = trial.reset(FAMILY.split("test").sample(INSTANCES, 7), noise.reset)
     total, memory = np.zeros(INSTANCES), None

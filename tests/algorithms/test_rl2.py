@@ -9,9 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.engines.base import Noise, StepOutput
-from envs.trial import TrialEngine
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.algorithms.trial_ppo import Rl2State
@@ -22,6 +19,9 @@ from metarl.rl.policy import entropy, log_prob
 from metarl.rl.ppo import PpoBatch, take_trials, without_padding
 from metarl.rl.rollout import NonFiniteError, rollout
 from metarl.rl.trials import collect_trials
+from metarl.tasks import TaskFamily, make_engine, make_family
+from metarl.tasks.engines.base import Noise, StepOutput
+from metarl.tasks.trial import TrialEngine
 
 CONFIG = Rl2Config(tasks=6, episodes=2, hidden=8, minibatches=2, epochs=2, lr=1e-2)
 ENTROPY = CONFIG.entropy_weight
@@ -45,14 +45,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def family(env: str = "point-nav") -> envs.TaskFamily:
-    return envs.make_family(env, horizon=4)
+def family(env: str = "point-nav") -> TaskFamily:
+    return make_family(env, horizon=4)
 
 
 def algorithm(
     config: Rl2Config = CONFIG, threads: int = 1, env: str = "point-nav"
 ) -> tuple[Rl2, TrialEngine]:
-    trial = TrialEngine(envs.make_engine(family(env), config.tasks, 1), config.episodes)
+    trial = TrialEngine(make_engine(family(env), config.tasks, 1), config.episodes)
     return Rl2(config, trial.observation_space, trial.action_space, threads=threads), trial
 
 
@@ -298,7 +298,7 @@ def test_a_bootstrapped_trial_ends_with_the_value_of_a_further_episode() -> None
     """Which starts where the others do: at zero; without the option the trial shows its own end."""
     for bootstrap in (False, True):
         config = replace(CONFIG, bootstrap_at_end=bootstrap)
-        trial = Rl2Method().make_env(config, lambda t, e: envs.make_engine(family(), t, e))
+        trial = Rl2Method().make_env(config, lambda t, e: make_engine(family(), t, e))
         trial.reset(family().split("train").sample(6, 0), trial.draw_noise(rng(0)).reset)
         for _ in range(trial.horizon):
             view = trial.step(np.full((6, 1, 2), 0.1), np.zeros((6, 1, 0)))[0]
@@ -343,7 +343,7 @@ def test_several_trials_of_a_task_start_with_the_same_memory() -> None:
     """T tasks × E trials."""
     algo, _ = algorithm()
     learner = algo.learner(algo.init(0))
-    trial = TrialEngine(envs.make_engine(family(), 6, 3), 2)
+    trial = TrialEngine(make_engine(family(), 6, 3), 2)
     tasks = family().split("train").sample(6, 0)
     episodes, memory = rollout(
         learner, learner.start(6), trial, tasks, rng(0), scaling=algo.scaling, device=algo.device

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-import envs
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.trial_ppo import Rl2State
 from metarl.experiment.seeding import rng
@@ -14,8 +13,9 @@ from metarl.methods import METHODS
 from metarl.methods.base import engine_maker
 from metarl.rl.data import PolicyBatch
 from metarl.rl.trials import Trials, collect_trials
+from metarl.tasks import make_family
 
-FAMILY = envs.make_family("point-nav", horizon=5)
+FAMILY = make_family("point-nav", horizon=5)
 HALF_RANGE = 0.1  # of point-nav's actuators
 SIZES: dict[str, dict[str, Any]] = {
     "maml-trpo": {"tasks": 20, "episodes": 10, "output_gain": 1e-3},

@@ -10,10 +10,6 @@ from typing import Any
 
 import pytest
 
-import envs
-from envs.engines.arrays import ArraysEngine
-from envs.engines.device import TorchArraysEngine
-from envs.trial import TrialEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.rl2 import Rl2
@@ -21,6 +17,10 @@ from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.seeding import rng
 from metarl.rl.evaluate import adaptation_curve, interval, trial_outcome
 from metarl.rl.rollout import rollout
+from metarl.tasks import TaskFamily, make_family
+from metarl.tasks.engines.arrays import ArraysEngine
+from metarl.tasks.engines.device import TorchArraysEngine
+from metarl.tasks.trial import TrialEngine
 from tests.envs.test_device import DEVICES, available
 
 Interval = tuple[float, float]  # mean and half-width of the 95 % interval over held-out tasks
@@ -28,14 +28,14 @@ HELD_OUT = 200
 TRAINING, HELD_OUT_NOISE = 0, 1  # addresses of random numbers
 
 
-def engine(family: envs.TaskFamily, tasks: int, episodes: int, device: str | None) -> Any:
+def engine(family: TaskFamily, tasks: int, episodes: int, device: str | None) -> Any:
     """Numpy arrays where there is no device to be on, else tensors there."""
     if device is None:
         return ArraysEngine(family, tasks, episodes)
     return TorchArraysEngine(family, tasks, episodes, device)
 
 
-def train(algorithm: Any, env: Any, family: envs.TaskFamily, iterations: int) -> Any:
+def train(algorithm: Any, env: Any, family: TaskFamily, iterations: int) -> Any:
     """The state after some iterations, each with tasks of its own."""
     state = algorithm.init(0)
     for i in range(iterations):
@@ -47,7 +47,7 @@ def train(algorithm: Any, env: Any, family: envs.TaskFamily, iterations: int) ->
 def maml(name: str, device: str | None) -> tuple[Interval, Interval]:
     """Returns of a trained policy before and after one update."""
     options, horizon, iterations = MAML[name]
-    family, config = envs.make_family(name, horizon=horizon), MamlTrpoConfig(**options)
+    family, config = make_family(name, horizon=horizon), MamlTrpoConfig(**options)
     env = engine(family, config.tasks, config.episodes, device)
     algorithm = MamlTrpo(config, env.observation_space, env.action_space, device=device or "cpu")
     if device is not None:
@@ -86,7 +86,7 @@ MAML: dict[str, tuple[dict[str, Any], int, int]] = {  # configuration, horizon, 
 
 def rl2(name: str, device: str | None) -> tuple[Interval, Interval]:
     """Returns of the first episode before and after training."""
-    family, config = envs.make_family(name), Rl2Config(**RL2)
+    family, config = make_family(name), Rl2Config(**RL2)
 
     def trials(tasks: int) -> TrialEngine:
         env = TrialEngine(engine(family, tasks, 1, device), config.episodes)

@@ -6,7 +6,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from envs import TaskFamily, Uniform
+from metarl.tasks import TaskFamily, Uniform
 from tests.envs.gallery import Garage, Image, Old, Unseeded, Walk
 
 

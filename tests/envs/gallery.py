@@ -4,8 +4,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-import envs
-from envs import Choice, TaskFamily, Uniform
+from metarl.tasks import Bandit, Choice, TaskFamily, Uniform
 
 
 class Walk(gymnasium.Env):
@@ -182,7 +181,7 @@ odd = {
     for make in (unbounded, asymmetric, from_five, buttons)
 }
 unbounded_family, asymmetric_family, from_five_family, buttons_family = odd.values()
-no_family = envs
+no_family = gymnasium
 
 
 class Reach(Walk):
@@ -261,5 +260,5 @@ two_arms = TaskFamily(
     env=TwoArms,
     parameters={"left": Uniform(0, 1), "right": Uniform(0, 1)},
     horizon=10,
-    model=envs.Bandit(("left", "right")),
+    model=Bandit(("left", "right")),
 )

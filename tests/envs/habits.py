@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
-from envs import TaskFamily, Uniform
+from metarl.tasks import TaskFamily, Uniform
 
 
 class Told(gymnasium.Env):

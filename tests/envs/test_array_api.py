@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.bodies import Physics
-from envs.family import TaskFamily
+from metarl.tasks import family_names, make_family
+from metarl.tasks.engines.physics import Physics
+from metarl.tasks.family import TaskFamily
 
-FAMILIES = [envs.make_family(name) for name in envs.family_names()]
+FAMILIES = [make_family(name) for name in family_names()]
 ON_ARRAYS = [family for family in FAMILIES if family.definition.engine == "arrays"]
 ON_THREADS = [family for family in FAMILIES if family.definition.engine == "threads"]
 NAMESPACES = ((torch_api, torch.from_numpy), (array_api_strict, array_api_strict.asarray))

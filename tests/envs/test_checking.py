@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-import envs
-from envs.checking import OutOfRange, check_tasks, sign_advice
+from metarl.tasks import load_family, make_engine, make_family
+from metarl.tasks.checking import OutOfRange, check_tasks, sign_advice
 from tests.envs import gallery
 
 
 def given(name: str, change: dict[str, Any]) -> None:
     """The default task of a family with a change."""
-    family = envs.make_family(name)
+    family = make_family(name)
     task = {**family.definition.default_task, **change}
     family.make().reset(options={"task": task})
 
@@ -56,10 +56,10 @@ def test_tasks_out_of_distribution_are_played_with_a_warning(name: str, change: 
 
 def test_engines_refuse_them_too_and_play_other_splits_silently() -> None:
     """Whoever samples `ood` knows what it is; no engine plays a negative mass."""
-    family = envs.make_family("pendulum", horizon=2)
-    engine = envs.make_engine(family, 2, 1)
+    family = make_family("pendulum", horizon=2)
+    engine = make_engine(family, 2, 1)
     tasks, noise = family.split("ood").sample(2, 0), engine.draw_noise(np.random.default_rng(0))
-    vector = envs.make_engine(gallery.cart_pole, 2, 1)
+    vector = make_engine(gallery.cart_pole, 2, 1)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         engine.reset(tasks, noise.reset)
@@ -73,21 +73,21 @@ def test_engines_refuse_them_too_and_play_other_splits_silently() -> None:
 def test_a_range_that_turns_a_sign_is_pointed_out() -> None:
     """A mass that a normal distribution makes negative; the range itself is the user's."""
     vary = ["m=normal(1,2)", "l=uniform(0.5,1.5)"]
-    advice = sign_advice(envs.load_family("Pendulum-v1", vary=vary))
+    advice = sign_advice(load_family("Pendulum-v1", vary=vary))
     assert advice.startswith("m is 1.0 in Pendulum-v1, and N(1, 2²) draws values")
-    assert sign_advice(envs.load_family("Pendulum-v1", vary=vary[1:])) == ""
+    assert sign_advice(load_family("Pendulum-v1", vary=vary[1:])) == ""
     assert sign_advice(gallery.cart_pole) == ""
 
 
 def test_probabilities_may_have_been_rounded() -> None:
     """To float32, as tensors hold them."""
-    family = envs.make_family("tabular-mdp")
+    family = make_family("tabular-mdp")
     tasks = family.sample(3, np.random.default_rng(0))
     assert check_tasks(family, {k: v.astype(np.float32) for k, v in tasks.items()}) == []
 
 
 def test_a_task_is_a_dictionary() -> None:
     """A number alone does not say which parameter it is."""
-    env = envs.make_family("half-cheetah-vel").make()
+    env = make_family("half-cheetah-vel").make()
     with pytest.raises(ValueError, match=r"is a dictionary \{'velocity': …\}, got 1.5"):
         env.reset(options={"task": 1.5})

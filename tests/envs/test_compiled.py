@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from gymnasium.envs.mujoco.half_cheetah_v5 import HalfCheetahEnv
 
-from envs import Choice, TaskFamily, load_family
-from envs.compiled import models, stale_constants
-from envs.contract import check_family
+from metarl.tasks import Choice, TaskFamily, load_family
+from metarl.tasks.contract.rules import check_family
+from metarl.tasks.custom.compiled import models, stale_constants
 
 TORSO = {"model.body_mass[1]": Choice((3.0, 13.0))}
 

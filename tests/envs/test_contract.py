@@ -2,8 +2,8 @@
 
 import pytest
 
-import envs
-from envs.contract import FUNDAMENTAL, RULES, check_family
+from metarl.tasks import TaskFamily, family_names, load_family, make_family
+from metarl.tasks.contract.rules import FUNDAMENTAL, RULES, check_family
 from tests.envs import broken, gallery
 
 CASES = [(rule, *case) for rule, cases in broken.BROKEN.items() for case in cases]
@@ -43,23 +43,23 @@ def test_rules_that_need_others_are_not_checked_without_them() -> None:
 @pytest.mark.parametrize(
     "family",
     [
-        *(envs.make_family(name) for name in envs.family_names()),
+        *(make_family(name) for name in family_names()),
         gallery.cart_pole,
         gallery.walk,
         broken.partial,
-        envs.TaskFamily(env=gallery.Garage, horizon=5),
-        envs.TaskFamily(env=gallery.VariBad, horizon=5),
+        TaskFamily(env=gallery.Garage, horizon=5),
+        TaskFamily(env=gallery.VariBad, horizon=5),
         *gallery.odd.values(),
     ],
     ids=lambda family: family.name,
 )
-def test_families_that_are_in_order_obey_every_rule(family: envs.TaskFamily) -> None:
+def test_families_that_are_in_order_obey_every_rule(family: TaskFamily) -> None:
     """The built-in ones, and every dialect and kind of space."""
     assert [v for v in check_family(family) if not v.passed] == []
 
 
 def test_a_length_that_is_varied_alone_leaves_half_of_the_cart_pole() -> None:
     """The mass times the length is computed once in Gymnasium's environment."""
-    family = envs.load_family("CartPole-v1", vary=["length=uniform(0.25,1)"])
+    family = load_family("CartPole-v1", vary=["length=uniform(0.25,1)"])
     (wrong,) = [v for v in check_family(family) if not v.passed]
     assert "polemass_length = self.masspole * self.length" in wrong.advice

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envs import Choice, TaskFamily, Uniform, load_family
-from envs.contract import Verdict, check_family
-from envs.derived import unread
+from metarl.tasks import Choice, TaskFamily, Uniform, load_family
+from metarl.tasks.contract.derived import unread
+from metarl.tasks.contract.rules import Verdict, check_family
 from tests.envs import broken
 from tests.envs.gallery import Walk
 

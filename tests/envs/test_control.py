@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs
+from metarl.tasks import FamilyEnv, make_engine, make_family, stack_tasks
 
 THEIRS = {
     "pendulum": "Pendulum-v1",
@@ -17,13 +17,13 @@ THEIRS = {
 @pytest.mark.parametrize("name", THEIRS)
 def test_the_default_task_is_gymnasiums_environment(name: str) -> None:
     """Five episodes of random actions: observations, rewards and ends agree."""
-    family = envs.make_family(name)
+    family = make_family(name)
     theirs = gymnasium.make(THEIRS[name])
     space = family.action_space
     assert (family.observation_space, space) == (theirs.observation_space, theirs.action_space)
     assert family.horizon == theirs.spec.max_episode_steps
-    engine, rng = envs.make_engine(family, 1, 1), np.random.default_rng(0)
-    task = envs.stack_tasks([family.definition.default_task])
+    engine, rng = make_engine(family, 1, 1), np.random.default_rng(0)
+    task = stack_tasks([family.definition.default_task])
     for _ in range(5):
         noise = engine.draw_noise(rng)
         engine.reset(task, noise.reset)
@@ -50,8 +50,8 @@ def test_the_default_task_is_gymnasiums_environment(name: str) -> None:
 
 def test_a_car_that_pushes_with_its_velocity_arrives_and_ends() -> None:
     """Termination on the hill, at the same step as Gymnasium's."""
-    family = envs.make_family("mountain-car")
-    env, theirs = envs.FamilyEnv(family), gymnasium.make("MountainCar-v0")
+    family = make_family("mountain-car")
+    env, theirs = FamilyEnv(family), gymnasium.make("MountainCar-v0")
     obs, _ = env.reset(seed=0)
     theirs.reset(seed=0)
     theirs.unwrapped.state = env._engine._state[0, 0].copy()
@@ -67,8 +67,8 @@ def test_a_car_that_pushes_with_its_velocity_arrives_and_ends() -> None:
 
 def test_what_follows_from_a_varied_quantity_follows_it() -> None:
     """A longer pole falls more slowly, whatever else was computed for the default one."""
-    family = envs.make_family("cartpole")
-    engine = envs.make_engine(family, 2, 1)
+    family = make_family("cartpole")
+    engine = make_engine(family, 2, 1)
     noise = engine.draw_noise(np.random.default_rng(0))
     tasks = {"half_length": [0.25, 1.0], "cart_mass": [1.0, 1.0], "pole_mass": [0.1, 0.1]}
     engine.reset({k: np.array(v) for k, v in tasks.items()}, np.full((2, 1, 4), 0.02))
@@ -79,8 +79,8 @@ def test_what_follows_from_a_varied_quantity_follows_it() -> None:
 
 def test_a_pendulum_keeps_its_energy_whatever_its_task() -> None:
     """Near the bottom, ω = √(3 g / 2 l) of a rod: the small-angle period of each task."""
-    family = envs.make_family("pendulum", horizon=400)
-    engine = envs.make_engine(family, 3, 1)
+    family = make_family("pendulum", horizon=400)
+    engine = make_engine(family, 3, 1)
     tasks = {"gravity": [10.0, 5.0, 15.0], "mass": [1.0, 0.5, 1.5], "length": [1.0, 1.5, 0.5]}
     tasks = {k: np.array(v) for k, v in tasks.items()}
     noise = engine.draw_noise(np.random.default_rng(0))

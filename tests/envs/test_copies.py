@@ -6,20 +6,19 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs
-from envs import Choice, TaskFamily, Uniform
-from envs.engines.base import Engine
-from envs.engines.device import TorchArraysEngine
-from envs.engines.vector import VectorEngine
-from envs.trial import TrialEngine, TrialEnv
+from metarl.tasks import Choice, TaskFamily, Uniform, make_engine, make_family
+from metarl.tasks.engines.base import Engine
+from metarl.tasks.engines.device import TorchArraysEngine
+from metarl.tasks.engines.vector.engine import VectorEngine
+from metarl.tasks.trial import TrialEngine, TrialEnv
 from tests.envs import gallery, habits
 
-NAV = envs.make_family("point-nav", horizon=4)
-CHEETAH = envs.make_family("half-cheetah-vel", horizon=4)
+NAV = make_family("point-nav", horizon=4)
+CHEETAH = make_family("half-cheetah-vel", horizon=4)
 ENGINES = {
-    "arrays": lambda: envs.make_engine(NAV, 2, 2),
+    "arrays": lambda: make_engine(NAV, 2, 2),
     "torch": lambda: TorchArraysEngine(NAV, 2, 2, "cpu"),
-    "threads": lambda: envs.make_engine(CHEETAH, 2, 2, threads=1),
+    "threads": lambda: make_engine(CHEETAH, 2, 2, threads=1),
     "vector": lambda: VectorEngine(NAV, 2, 2),
 }
 
@@ -87,7 +86,7 @@ def test_a_trial_has_one_task_whatever_becomes_of_the_callers_array() -> None:
     """Its later episodes have that of its start."""
 
     def lived(spoil: bool) -> np.ndarray:
-        trial = TrialEngine(envs.make_engine(NAV, 2, 1), 2)
+        trial = TrialEngine(make_engine(NAV, 2, 1), 2)
         tasks, noise = drawn(trial._env, 0), trial.draw_noise(np.random.default_rng(0))
         trial.reset(tasks, noise.reset)
         found = []

@@ -12,14 +12,25 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-import envs
-from envs import Choice, TaskFamily, Uniform, distributions, registry
-from envs.checking import OutOfRange
-from envs.dialects import set_attribute
-from envs.engines.vector import VectorEngine
-from envs.grammar import from_json, parse_vary
-from envs.spaces import flat_observations
-from envs.task import task_at
+from metarl.tasks import (
+    Choice,
+    EnvironmentFailure,
+    TaskFamily,
+    Uniform,
+    distributions,
+    family_from_json,
+    family_names,
+    load_family,
+    make_family,
+    register_family,
+    registry,
+)
+from metarl.tasks.checking import OutOfRange
+from metarl.tasks.custom.setters import set_attribute
+from metarl.tasks.custom.spaces import flat_observations
+from metarl.tasks.distributions.grammar import from_json, parse_vary
+from metarl.tasks.engines.vector.engine import VectorEngine
+from metarl.tasks.task import task_at
 from tests.envs import gallery
 
 TARGET = {"target": Uniform(-1, 1)}
@@ -233,18 +244,18 @@ def test_workers_step_a_custom_family_as_this_process_does() -> None:
 def test_vary_makes_a_family_and_malformed_text_shows_the_grammar() -> None:
     """As on the command line; its description makes the same family again."""
     vary = ["g=uniform(6,14)", " l = choice( 0.7, 1.5 ) "]
-    family = envs.load_family("Pendulum-v1", vary=vary)
+    family = load_family("Pendulum-v1", vary=vary)
     assert family.parameters == {"g": Uniform(6, 14), "l": Choice((0.7, 1.5))}
-    assert envs.family_from_json(family.to_json()) == family
+    assert family_from_json(family.to_json()) == family
     for bad in ("g", "g=", "g=uniform(1)", "g=uniform(a,b)", "g=cauchy(0,1)", "g=uniform(2,1)"):
         with pytest.raises(ValueError, match=r"--vary '.*write NAME=uniform\(LOW,HIGH\)"):
-            envs.load_family("Pendulum-v1", vary=[bad])
+            load_family("Pendulum-v1", vary=[bad])
     with pytest.raises(ValueError, match="say what varies with --vary.*max_torque"):
-        envs.load_family("Pendulum-v1")
+        load_family("Pendulum-v1")
     with pytest.raises(ValueError, match="boat.py:boat is a family already"):
-        envs.load_family("examples/boat.py:boat", vary=["g=uniform(6,14)"])
+        load_family("examples/boat.py:boat", vary=["g=uniform(6,14)"])
     with pytest.raises(ValueError, match="point-nav is a family already"):
-        envs.load_family("point-nav", vary=vary)
+        load_family("point-nav", vary=vary)
 
 
 @pytest.mark.parametrize(
@@ -330,12 +341,12 @@ def test_ids_of_modules_of_the_working_directory_are_found(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
     monkeypatch.delitem(sys.modules, "my_walks", raising=False)
-    family = envs.load_family("my_walks:MyWalk-v0", vary=["target=uniform(0,1)"])
+    family = load_family("my_walks:MyWalk-v0", vary=["target=uniform(0,1)"])
     del sys.modules["my_walks"]
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(tmp_path)])
-    assert envs.family_from_json(family.to_json()) == family
+    assert family_from_json(family.to_json()) == family
     with pytest.raises(ValueError, match=r"'Other-v0' \(known: none\)"):
-        envs.load_family("my_walks:Other-v0")
+        load_family("my_walks:Other-v0")
 
 
 def test_whole_numbers_stay_whole() -> None:
@@ -349,12 +360,12 @@ def test_whole_numbers_stay_whole() -> None:
 @pytest.mark.parametrize("spec", ["GalleryGarage-v0", "tests.envs.gallery:GalleryGarage-v0"])
 def test_an_id_whose_environment_draws_tasks_is_a_family(spec: str) -> None:
     """By itself, from the module that registers it, and from a run's description."""
-    family = envs.load_family(spec)
+    family = load_family(spec)
     assert (family.horizon, family.split("train").sample(3, 0)["velocity"].shape) == (5, (3,))
-    assert envs.load_family(spec, horizon=2, workers=int(":" in spec)).horizon == 2
-    assert envs.family_from_json(family.to_json()) == family
+    assert load_family(spec, horizon=2, workers=int(":" in spec)).horizon == 2
+    assert family_from_json(family.to_json()) == family
     with pytest.raises(ValueError, match="without sample_tasks.*its numbers are: gravity, target"):
-        envs.load_family("tests.envs.gallery:GalleryWalk-v0")
+        load_family("tests.envs.gallery:GalleryWalk-v0")
 
 
 @pytest.mark.parametrize(
@@ -367,15 +378,15 @@ def test_an_id_whose_environment_draws_tasks_is_a_family(spec: str) -> None:
 )
 def test_with_workers_no_environment_is_tried_in_this_process(name: str, message: str) -> None:
     """One that hangs when it is made or closed, or takes its process along, is named."""
-    with pytest.raises(envs.EnvironmentFailure, match=message):
-        envs.load_family(f"tests.envs.trouble:{name}", workers=1)
+    with pytest.raises(EnvironmentFailure, match=message):
+        load_family(f"tests.envs.trouble:{name}", workers=1)
 
 
 def test_what_a_worker_refuses_is_refused_here() -> None:
     """With the same words; what it finds is known here without another environment."""
     with pytest.raises(ValueError, match=r"(?s)making an environment of Leaves failed.*SystemExit"):
-        envs.load_family("tests.envs.trouble:LEAVING", workers=1)
-    walk = envs.load_family("tests.envs.gallery:walk", workers=1)
+        load_family("tests.envs.trouble:LEAVING", workers=1)
+    walk = load_family("tests.envs.gallery:walk", workers=1)
     assert "spaces" in vars(walk.definition)
     assert walk.observation_space == gallery.Walk.observation_space
 
@@ -402,18 +413,18 @@ def test_every_distribution_comes_back_from_a_description() -> None:
 
 def test_modules_and_files_hold_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run's description imports them again."""
-    family = envs.load_family("tests.envs.gallery:walk", horizon=4)
+    family = load_family("tests.envs.gallery:walk", horizon=4)
     assert (family.horizon, family.parameters) == (4, TARGET)
-    assert envs.family_from_json(family.to_json()) == family
+    assert family_from_json(family.to_json()) == family
     file = tmp_path / "my_walk_family.py"
     file.write_text("from tests.envs.gallery import walk as mine\n")
     monkeypatch.setattr(sys, "path", list(sys.path))
-    of_file = envs.load_family(f"{file}:mine")
+    of_file = load_family(f"{file}:mine")
     assert of_file.to_json()["source"] == f"{file}:mine"
-    assert envs.family_from_json(of_file.to_json()) == of_file
+    assert family_from_json(of_file.to_json()) == of_file
     (tmp_path / "numpy.py").write_text("mine = 3\n")
     with pytest.raises(ValueError, match="another module of that name is found first"):
-        envs.load_family(f"{tmp_path / 'numpy.py'}:mine")
+        load_family(f"{tmp_path / 'numpy.py'}:mine")
 
 
 def test_what_is_wrong_with_a_module_is_said_in_its_own_lines(
@@ -424,38 +435,38 @@ def test_what_is_wrong_with_a_module_is_said_in_its_own_lines(
     file = tmp_path / "my_broken_family.py"
     file.write_text("def half(x):\n    return x / 0\n\n\nmine = half(1)\n")
     with pytest.raises(ValueError, match="ZeroDivisionError") as error:
-        envs.load_family(f"{file}:mine")
+        load_family(f"{file}:mine")
     lines = [line for line in str(error.value).splitlines() if line.startswith("  File")]
     assert [line.split(",")[1] for line in lines] == [" line 5", " line 2"]
     for spec in (":mine", "tests.envs.gallery:"):
         with pytest.raises(ValueError, match=f"{spec!r} names no family: write my_module"):
-            envs.load_family(spec)
+            load_family(spec)
     with pytest.raises(ValueError, match="there is no file"):
-        envs.load_family(f"{tmp_path / 'none.py'}:mine")
+        load_family(f"{tmp_path / 'none.py'}:mine")
     with pytest.raises(ValueError, match="did you mean cart_pole"):
-        envs.load_family("tests.envs.gallery:cartpole")
-    with pytest.raises(ValueError, match="is no envs.TaskFamily, but module"):
-        envs.load_family("tests.envs.gallery:no_family")
+        load_family("tests.envs.gallery:cartpole")
+    with pytest.raises(ValueError, match="is no metarl.tasks.TaskFamily, but module"):
+        load_family("tests.envs.gallery:no_family")
 
 
 def test_a_registered_family_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
     """Registered by hand, or by an installed package's entry point."""
     monkeypatch.setattr(registry, "_FAMILIES", dict(registry._FAMILIES))
-    envs.register_family(gallery.walk)
-    assert envs.make_family("Walk", horizon=3).horizon == 3
+    register_family(gallery.walk)
+    assert make_family("Walk", horizon=3).horizon == 3
     with pytest.raises(ValueError, match="already registered"):
-        envs.register_family(gallery.walk)
+        register_family(gallery.walk)
     points = {
         name: importlib.metadata.EntryPoint(name, f"tests.envs.gallery:{value}", registry.GROUP)
         for name, value in {"their-walk": "walk", "none": "no_family", "gone": "gone"}.items()
     }
     monkeypatch.setattr(registry, "_installed", lambda: points)
-    assert "their-walk" in envs.family_names()
-    assert envs.make_family("their-walk").name == "their-walk"
-    with pytest.raises(ValueError, match="is no envs.TaskFamily"):
-        envs.make_family("none")
+    assert "their-walk" in family_names()
+    assert make_family("their-walk").name == "their-walk"
+    with pytest.raises(ValueError, match="is no metarl.tasks.TaskFamily"):
+        make_family("none")
     with pytest.raises(ValueError, match="cannot be loaded"):
-        envs.make_family("gone")
+        make_family("gone")
 
 
 def test_tasks_that_are_objects_are_looked_up_by_their_index() -> None:

@@ -11,17 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.engines import warp as warp_module
-from envs.engines.arrays import ArraysEngine
-from envs.engines.base import EnvironmentFailure
-from envs.engines.device import TensorSource, TorchArraysEngine
-from envs.engines.threads import ThreadsEngine
-from envs.engines.warp import TASK_FIELDS, WarpEngine, solvable
-from envs.family import TaskFamily
-from envs.trial import TrialEngine, TrialNoise
+from metarl.tasks import Choice, family_names, make_engine, make_family
+from metarl.tasks.engines import warp as warp_module
+from metarl.tasks.engines.arrays import ArraysEngine
+from metarl.tasks.engines.base import EnvironmentFailure
+from metarl.tasks.engines.device import TensorSource, TorchArraysEngine
+from metarl.tasks.engines.mujoco import ThreadsEngine
+from metarl.tasks.engines.warp import TASK_FIELDS, WarpEngine, solvable
+from metarl.tasks.family import TaskFamily
+from metarl.tasks.trial import TrialEngine, TrialNoise
 
-FAMILIES = [envs.make_family(name) for name in envs.family_names()]
+FAMILIES = [make_family(name) for name in family_names()]
 ON_ARRAYS = [family for family in FAMILIES if family.definition.engine == "arrays"]
 ON_THREADS = [family for family in FAMILIES if family.definition.engine == "threads"]
 ANTS = [family for family in ON_THREADS if family.name.startswith("ant-")]
@@ -88,7 +88,7 @@ TWENTY = 20, 1e-3
 def test_warp_equals_mujoco(name: str) -> None:
     """Twenty steps to 1e-3, one to 1e-5, bodies of their own for every task included."""
     for steps, tolerance in ((1, 1e-5), TWENTY):
-        parity(envs.make_family(name), "cpu", steps, tolerance)
+        parity(make_family(name), "cpu", steps, tolerance)
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_a_task_changes_no_field_that_warp_does_not_take_over() -> None:
     unused = {"actuator_acc0", "cam_poscom0", "light_poscom0"}  # muscles, cameras, lights
     known = set(mujoco_warp.Model.__annotations__)
     for name in ("half-cheetah-params", "hopper-params", "walker2d-params"):
-        family = envs.make_family(name)
+        family = make_family(name)
         base, task = family.definition.model, family.split("train").sample(1, 0)
         changed = copy.copy(base)
         family.definition.apply(changed, {k: v[0] for k, v in task.items()})
@@ -154,7 +154,7 @@ def test_a_task_changes_no_field_that_warp_does_not_take_over() -> None:
 
 def test_a_partial_reset_leaves_the_others() -> None:
     """Only masked environments start again."""
-    family = envs.make_family("half-cheetah-vel")
+    family = make_family("half-cheetah-vel")
     engine, rng = WarpEngine(family, 2, 1, "cpu"), np.random.default_rng(0)
     tasks, noise = family.split("train").sample(2, 0), engine.draw_noise(rng)
     start = engine.reset(tasks, noise.reset)
@@ -169,7 +169,7 @@ def test_dropped_contacts_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never in silence."""
     monkeypatch.setattr(warp_module, "contacts", lambda model: 1)
     monkeypatch.setattr(warp_module, "rows", lambda model: 4)
-    family = envs.make_family("half-cheetah-vel")
+    family = make_family("half-cheetah-vel")
     engine = WarpEngine(family, 2, 1, "cpu")
     noise = engine.draw_noise(np.random.default_rng(0))
     engine.reset(family.split("train").sample(2, 0), noise.reset)
@@ -183,7 +183,7 @@ def test_dropped_contacts_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("device", DEVICES)
 def test_noise_may_be_drawn_where_it_is_used(name: str, device: str) -> None:
     """The same for the same seed, with the moments that the family's rewards have."""
-    definition = envs.make_family(name).definition
+    definition = make_family(name).definition
 
     def draw(seed: int) -> torch.Tensor:
         source = TensorSource(np.random.default_rng(seed), torch.device(available(device)))
@@ -226,7 +226,7 @@ class Dials:
 DIALS = TaskFamily(
     name="dials",
     definition=Dials(),
-    parameters={"dials": envs.Choice(((0.0, 0.0), (1.0, 2.0)))},
+    parameters={"dials": Choice(((0.0, 0.0), (1.0, 2.0)))},
     horizon=6,
 )
 
@@ -234,7 +234,7 @@ DIALS = TaskFamily(
 @pytest.mark.parametrize(
     "family",
     [
-        *(envs.make_family(name, horizon=6) for name in ("point-nav", "tabular-mdp", "cartpole")),
+        *(make_family(name, horizon=6) for name in ("point-nav", "tabular-mdp", "cartpole")),
         DIALS,
     ],
     ids=lambda f: f.name,
@@ -268,7 +268,7 @@ def test_trials_are_the_same_on_torch(family: TaskFamily, device: str, asks: boo
 )
 def test_families_that_say_so_never_end_early(family: TaskFamily) -> None:
     """So that trials need not ask."""
-    engine = envs.make_engine(family, 4, 2)
+    engine = make_engine(family, 4, 2)
     rng = np.random.default_rng(0)
     noise = engine.draw_noise(rng)
     engine.reset(family.split("train").sample(4, 0), noise.reset)

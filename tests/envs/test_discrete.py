@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 import torch
 
-import envs
+from metarl.tasks import make_engine, make_family
 
 
 def play(name: str, tasks: dict, actions: np.ndarray, horizon: int | None = None) -> tuple:
     """Rewards `[H, T, E]`, observations after each step and the last metrics."""
-    family = envs.make_family(name, horizon=horizon)
-    engine = envs.make_engine(family, *actions.shape[1:])
+    family = make_family(name, horizon=horizon)
+    engine = make_engine(family, *actions.shape[1:])
     noise = engine.draw_noise(np.random.default_rng(0))
     start = engine.reset(tasks, noise.reset)
     outs = [engine.step(a, z) for a, z in zip(actions, noise.step, strict=True)]
@@ -36,7 +36,7 @@ def test_a_random_bandit_policy_earns_half_a_coin_per_pull() -> None:
     """5.0 over ten pulls, as in the table of RL² (arXiv 1611.02779); 4 standard errors."""
     for name, arms in (("bandit-k5", 5), ("bandit-k50", 50)):
         rng = np.random.default_rng(1)
-        tasks = envs.make_family(name).sample(4000, rng)
+        tasks = make_family(name).sample(4000, rng)
         reward, _, _ = play(name, tasks, rng.integers(arms, size=(10, 4000, 1)))
         assert reward.sum(0).mean() == pytest.approx(5.0, abs=4 * np.sqrt(10 / 4 / 4000))
 
@@ -44,14 +44,14 @@ def test_a_random_bandit_policy_earns_half_a_coin_per_pull() -> None:
 def test_references_of_a_bandit_are_those_of_known_arms() -> None:
     """Over ten pulls; a single arm is both the best and a random one."""
     tasks = {"means": np.array([[0.1, 0.5, 0.9, 0.5, 0.5], [0.2] * 5])}
-    returns = envs.make_family("bandit-k5").reference_returns(tasks)
+    returns = make_family("bandit-k5").reference_returns(tasks)
     np.testing.assert_allclose(returns["best arm"], [9.0, 2.0])
     np.testing.assert_allclose(returns["random arm"], [5.0, 2.0])
 
 
 def test_transitions_and_rewards_of_an_mdp_have_the_declared_distributions() -> None:
     """Empirical frequencies of s' and the mean and variance of r, 20,000 samples."""
-    task = envs.make_family("tabular-mdp").sample(1, np.random.default_rng(0))
+    task = make_family("tabular-mdp").sample(1, np.random.default_rng(0))
     reward, seen, _ = play("tabular-mdp", task, np.full((1, 1, 20_000), 2), horizon=1)
     assert (seen[0] == np.eye(10)[0]).all()
     np.testing.assert_array_equal(seen[1].sum(-1), 1.0)
@@ -75,7 +75,7 @@ def test_an_mdp_walks_along_certain_transitions() -> None:
 
 def test_the_best_policy_of_random_mdps_earns_what_value_iteration_says() -> None:
     """Each task's reference, and its policy played in the engine; 4 standard errors."""
-    family = envs.make_family("tabular-mdp")
+    family = make_family("tabular-mdp")
     tasks = family.sample(200, np.random.default_rng(2))
     value, best = np.zeros((200, 10)), []
     for _ in range(10):
@@ -83,7 +83,7 @@ def test_the_best_policy_of_random_mdps_earns_what_value_iteration_says() -> Non
         value = q.max(-1)
         best.insert(0, q.argmax(-1))
     reference = family.reference_returns(tasks)["value iteration"]
-    engine = envs.make_engine(family, 200, 50)
+    engine = make_engine(family, 200, 50)
     noise = engine.draw_noise(np.random.default_rng(0))
     obs, earned = engine.reset(tasks, noise.reset), np.zeros((200, 50))
     for policy, step_noise in zip(best, noise.step, strict=True):
@@ -105,7 +105,7 @@ def test_the_grid_pays_in_the_goals_cell_and_goes_on() -> None:
 
 def test_goals_of_the_grid_are_never_beside_the_start() -> None:
     """21 cells, each equally likely."""
-    goals = envs.make_family("grid-navi").sample(2000, np.random.default_rng(0))["goal"]
+    goals = make_family("grid-navi").sample(2000, np.random.default_rng(0))["goal"]
     cells, counts = np.unique(goals, axis=0, return_counts=True)
     assert len(cells) == 21
     assert (cells.max(1) >= 2).all()
@@ -114,7 +114,7 @@ def test_goals_of_the_grid_are_never_beside_the_start() -> None:
 
 def test_as_many_tasks_keep_their_tables_as_numbers_can_count() -> None:
     """Half precision counts to 2,048, and single precision to 16.8 million; more are refused."""
-    definition = envs.make_family("tabular-mdp").definition
+    definition = make_family("tabular-mdp").definition
     generator = torch.Generator().manual_seed(0)
 
     def tasks(count: int) -> dict[str, torch.Tensor]:

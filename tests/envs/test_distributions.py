@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from envs.distributions import (
+from metarl.tasks.distributions import (
     Beta,
     Choice,
     Dirichlet,
@@ -15,8 +15,8 @@ from envs.distributions import (
     OnCircle,
     Uniform,
 )
-from envs.grammar import from_json
-from envs.values import value_at
+from metarl.tasks.distributions.grammar import from_json
+from metarl.tasks.values import value_at
 
 EVERY = (
     Uniform(-1.0, 2.0, unit="m"),

@@ -10,17 +10,24 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
-import envs
-from envs import Choice, Uniform
-from envs.acrobot import ACROBOT
-from envs.checking import OutOfRange
-from envs.control import CONTROL
-from envs.family import TaskFamily
-from envs.locomotion import LOCOMOTION
-from envs.physics import PHYSICS
-from envs.single import FamilyEnv
+from metarl.tasks import (
+    Choice,
+    Uniform,
+    family_names,
+    make_engine,
+    make_family,
+    stack_tasks,
+    task_at,
+)
+from metarl.tasks.checking import OutOfRange
+from metarl.tasks.family import TaskFamily
+from metarl.tasks.single import FamilyEnv
+from metarl_envs.acrobot import ACROBOT
+from metarl_envs.control import CONTROL
+from metarl_envs.locomotion import LOCOMOTION
+from metarl_envs.physics import PHYSICS
 
-FAMILIES = [envs.make_family(name) for name in envs.family_names()]
+FAMILIES = [make_family(name) for name in family_names()]
 # their tasks move the agent differently
 CHANGES_WHAT_IS_SEEN = {"tabular-mdp", "acrobot", *(f.name for f in (*CONTROL, *PHYSICS))}
 every_family = pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)
@@ -54,7 +61,7 @@ def run(env: FamilyEnv, task: dict, seed: int = 0) -> tuple[np.ndarray, list[flo
 
 def tasks_of(family: TaskFamily, n: int) -> list[dict]:
     tasks = family.sample(n, np.random.default_rng(3))
-    return [envs.task_at(tasks, i) for i in range(n)]
+    return [task_at(tasks, i) for i in range(n)]
 
 
 @every_family
@@ -84,7 +91,7 @@ def test_the_task_is_not_in_the_first_observation(family: TaskFamily) -> None:
 @pytest.mark.parametrize("name", [f.name for f in FAMILIES if f.name not in CHANGES_WHAT_IS_SEEN])
 def test_a_task_that_only_pays_is_never_observed(name: str) -> None:
     """The same seed and actions give the same observations, whatever the task."""
-    env = FamilyEnv(envs.make_family(name))
+    env = FamilyEnv(make_family(name))
     seen = [run(env, task)[0] for task in tasks_of(env.family, 9)]
     assert all((obs == seen[0]).all() for obs in seen)
 
@@ -107,7 +114,7 @@ MEETS = {
 def test_the_reward_is_best_when_the_task_is_met(name: str) -> None:
     """Of all pairs of actions those that meet the task pay most; a wrong sign would show."""
     task, meeting, possible = MEETS[name]
-    env = FamilyEnv(envs.make_family(name))
+    env = FamilyEnv(make_family(name))
     task = {**env.family.definition.default_task, **task}
     paid = {}
     for i, j in itertools.product(range(len(possible)), repeat=2):
@@ -137,7 +144,7 @@ def test_every_family_has_a_test_of_what_it_pays_for() -> None:
 def test_the_same_seed_gives_the_same_bits_and_the_task_survives_reset(family: TaskFamily) -> None:
     """A reset without a task keeps the one that was set."""
     env = FamilyEnv(family)
-    task = envs.task_at(family.sample(1, np.random.default_rng(0)), 0)
+    task = task_at(family.sample(1, np.random.default_rng(0)), 0)
     first = run(env, task)
     env.reset(seed=5)
     assert env.task == task
@@ -149,7 +156,7 @@ def test_the_same_seed_gives_the_same_bits_and_the_task_survives_reset(family: T
 @every_family
 def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None:
     """Same noise and actions: the engine's [T, E] and one environment agree bit for bit."""
-    engine = envs.make_engine(family, 3, 2, threads=2)
+    engine = make_engine(family, 3, 2, threads=2)
     rng = np.random.default_rng(0)
     tasks, noise = family.sample(3, rng), engine.draw_noise(rng)
     chosen = actions(family, rng, 4, 3, 2)
@@ -161,7 +168,7 @@ def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None
         rewards.append(out.reward)
     for i in range(3):
         for e in range(2):
-            one = envs.make_engine(family, 1, 1, threads=1)
+            one = make_engine(family, 1, 1, threads=1)
             task = {k: v[i : i + 1] for k, v in tasks.items()}
             at = slice(i, i + 1), slice(e, e + 1)
             np.testing.assert_array_equal(one.reset(task, noise.reset[at])[0, 0], obs[0][i, e])
@@ -180,7 +187,7 @@ def test_a_batch_gives_what_single_environments_give(family: TaskFamily) -> None
 def test_every_preset_makes_environments(family: TaskFamily) -> None:
     """Its default task is one of its tasks, and what is seen and paid is finite."""
     task = family.definition.default_task
-    for name, values in envs.stack_tasks([task]).items():
+    for name, values in stack_tasks([task]).items():
         assert family.parameters[name].contains(values).all()
     env = FamilyEnv(family)
     seen, rewards = run(env, task)
@@ -193,7 +200,7 @@ def test_every_preset_makes_environments(family: TaskFamily) -> None:
 @every_family
 def test_the_horizon_truncates_and_does_not_terminate(family: TaskFamily) -> None:
     """Step H is truncated, step H − 1 is not."""
-    engine = envs.make_engine(family.with_options(horizon=3), 1, 1)
+    engine = make_engine(family.with_options(horizon=3), 1, 1)
     noise = engine.draw_noise(np.random.default_rng(0))
     engine.reset(family.sample(1, np.random.default_rng(0)), noise.reset)
     still = np.zeros((1, 1, *family.action_space.shape), family.action_space.dtype)
@@ -216,22 +223,22 @@ def test_training_and_test_tasks_come_from_disjoint_streams(family: TaskFamily) 
 def test_only_a_finite_family_meets_its_training_tasks_again(family: TaskFamily) -> None:
     """`finite` says so: its train and test tasks coincide."""
     train, test = (family.split(name).sample(200, 0) for name in ("train", "test"))
-    rows = [{str(envs.task_at(tasks, i)) for i in range(200)} for tasks in (train, test)]
+    rows = [{str(task_at(tasks, i)) for i in range(200)} for tasks in (train, test)]
     assert family.finite == (rows[0] == rows[1])
 
 
 def test_tasks_out_of_distribution_lie_outside_the_training_range() -> None:
     """Where there is a range; a finite family says that it has no outside."""
     names = ("half-cheetah-vel", "point-nav", "point-nav-sparse", "ant-goal", "hopper-params")
-    for family in map(envs.make_family, (*names, *(f.name for f in CONTROL))):
+    for family in map(make_family, (*names, *(f.name for f in CONTROL))):
         for key, values in family.split("ood").sample(100, 0).items():
             assert not family.parameters[key].contains(values).any()
     with pytest.raises(ValueError, match="no values out of distribution"):
-        envs.make_family("half-cheetah-dir").split("ood").sample(3, 0)
+        make_family("half-cheetah-dir").split("ood").sample(3, 0)
     with pytest.raises(ValueError, match="whole circle: no values out of distribution"):
-        envs.make_family("ant-dir-2d").split("ood").sample(3, 0)
+        make_family("ant-dir-2d").split("ood").sample(3, 0)
     with pytest.raises(ValueError, match="no values out of distribution"):
-        envs.make_family("bandit-k5").split("ood").sample(3, 0)
+        make_family("bandit-k5").split("ood").sample(3, 0)
 
 
 def test_one_range_with_an_outside_is_enough_to_leave_the_distribution() -> None:
@@ -254,21 +261,21 @@ def test_every_family_and_preset_is_documented() -> None:
 def test_unknown_names_are_refused_with_the_nearest_ones() -> None:
     """Family, preset, split and engine."""
     with pytest.raises(ValueError, match="did you mean half-cheetah-vel"):
-        envs.make_family("half-cheetah-vle")
+        make_family("half-cheetah-vle")
     with pytest.raises(ValueError, match="did you mean finn2017"):
-        envs.make_family("point-nav", "fin2017")
+        make_family("point-nav", "fin2017")
     with pytest.raises(ValueError, match="unknown split"):
-        envs.make_family("point-nav").split("validation")
+        make_family("point-nav").split("validation")
     with pytest.raises(ValueError, match="did you mean threads"):
-        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="thread")
+        make_engine(make_family("point-nav"), 1, 1, engine="thread")
     with pytest.raises(ValueError, match="use --engine arrays"):
-        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="threads")
+        make_engine(make_family("point-nav"), 1, 1, engine="threads")
     with pytest.raises(ValueError, match=r"'velocity'.*got None"):
-        envs.make_engine(envs.make_family("half-cheetah-vel"), 1, 1).reset({}, None)
-    point = FamilyEnv(envs.make_family("point-nav"))
+        make_engine(make_family("half-cheetah-vel"), 1, 1).reset({}, None)
+    point = FamilyEnv(make_family("point-nav"))
     with pytest.raises(ValueError, match=r"goal of point-nav has the shape \(2,\), got \(1,\)"):
         point.reset(options={"task": {"goal": [0.1]}})
-    bandit = FamilyEnv(envs.make_family("bandit-k5"))
+    bandit = FamilyEnv(make_family("bandit-k5"))
     bandit.reset()
     for action in (5, -1, 0.5):
         with pytest.raises(

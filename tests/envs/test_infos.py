@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.engines.infos import told
-from envs.engines.vector import VectorEngine
+from metarl.tasks import make_engine, make_family
+from metarl.tasks.engines.infos import told
+from metarl.tasks.engines.vector.engine import VectorEngine
 from tests.envs import habits
 
 
@@ -48,12 +48,12 @@ def test_infos_of_somebodys_environment_have_names_of_their_own() -> None:
 def test_a_definition_declares_what_its_rewards_are_expected_to_be() -> None:
     """On whatever engine; others have no such metric."""
     for name in ("bandit-k5", "tabular-mdp"):
-        family = envs.make_family(name)
+        family = make_family(name)
         for kind in ("arrays", "vector"):
-            engine = envs.make_engine(family, 2, 1, engine=kind)
+            engine = make_engine(family, 2, 1, engine=kind)
             noise = engine.draw_noise(np.random.default_rng(0))
             engine.reset(family.sample(2, np.random.default_rng(0)), noise.reset)
             out = engine.step(np.zeros((2, 1), np.int64), noise.step[0])
             assert engine.score in out.metrics
             engine.close()
-    assert envs.make_engine(envs.make_family("point-nav"), 2, 1).score == ""
+    assert make_engine(make_family("point-nav"), 2, 1).score == ""

@@ -6,9 +6,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs
-from envs.bodies import Physics
-from envs.locomotion import LOCOMOTION
+from metarl.tasks import TaskFamily, make_engine, make_family, stack_tasks, task_at
+from metarl.tasks.engines.physics import Physics
+from metarl_envs.locomotion import LOCOMOTION
 
 NO_CONTACTS = {"include_cfrc_ext_in_observation": False}
 # family, Gymnasium's environment and its options, tolerance over 20 control steps
@@ -30,12 +30,12 @@ BODIES = [
 
 def same_start(name: str, their_id: str, options: dict[str, Any], throw: float = 0.0) -> tuple:
     """One environment of ours and Gymnasium's, in the same state, thrown up in m/s."""
-    family = envs.make_family(name)
-    engine = envs.make_engine(family, 1, 1, threads=1)
+    family = make_family(name)
+    engine = make_engine(family, 1, 1, threads=1)
     rng = np.random.default_rng(0)
     noise = engine.draw_noise(rng)
     noise.reset[..., engine.family.definition.model.nq + 2] += throw
-    task = envs.stack_tasks([family.definition.default_task])
+    task = stack_tasks([family.definition.default_task])
     obs = engine.reset(task, noise.reset)
     theirs = gymnasium.make(their_id, **options).unwrapped
     theirs.reset(seed=0)
@@ -91,9 +91,9 @@ def test_a_body_that_falls_terminates_when_gymnasiums_does(name: str) -> None:
 @pytest.mark.parametrize(("name", "height"), [("walker2d-vel", 1), ("ant-vel", 2)])
 def test_who_has_fallen_rests_until_its_reset(name: str, height: int) -> None:
     """The others do what they would do without it."""
-    family = envs.make_family(name)
-    task = envs.stack_tasks([family.definition.default_task])
-    both, alone = (envs.make_engine(family, 1, n, threads=2) for n in (2, 1))
+    family = make_family(name)
+    task = stack_tasks([family.definition.default_task])
+    both, alone = (make_engine(family, 1, n, threads=2) for n in (2, 1))
     noise = both.draw_noise(np.random.default_rng(0))
     noise.reset[0, 0, height] += 10.0  # of the first one, which counts as fallen
     both.reset(task, noise.reset)
@@ -118,8 +118,8 @@ def test_who_has_fallen_rests_until_its_reset(name: str, height: int) -> None:
 def test_the_cheetahs_torso_is_observed_with_gymnasiums_lag() -> None:
     """20 observations: the last three are xpos, which lies one physics step behind qpos."""
     engine, noise, theirs, obs, rng = same_start("half-cheetah-vel", "HalfCheetah-v5", {})
-    family = envs.make_family("half-cheetah-vel", "deleu2020-20d")
-    engine = envs.make_engine(family, 1, 1, threads=1)
+    family = make_family("half-cheetah-vel", "deleu2020-20d")
+    engine = make_engine(family, 1, 1, threads=1)
     obs = engine.reset({"velocity": np.array([1.0])}, noise.reset)
     for t in range(20):
         expected = np.concatenate([theirs._get_obs(), theirs.data.body("torso").xpos])
@@ -157,9 +157,9 @@ def moves(task: dict[str, Any], dt: float) -> list[tuple[float, float]]:
 
 
 @pytest.mark.parametrize(
-    "family", [*LOCOMOTION, envs.make_family("ant-dir", "promp2018")], ids=lambda f: f.name
+    "family", [*LOCOMOTION, make_family("ant-dir", "promp2018")], ids=lambda f: f.name
 )
-def test_the_reward_is_best_when_the_task_is_met(family: envs.TaskFamily) -> None:
+def test_the_reward_is_best_when_the_task_is_met(family: TaskFamily) -> None:
     """Of several moves from the origin the one that is asked for pays most; effort costs."""
     definition = family.definition
     model = definition.model
@@ -173,7 +173,7 @@ def test_the_reward_is_best_when_the_task_is_met(family: envs.TaskFamily) -> Non
         return definition.reward(np, states[0], np.full(model.nu, effort), states[1], task)[0]
 
     tasks = family.sample(5, np.random.default_rng(0))
-    for task in (envs.task_at(tasks, i) for i in range(5)):
+    for task in (task_at(tasks, i) for i in range(5)):
         asked, *others = moves(task, definition.body.dt)
         assert all(paid(task, asked) > paid(task, other) for other in others)
         assert paid(task, asked) > paid(task, asked, effort=1.0)
@@ -182,10 +182,10 @@ def test_the_reward_is_best_when_the_task_is_met(family: envs.TaskFamily) -> Non
 @pytest.mark.parametrize("family", ["half-cheetah-vel", "humanoid-dir"])
 def test_results_do_not_depend_on_the_number_of_threads(family: str) -> None:
     """One and two threads agree bit for bit, with and without derived fields."""
-    family = envs.make_family(family)
+    family = make_family(family)
     results = []
     for threads in (1, 2):
-        engine = envs.make_engine(family, 3, 3, threads=threads)
+        engine = make_engine(family, 3, 3, threads=threads)
         rng = np.random.default_rng(0)
         noise = engine.draw_noise(rng)
         engine.reset(family.sample(3, rng), noise.reset)
@@ -201,8 +201,8 @@ def test_results_do_not_depend_on_the_number_of_threads(family: str) -> None:
 @pytest.mark.parametrize("name", ["half-cheetah-vel", "humanoid-dir"])
 def test_a_masked_reset_leaves_the_other_environments(name: str) -> None:
     """Only the chosen ones start again."""
-    family = envs.make_family(name)
-    engine = envs.make_engine(family, 2, 1, threads=1)
+    family = make_family(name)
+    engine = make_engine(family, 2, 1, threads=1)
     rng = np.random.default_rng(0)
     tasks, noise = family.sample(2, rng), engine.draw_noise(rng)
     start = engine.reset(tasks, noise.reset)

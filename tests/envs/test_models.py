@@ -8,12 +8,22 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-import envs
-from envs import Bandit, Belief, Beta, Choice, Dirichlet, Mdp, Normal, TaskFamily, Uniform
-from envs.oracles import bandit, oracle_scores, require_oracles, tabular
-from envs.oracles.bandit import gittins_table
-from envs.oracles.bayes import BayesOptimal
-from envs.oracles.tabular import Counts
+from metarl.tasks import (
+    Bandit,
+    Belief,
+    Beta,
+    Choice,
+    Dirichlet,
+    Mdp,
+    Normal,
+    TaskFamily,
+    Uniform,
+    make_family,
+)
+from metarl.tasks.oracles import bandit, oracle_scores, require_oracles, tabular
+from metarl.tasks.oracles.bandit import gittins_table
+from metarl.tasks.oracles.bayes import BayesOptimal
+from metarl.tasks.oracles.tabular import Counts
 from scripts import evaluate_metarl, train_metarl
 from tests.envs import gallery
 
@@ -166,8 +176,8 @@ def test_a_stronger_prior_needs_more_to_be_convinced() -> None:
 
 def test_built_in_families_are_what_they_are() -> None:
     """Their priors are flat, and their beliefs those that they are drawn from."""
-    family = envs.make_family("bandit-k5")
+    family = make_family("bandit-k5")
     assert require_oracles(family) == Bandit("means")
     np.testing.assert_array_equal(Bandit("means").beliefs(family.parameters, 5), np.ones((5, 2)))
-    mdp = envs.make_family("tabular-mdp")
+    mdp = make_family("tabular-mdp")
     assert Mdp().beliefs(mdp.parameters) == Belief()

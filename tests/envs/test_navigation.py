@@ -2,12 +2,12 @@
 
 import numpy as np
 
-import envs
+from metarl.tasks import make_engine, make_family
 
 
 def test_the_point_moves_by_the_clipped_action_and_ends_at_the_goal() -> None:
     """The reward is minus the distance; within .01 in both axes the task is done."""
-    engine = envs.make_engine(envs.make_family("point-nav"), 1, 1)
+    engine = make_engine(make_family("point-nav"), 1, 1)
     noise = engine.draw_noise(np.random.default_rng(0))
     engine.reset({"goal": np.array([[0.15, 0.0]])}, noise.reset)
     out = engine.step(np.array([[[5.0, 0.0]]]), noise.step[0])
@@ -21,7 +21,7 @@ def test_the_point_moves_by_the_clipped_action_and_ends_at_the_goal() -> None:
 
 def test_the_sparse_point_is_paid_within_a_fifth_of_the_goal_and_goes_on() -> None:
     """1 − distance inside, 0 outside, the edge included; the goal does not end the episode."""
-    engine = envs.make_engine(envs.make_family("point-nav-sparse"), 1, 1)
+    engine = make_engine(make_family("point-nav-sparse"), 1, 1)
     noise = engine.draw_noise(np.random.default_rng(0))
     engine.reset({"goal": np.array([[0.0, 1.0]])}, noise.reset)
     outs = [engine.step(np.array([[[0.0, 0.1]]]), z) for z in noise.step[:12]]
@@ -38,7 +38,7 @@ def test_the_best_place_is_the_goal() -> None:
     steps = np.linspace(-0.1, 0.1, 5)
     moves = np.stack(np.meshgrid(steps, steps), -1).reshape(1, -1, 2)
     for name in ("point-nav", "point-nav-sparse"):
-        engine = envs.make_engine(envs.make_family(name), 1, 25)
+        engine = make_engine(make_family(name), 1, 25)
         noise = engine.draw_noise(np.random.default_rng(0))
         engine.reset({"goal": np.array([[0.05, -0.1]])}, noise.reset)
         paid = engine.step(moves, noise.step[0]).reward[0]

@@ -9,12 +9,12 @@ from scipy.integrate import quad
 from scipy.optimize import linprog
 from scipy.stats import beta, norm
 
-import envs
-from envs.oracles import bandit, oracle_scores, tabular
-from envs.oracles.bandit import gittins_table, greedy
-from envs.oracles.bandit import play as play_bandit
-from envs.oracles.bayes import BayesOptimal, TooManyStatesError
-from envs.oracles.tabular import Counts, _optimistic, random_value, value_iteration
+from metarl.tasks import make_family
+from metarl.tasks.oracles import bandit, oracle_scores, tabular
+from metarl.tasks.oracles.bandit import gittins_table, greedy
+from metarl.tasks.oracles.bandit import play as play_bandit
+from metarl.tasks.oracles.bayes import BayesOptimal, TooManyStatesError
+from metarl.tasks.oracles.tabular import Counts, _optimistic, random_value, value_iteration
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_the_bayes_optimal_value_is_that_of_exact_dynamic_programming(
 
 def test_the_bayes_optimal_player_earns_its_value() -> None:
     """On 20,000 instances, within the interval; and no other player earns more."""
-    family = envs.make_family("bandit-k5")
+    family = make_family("bandit-k5")
     tasks = family.split("test").sample(20_000, 0)
     scores = oracle_scores(family, tasks, 1, np.random.default_rng(0))
     best = scores["Bayes-optimal"]
@@ -284,7 +284,7 @@ def test_ucrl2_plans_within_widths_that_grow_with_the_number_of_states(scale: fl
 
 def test_players_of_random_mdps_are_in_order() -> None:
     """Random actions earn 100 in ten episodes; nobody earns what the true model gives."""
-    family = envs.make_family("tabular-mdp")
+    family = make_family("tabular-mdp")
     tasks = family.split("test").sample(300, 0)
     scores = oracle_scores(family, tasks, 10, np.random.default_rng(0))
     mean = {name: score.mean() for name, score in scores.items()}
@@ -297,6 +297,6 @@ def test_players_of_random_mdps_are_in_order() -> None:
 
 def test_a_family_without_oracles_is_named() -> None:
     """And which have them."""
-    family = envs.make_family("point-nav")
+    family = make_family("point-nav")
     with pytest.raises(ValueError, match="no oracles for point-nav, only for bandits and tabular"):
         oracle_scores(family, family.split("test").sample(2, 0), 1, np.random.default_rng(0))

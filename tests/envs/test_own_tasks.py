@@ -8,11 +8,10 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs
-from envs import TaskFamily
-from envs.engines.vector import VectorEngine
-from envs.task import task_at
-from envs.values import equal
+from metarl.tasks import TaskFamily, Uniform, family_from_json, load_family
+from metarl.tasks.engines.vector.engine import VectorEngine
+from metarl.tasks.task import task_at
+from metarl.tasks.values import equal
 from tests.envs.gallery import Walk
 
 Maze = namedtuple("Maze", "walls goal")
@@ -148,7 +147,7 @@ untold = TaskFamily(env=Untold, horizon=5)
 def test_an_environment_that_cannot_be_told_a_task_is_refused_at_the_start(workers: int) -> None:
     """With the ways that there are, and what it has that sounds like one."""
     with pytest.raises(ValueError, match=r"cannot be told one: let.*set_task.*has reset_tasks"):
-        envs.load_family("tests.envs.test_own_tasks:untold", workers=workers)
+        load_family("tests.envs.test_own_tasks:untold", workers=workers)
 
 
 class RefusesTasks(Draws):
@@ -162,7 +161,7 @@ refuses = TaskFamily(env=RefusesTasks, horizon=5)
 def test_a_task_that_an_environment_refuses_is_told_at_the_start() -> None:
     """With its author's own lines."""
     with pytest.raises(ValueError, match="(?s)telling an environment .* a task failed.*such maze"):
-        envs.load_family("tests.envs.test_own_tasks:refuses")
+        load_family("tests.envs.test_own_tasks:refuses")
 
 
 def test_whole_numbers_from_a_file_are_indices_again() -> None:
@@ -184,7 +183,7 @@ def limited_by_hand():
 @pytest.mark.parametrize(("make", "steps"), [(limited, 70), (limited_by_hand, 30)])
 def test_the_horizon_of_what_a_function_makes_is_its_own(make, steps: int) -> None:
     """Where no other one is given."""
-    parameters = {"target" if make is limited_by_hand else "g": envs.Uniform(6, 14)}
+    parameters = {"target" if make is limited_by_hand else "g": Uniform(6, 14)}
     assert TaskFamily(env=make, parameters=parameters).horizon == steps
     assert TaskFamily(env=make, parameters=parameters, horizon=9).horizon == 9
 
@@ -196,12 +195,12 @@ def test_a_horizon_that_is_given_beside_a_file_is_enough(
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "family_without_a_limit.py"
     file.write_text(
-        "from envs import TaskFamily, Uniform\nfrom tests.envs.gallery import Walk\n"
+        "from metarl.tasks import TaskFamily, Uniform\nfrom tests.envs.gallery import Walk\n"
         "class Mine(Walk):\n    pass\n"
         "mine = TaskFamily(env=Mine, parameters={'target': Uniform(0, 1)})\n"
     )
     with pytest.raises(ValueError, match="no time limit of its own: give it a horizon"):
-        envs.load_family(f"{file}:mine")
-    family = envs.load_family(f"{file}:mine", horizon=7, workers=1)
+        load_family(f"{file}:mine")
+    family = load_family(f"{file}:mine", horizon=7, workers=1)
     assert family.horizon == 7
-    assert envs.family_from_json(family.to_json()) == family
+    assert family_from_json(family.to_json()) == family

@@ -5,8 +5,8 @@ import mujoco
 import numpy as np
 import pytest
 
-import envs
-from envs import bodies
+from metarl.tasks import make_engine, make_family, stack_tasks, task_at
+from metarl_envs import bodies
 
 THEIRS = {
     "half-cheetah-params": "HalfCheetah-v5",
@@ -33,13 +33,13 @@ def test_every_task_of_a_batch_is_gymnasiums_body_with_its_values(name: str) -> 
     """Three tasks, the default first: observations and rewards over 20 control steps, or until
     a body falls, and that.
     """
-    family = envs.make_family(name)
+    family = make_family(name)
     rng = np.random.default_rng(0)
-    rows = [envs.task_at(family.sample(2, rng), i) for i in range(2)]
+    rows = [task_at(family.sample(2, rng), i) for i in range(2)]
     tasks = [family.definition.default_task, *rows]
-    engine = envs.make_engine(family, 3, 2, threads=1)
+    engine = make_engine(family, 3, 2, threads=1)
     noise = engine.draw_noise(rng)
-    engine.reset(envs.stack_tasks(tasks), noise.reset)
+    engine.reset(stack_tasks(tasks), noise.reset)
     theirs = [[their_body(name, task) for _ in range(2)] for task in tasks]
     for i in range(3):
         for e in range(2):
@@ -63,9 +63,9 @@ def test_every_task_of_a_batch_is_gymnasiums_body_with_its_values(name: str) -> 
 
 def test_the_mass_that_a_task_names_is_the_mass_that_falls() -> None:
     """The weight of a hopper that has come to rest is what the floor carries."""
-    family = envs.make_family("hopper-params")
+    family = make_family("hopper-params")
     task = family.sample(2, np.random.default_rng(1))
-    engine = envs.make_engine(family, 2, 1, threads=1)
+    engine = make_engine(family, 2, 1, threads=1)
     engine.reset(task, engine.draw_noise(np.random.default_rng(0)).reset)
     default = family.definition.model.body_mass[1:]
     for i, model in enumerate(engine._models):
@@ -77,9 +77,9 @@ def test_the_mass_that_a_task_names_is_the_mass_that_falls() -> None:
 
 def test_the_default_body_is_never_changed() -> None:
     """Tasks act on copies."""
-    family = envs.make_family("walker2d-params")
+    family = make_family("walker2d-params")
     before = family.definition.model.body_mass.copy()
-    engine = envs.make_engine(family, 4, 1)
+    engine = make_engine(family, 4, 1)
     rng = np.random.default_rng(0)
     engine.reset(family.sample(4, rng), engine.draw_noise(rng).reset)
     np.testing.assert_array_equal(family.definition.model.body_mass, before)
@@ -88,10 +88,10 @@ def test_the_default_body_is_never_changed() -> None:
 @pytest.mark.parametrize("name", THEIRS)
 def test_what_follows_from_a_tasks_masses_is_what_the_compiler_makes_of_them(name: str) -> None:
     """Subtree masses, inverse weights and inertias, of a model compiled with the task's numbers."""
-    family = envs.make_family(name)
+    family = make_family(name)
     tasks = family.sample(1, np.random.default_rng(0))
     tasks["inertia"][:] = tasks["inertia"][..., :1]  # others than a rigid body's do not compile
-    engine = envs.make_engine(family, 1, 1, threads=1)
+    engine = make_engine(family, 1, 1, threads=1)
     engine.reset(tasks, engine.draw_noise(np.random.default_rng(0)).reset)
     model, default = engine.models[0], family.definition.model
     spec = mujoco.MjSpec.from_file(str(bodies._ASSETS / family.definition.body.file))

@@ -7,15 +7,13 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs
+from metarl.tasks import FamilyEnv, family_names, make_family
 
 DRAWN = [
-    name
-    for name in envs.family_names()
-    if hasattr(envs.make_family(name).definition, "frames_per_second")
+    name for name in family_names() if hasattr(make_family(name).definition, "frames_per_second")
 ]
 BODIES = {"half-cheetah-vel", "humanoid-dir", "hopper-params"}
-FLAT = [name for name in DRAWN if envs.make_family(name).definition.engine == "arrays"]
+FLAT = [name for name in DRAWN if make_family(name).definition.engine == "arrays"]
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +24,7 @@ def _offscreen(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", [*sorted(BODIES), *FLAT])
 def test_a_picture_shows_what_happens(name: str) -> None:
     """`gym.make(…, render_mode="rgb_array").render()`: an image that changes with the state."""
-    env = gymnasium.make(envs.make_family(name).env_id, render_mode="rgb_array")
+    env = gymnasium.make(make_family(name).env_id, render_mode="rgb_array")
     env.reset(seed=0)
     env.action_space.seed(1)
     first = env.render()
@@ -47,13 +45,13 @@ def test_frames_per_second_are_control_steps_per_second() -> None:
     """As Gymnasium's own environments declare them."""
     theirs = {"half-cheetah-vel": "HalfCheetah-v5", "humanoid-dir": "Humanoid-v5"}
     for name, their_id in theirs.items():
-        ours = envs.FamilyEnv(envs.make_family(name)).metadata["render_fps"]
+        ours = FamilyEnv(make_family(name)).metadata["render_fps"]
         assert ours == gymnasium.make(their_id).unwrapped.metadata["render_fps"]
 
 
 def test_the_goal_is_in_the_picture_where_the_task_puts_it() -> None:
     """The grid's green cell moves with the task; y points up."""
-    env = envs.FamilyEnv(envs.make_family("grid-navi"), render_mode="rgb_array")
+    env = FamilyEnv(make_family("grid-navi"), render_mode="rgb_array")
     centers = []
     for goal in ([4.0, 0.0], [0.0, 4.0]):
         env.reset(options={"task": {"goal": goal}})
@@ -67,10 +65,10 @@ def test_the_goal_is_in_the_picture_where_the_task_puts_it() -> None:
 def test_a_family_without_pictures_says_so() -> None:
     """A bandit has no render mode, and nothing draws windows."""
     with pytest.raises(ValueError, match=r"bandit-k5 has the render modes \[\], got 'rgb_array'"):
-        envs.FamilyEnv(envs.make_family("bandit-k5"), render_mode="rgb_array")
+        FamilyEnv(make_family("bandit-k5"), render_mode="rgb_array")
     with pytest.raises(ValueError, match=r"\['rgb_array'\], got 'human'; use render_mode=None"):
-        envs.FamilyEnv(envs.make_family("point-nav"), render_mode="human")
-    env = envs.FamilyEnv(envs.make_family("point-nav"))
+        FamilyEnv(make_family("point-nav"), render_mode="human")
+    env = FamilyEnv(make_family("point-nav"))
     env.reset()
     assert env.render() is None
 
@@ -84,7 +82,7 @@ def test_a_missing_package_of_the_renderer_is_named(monkeypatch: pytest.MonkeyPa
             raise ImportError("No module named 'imageio'")
         return real(name, *args)
 
-    env = envs.FamilyEnv(envs.make_family("half-cheetah-vel"), render_mode="rgb_array")
+    env = FamilyEnv(make_family("half-cheetah-vel"), render_mode="rgb_array")
     env.reset()
     monkeypatch.setattr(builtins, "__import__", without_renderer)
     with pytest.raises(ImportError, match=r"'imageio'; pip install \"metarl\[render\]\""):

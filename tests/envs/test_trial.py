@@ -11,18 +11,18 @@ from gymnasium.utils.env_checker import check_env
 from sb3_contrib import RecurrentPPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-import envs
-from envs.trial import TrialEngine, TrialEnv
-from envs.views import ActionCode, History, trial_space
 from metarl.rl.rollout import ActionScaling
+from metarl.tasks import FamilyEnv, make_engine, make_family, task_at
+from metarl.tasks.trial import TrialEngine, TrialEnv
+from metarl.tasks.views import ActionCode, History, trial_space
 
-FAMILY = envs.make_family("point-nav", horizon=4)
+FAMILY = make_family("point-nav", horizon=4)
 NEAR = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}  # ends at step 1, never, step 2
 RIGHT = np.full((3, 2, 2), [0.1, 0.0])
 
 
 def started(episodes: int = 3) -> tuple[TrialEngine, np.ndarray]:
-    trial = TrialEngine(envs.make_engine(FAMILY, 3, 2), episodes)
+    trial = TrialEngine(make_engine(FAMILY, 3, 2), episodes)
     noise = trial.draw_noise(np.random.default_rng(0))
     return trial, trial.reset(NEAR, noise.reset)
 
@@ -70,7 +70,7 @@ def test_episodes_of_different_lengths_make_trials_of_different_lengths() -> Non
 
 def test_an_endless_trial_shows_how_a_further_episode_starts() -> None:
     """With the last reward and done = 1, as at the ends of its other episodes; once, at its end."""
-    plain, endless = (TrialEngine(envs.make_engine(FAMILY, 3, 2), 2, endless=e) for e in (0, 1))
+    plain, endless = (TrialEngine(make_engine(FAMILY, 3, 2), 2, endless=e) for e in (0, 1))
     noise = plain.draw_noise(np.random.default_rng(0))
     for trial in (plain, endless):
         trial.reset(NEAR, noise.reset)
@@ -91,8 +91,8 @@ def test_an_endless_trial_shows_how_a_further_episode_starts() -> None:
 
 def test_every_episode_of_a_trial_has_its_own_noise() -> None:
     """The cheetah starts its episodes in different states, the same for the same generator."""
-    family = envs.make_family("half-cheetah-vel", horizon=2)
-    trial = TrialEngine(envs.make_engine(family, 2, 1, threads=1), 2)
+    family = make_family("half-cheetah-vel", horizon=2)
+    trial = TrialEngine(make_engine(family, 2, 1, threads=1), 2)
     tasks = family.split("train").sample(2, 0)
 
     def starts() -> list[np.ndarray]:
@@ -126,7 +126,7 @@ def test_some_trials_can_be_restarted() -> None:
 def test_one_environment_gives_what_the_engine_gives() -> None:
     """The Gymnasium wrapper and the batched trial show the same views."""
     trial, view = started()
-    env = TrialEnv(envs.FamilyEnv(FAMILY), 3)
+    env = TrialEnv(FamilyEnv(FAMILY), 3)
     for i in range(3):
         trial, view = started()
         single, _ = env.reset(options={"task": {"goal": NEAR["goal"][i].tolist()}})
@@ -149,7 +149,7 @@ def test_the_wrapper_obeys_gymnasium_and_draws_a_task_per_trial() -> None:
     def draw(rng: np.random.Generator) -> dict:
         return {"goal": rng.uniform(-0.5, 0.5, 2).tolist()}
 
-    env = TrialEnv(envs.FamilyEnv(FAMILY), 2, draw_task=draw)
+    env = TrialEnv(FamilyEnv(FAMILY), 2, draw_task=draw)
     env.reset(seed=3)
     first = env.unwrapped.task
     env.reset()
@@ -161,7 +161,7 @@ def test_the_wrapper_obeys_gymnasium_and_draws_a_task_per_trial() -> None:
 
 def test_actions_are_seen_as_the_environment_took_them() -> None:
     """Clipped to its bounds, which are ±1."""
-    env = TrialEnv(envs.FamilyEnv(FAMILY), 1)
+    env = TrialEnv(FamilyEnv(FAMILY), 1)
     env.reset()
     view = env.step(np.array([0.05, -0.3], np.float32))[0]
     np.testing.assert_allclose(view[2:4], [0.5, -1.0])
@@ -170,7 +170,7 @@ def test_actions_are_seen_as_the_environment_took_them() -> None:
 def test_a_wrapper_may_start_with_a_history() -> None:
     """That of the trial which an adapted agent remembers."""
     before = History(np.array([0.5, 0.25], np.float32), np.array(-3.0), np.array(1.0))
-    env = TrialEnv(envs.FamilyEnv(FAMILY), 1, before=before)
+    env = TrialEnv(FamilyEnv(FAMILY), 1, before=before)
     np.testing.assert_allclose(env.reset()[0], [0, 0, 0.5, 0.25, -3, 1])
 
 
@@ -208,7 +208,7 @@ def test_actions_with_one_bound_are_seen_from_that_bound_on() -> None:
 def test_impossible_trials_are_refused() -> None:
     """No episodes, or spaces that do not fit."""
     with pytest.raises(ValueError, match="at least 1 episode per trial, got 0"):
-        TrialEngine(envs.make_engine(FAMILY, 1, 1), 0)
+        TrialEngine(make_engine(FAMILY, 1, 1), 0)
     with pytest.raises(ValueError, match="flat Box, got Discrete"):
         TrialEnv(gymnasium.make("FrozenLake-v1"), 2)
     image = gymnasium.spaces.Box(0, 255, (8, 8, 3), np.uint8)
@@ -221,13 +221,13 @@ def test_impossible_trials_are_refused() -> None:
 
 def test_recurrent_agents_of_other_libraries_run_on_trials() -> None:
     """sb3-contrib's RecurrentPPO becomes RL² on it, with a new task for every trial."""
-    family = envs.make_family("bandit-k5", horizon=3)
+    family = make_family("bandit-k5", horizon=3)
 
     def make() -> TrialEnv:
         def draw(rng: np.random.Generator) -> dict:
-            return envs.task_at(family.sample(1, rng), 0)
+            return task_at(family.sample(1, rng), 0)
 
-        return TrialEnv(envs.FamilyEnv(family), 2, draw_task=draw)
+        return TrialEnv(FamilyEnv(family), 2, draw_task=draw)
 
     both = DummyVecEnv([make, make])
     agent = RecurrentPPO(

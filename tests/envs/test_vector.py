@@ -10,14 +10,14 @@ import gymnasium
 import numpy as np
 import pytest
 
-import envs
-from envs.engines import crew
-from envs.engines.base import Engine, StepOutput
-from envs.engines.vector import VectorEngine
-from envs.family import TaskFamily
+from metarl.tasks import EnvironmentFailure, family_names, make_engine, make_family, task_at
+from metarl.tasks.engines.base import Engine, StepOutput
+from metarl.tasks.engines.vector import pool as crew
+from metarl.tasks.engines.vector.engine import VectorEngine
+from metarl.tasks.family import TaskFamily
 from tests.envs import trouble
 
-FAMILIES = [*(envs.make_family(name) for name in envs.family_names()), trouble.FAMILY]
+FAMILIES = [*(make_family(name) for name in family_names()), trouble.FAMILY]
 TASKS = {"length": np.array([3.0, 2.0, 9.0]), "trouble": np.zeros(3)}
 
 
@@ -57,7 +57,7 @@ def test_it_steps_what_single_environments_step(family: TaskFamily) -> None:
     tasks, seeds = family.sample(3, rng), rng.integers(2**31, size=(3, 2))
     singles = [[family.make() for _ in range(2)] for _ in range(3)]
     for (t, e), seed in np.ndenumerate(seeds):
-        options = {"task": envs.task_at(tasks, t)}
+        options = {"task": task_at(tasks, t)}
         obs, _ = singles[t][e].reset(seed=int(seed), options=options)
         np.testing.assert_array_equal(obs, outs[0].obs[t, e])
     for out in outs[1:]:
@@ -68,14 +68,14 @@ def test_it_steps_what_single_environments_step(family: TaskFamily) -> None:
             assert (reward, terminated) == (out.reward[t, e], out.terminated[t, e])
 
 
-@pytest.mark.parametrize("name", envs.family_names())
+@pytest.mark.parametrize("name", family_names())
 def test_it_agrees_with_the_engine_of_arrays_or_threads(name: str) -> None:
     """Bit for bit, once that engine is given the noise which the seeds stand for."""
-    family = envs.make_family(name, horizon=4)
-    vector, own = VectorEngine(family, 3, 2), envs.make_engine(family, 3, 2, threads=1)
+    family = make_family(name, horizon=4)
+    vector, own = VectorEngine(family, 3, 2), make_engine(family, 3, 2, threads=1)
     rng = np.random.default_rng(0)
     tasks, noise = family.sample(3, rng), vector.draw_noise(rng)
-    one = envs.make_engine(family, 1, 1, threads=1)
+    one = make_engine(family, 1, 1, threads=1)
     drawn = [
         one.draw_noise(gymnasium.utils.seeding.np_random(int(seed))[0]) for seed in noise.reset.flat
     ]
@@ -138,7 +138,7 @@ def test_an_environment_that_fails_ends_all_in_order(
     actions = np.zeros((2, 2, 1))
     engine.step(actions, None)
     engine.step(actions, None)
-    with pytest.raises(envs.EnvironmentFailure, match=message) as failure:
+    with pytest.raises(EnvironmentFailure, match=message) as failure:
         engine.step(actions, None)
     said = str(failure.value)
     where = f"task 1 {{'length': 9.0, 'trouble': {what}}}, episode 0, step 2"
@@ -155,7 +155,7 @@ def test_a_worker_that_dies_before_it_has_read_the_family_is_noticed(
     """Even one larger than a pipe holds."""
     monkeypatch.setattr(crew, "serve", trouble.leave)
     large = replace(trouble.FAMILY, meaning={"length": "long" * 10**6})
-    with pytest.raises(envs.EnvironmentFailure, match=r"\(exit code 5\) while it was made") as e:
+    with pytest.raises(EnvironmentFailure, match=r"\(exit code 5\) while it was made") as e:
         VectorEngine(large, 2, 1, 2)
     assert "if __name__ == '__main__':" in str(e.value)
 
@@ -180,7 +180,7 @@ def test_impossible_workers_are_refused() -> None:
     with pytest.raises(ValueError, match="workers must be at least 0"):
         VectorEngine(trouble.FAMILY, 1, 1, -1)
     with pytest.raises(ValueError, match="only the vector engine has workers"):
-        envs.make_engine(envs.make_family("point-nav"), 1, 1, workers=2)
+        make_engine(make_family("point-nav"), 1, 1, workers=2)
 
     class Local(trouble.Definition):
         pass

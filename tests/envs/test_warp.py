@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.engines import ThreadsEngine
-from envs.engines import warp as warp_module
-from envs.engines.device import TorchArraysEngine
-from envs.engines.warp import WarpEngine
-from envs.family import TaskFamily
-from envs.task import Tasks
+from metarl.tasks import Uniform, engines, make_engine, make_family
+from metarl.tasks.engines import warp as warp_module
+from metarl.tasks.engines.device import TorchArraysEngine
+from metarl.tasks.engines.mujoco import ThreadsEngine
+from metarl.tasks.engines.warp import WarpEngine
+from metarl.tasks.family import TaskFamily
+from metarl.tasks.task import Tasks
 from tests.envs.test_device import DEVICES, available
 
 MASSES, FRICTIONS, DAMPINGS = (0.5, 1.0, 2.0, 3.0), (1.0, 0.4, 2.0, 0.7), (2.0, 0.5, 1.0, 1.5)
@@ -65,7 +65,7 @@ def test_bodies_of_one_batch_move_as_on_models_of_their_own(name: str, device: s
 
     The second time would show a captured graph that still steps the bodies of the first.
     """
-    family = envs.make_family(name)
+    family = make_family(name)
     engine, model = WarpEngine(family, 4, 2, available(device)), family.definition.model
     rng = np.random.default_rng(0)
     offset = 0.05 * rng.standard_normal((2, model.nq + model.nv))
@@ -86,19 +86,19 @@ def test_bodies_of_one_batch_move_as_on_models_of_their_own(name: str, device: s
         assert np.all(expected.reshape(4, 2, -1).std(0).max(-1) > 0.05)
 
 
-CHEETAHS = envs.make_family("half-cheetah-params")
+CHEETAHS = make_family("half-cheetah-params")
 
 
 def test_an_engine_that_cannot_run_a_family_says_which_one_can() -> None:
     """Array functions, a MuJoCo model, and an environment of Gymnasium's."""
     with pytest.raises(ValueError, match="which has no MuJoCo model; use --engine arrays"):
-        envs.make_engine(envs.make_family("point-nav"), 1, 1, engine="warp")
+        make_engine(make_family("point-nav"), 1, 1, engine="warp")
     with pytest.raises(ValueError, match="cannot run half-cheetah-vel; use --engine threads"):
-        TorchArraysEngine(envs.make_family("half-cheetah-vel"), 1, 1, "cpu")
-    pendulum = envs.TaskFamily(env="Pendulum-v1", parameters={"g": envs.Uniform(5, 15)})
+        TorchArraysEngine(make_family("half-cheetah-vel"), 1, 1, "cpu")
+    pendulum = TaskFamily(env="Pendulum-v1", parameters={"g": Uniform(5, 15)})
     for engine in ("warp", "threads"):
         with pytest.raises(ValueError, match="has no MuJoCo model; use --engine vector"):
-            envs.make_engine(pendulum, 1, 1, engine=engine)
+            make_engine(pendulum, 1, 1, engine=engine)
 
 
 def test_a_device_that_is_not_there_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,9 +120,9 @@ def test_without_the_extra_a_gpu_leaves_the_simulation_to_the_cpu(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """And says so, with the command that installs it."""
-    monkeypatch.setattr(envs.engines, "find_spec", lambda name: None)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.warns(UserWarning, match=r'stays on the CPU; .*pip install -e "\.\[gpu\]"'):
-        engine = envs.make_engine(CHEETAHS, 1, 1, device="cuda")
+        engine = make_engine(CHEETAHS, 1, 1, device="cuda")
     assert isinstance(engine, ThreadsEngine)
 
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 import gymnasium
 import numpy as np
 
-import envs
+from metarl.tasks import Choice, TaskFamily
+from metarl.tasks.task import Task
 
 RAISE, DIE, HANG, EXIT = 1.0, 2.0, 3.0, 4.0
 
@@ -52,23 +53,21 @@ class Definition:
     engine = "vector"
     observation_space = Countdown.observation_space
     action_space = Countdown.action_space
-    default_task = envs.family.Task(length=3.0, trouble=0.0)
+    default_task = Task(length=3.0, trouble=0.0)
 
     def make(self, family):
         return Countdown()
 
 
-FAMILY = envs.TaskFamily(
+FAMILY = TaskFamily(
     name="countdown",
     env_id="",
     definition=Definition(),
-    parameters={"length": envs.Choice((3.0, 4.0, 5.0)), "trouble": envs.Choice((0.0,))},
+    parameters={"length": Choice((3.0, 4.0, 5.0)), "trouble": Choice((0.0,))},
     meaning={},
     horizon=4,
 )
-RAISING = replace(
-    FAMILY, parameters={"length": envs.Choice((9.0,)), "trouble": envs.Choice((RAISE,))}
-)
+RAISING = replace(FAMILY, parameters={"length": Choice((9.0,)), "trouble": Choice((RAISE,))})
 
 
 class NoTasks(gymnasium.Env):
@@ -104,10 +103,10 @@ class Dies(NoTasks):
         os._exit(7)
 
 
-UNDRAWN = envs.TaskFamily(env=NoTasks, horizon=3)
-LEAVING = envs.TaskFamily(env=Leaves, horizon=3)
+UNDRAWN = TaskFamily(env=NoTasks, horizon=3)
+LEAVING = TaskFamily(env=Leaves, horizon=3)
 HANGING, CLOSING, DYING = (
-    envs.TaskFamily(env=env, horizon=3, timeout=0.5) for env in (Hangs, HangsAtLast, Dies)
+    TaskFamily(env=env, horizon=3, timeout=0.5) for env in (Hangs, HangsAtLast, Dies)
 )
 
 

@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-import envs
-from envs.trial import TrialEngine
 from metarl import load_agent
 from metarl.methods.metaworld import MetaWorldAgent, gather, official_evaluation
 from metarl.rl.data import Episodes, StepInput
 from metarl.rl.evaluate import episode_returns
 from metarl.rl.rollout import Action, ActionScaling, rollout
+from metarl.tasks import make_engine, make_family, task_at
+from metarl.tasks.trial import TrialEngine
 from scripts import evaluate_metarl, train_metarl
 
-FAMILY = envs.make_family("point-nav", horizon=4)
+FAMILY = make_family("point-nav", horizon=4)
 # goals at one and two steps of +.1, and out of reach
 TASKS = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}
 SCALING = ActionScaling.of(FAMILY.action_space, 1.0)
@@ -81,7 +81,7 @@ def parallel(wrap: Callable[[gymnasium.Env], gymnasium.Env]) -> gymnasium.vector
 
     def make(i: int) -> gymnasium.Env:
         env = FAMILY.make()
-        env.reset(options={"task": envs.task_at(TASKS, i)})
+        env.reset(options={"task": task_at(TASKS, i)})
         return wrap(env)
 
     mode = gymnasium.vector.AutoresetMode.SAME_STEP
@@ -117,7 +117,7 @@ def test_a_memory_sees_what_it_sees_in_a_trial() -> None:
     """The last reward and done too, which the environments do not show at an episode's end."""
     agent = made(Right(), remembers=True)
     adapt(agent, parallel(ShowsHistory), 8)
-    trial = TrialEngine(envs.make_engine(FAMILY, 3, 1), 8)
+    trial = TrialEngine(make_engine(FAMILY, 3, 1), 8)
     learner = Right()
     rng = np.random.default_rng(0)
     rollout(learner, learner.start(3), trial, TASKS, rng, scaling=SCALING, device=CPU)
@@ -166,7 +166,7 @@ def test_steps_become_the_episodes_that_they_were_taken_in() -> None:
     episodes = gather(seen, CPU)
     assert episodes.mask.sum(-1).tolist() == [[1] * 9, [4, 4, *[0] * 7], [2] * 4 + [0] * 5]
     assert episodes.terminated.sum((1, 2)).tolist() == [9, 0, 4]
-    engine = envs.make_engine(FAMILY, 3, 9)
+    engine = make_engine(FAMILY, 3, 9)
     learner = Right()
     rng = np.random.default_rng(0)
     own, _ = rollout(learner, learner.start(3), engine, TASKS, rng, scaling=SCALING, device=CPU)

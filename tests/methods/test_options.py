@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-import envs
 from metarl.core.params import flatten
 from metarl.experiment.seeding import rng
 from metarl.methods import METHODS
 from metarl.methods.base import engine_maker
 from metarl.rl.rollout import rollout
+from metarl.tasks import make_family
 
 BASE: dict[str, dict[str, Any]] = {
     "maml-trpo": {"tasks": 2, "episodes": 2, "hidden": (8,), "cg_iterations": 3},
@@ -96,7 +96,7 @@ UNSEEN = {"maml-trpo": {"precision"}, "rl2": {"precision", "context"}}
 @cache
 def learnt(algo: str, env: str, options: tuple[tuple[str, Any], ...]) -> torch.Tensor:
     """All parameters after two iterations, and an episode of what has learnt from two others."""
-    method, family = METHODS[algo], envs.make_family(env, horizon=4)
+    method, family = METHODS[algo], make_family(env, horizon=4)
     config = method.config(**dict(options))
     algorithm: Any = method.build(config, family, device="cpu", threads=1, compiled=False)
     env_made = method.make_env(config, engine_maker(family, "auto", 1))

@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import envs
-from envs.trial import TrialEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.rl2 import Rl2
@@ -22,8 +20,10 @@ from metarl.methods.rl2 import Rl2Method
 from metarl.rl.data import BatchedEnv, Episodes, StepInput
 from metarl.rl.evaluate import adaptation_curve
 from metarl.rl.rollout import Action, ActionScaling, rollout
+from metarl.tasks import make_engine, make_family
+from metarl.tasks.trial import TrialEngine
 
-FAMILY = envs.make_family("point-nav", horizon=4)
+FAMILY = make_family("point-nav", horizon=4)
 SCALING = ActionScaling.of(FAMILY.action_space, 1.0)
 CPU = torch.device("cpu")
 T, E = 3, 2
@@ -72,7 +72,7 @@ class FakeLearner:
 
 
 def make(num_tasks: int, num_episodes: int) -> BatchedEnv:
-    return envs.make_engine(FAMILY, num_tasks, num_episodes)
+    return make_engine(FAMILY, num_tasks, num_episodes)
 
 
 def require_a_chain(learner: FakeLearner, updates: int) -> None:

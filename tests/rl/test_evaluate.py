@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from envs.engines.vector import VectorEngine
 from metarl import load_agent
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
@@ -28,6 +27,7 @@ from metarl.rl.evaluate import (
     trial_outcome,
 )
 from metarl.rl.rollout import Action, ActionScaling
+from metarl.tasks.engines.vector.engine import VectorEngine
 from scripts import evaluate_metarl, train_metarl
 from tests.envs import habits
 

@@ -4,21 +4,21 @@ import math
 
 import pytest
 
-import envs
-from envs.engines.threads import ThreadsEngine
-from envs.engines.warp import WarpEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.experiment.seeding import rng
 from metarl.rl.evaluate import episode_returns
 from metarl.rl.rollout import rollout
+from metarl.tasks import TaskFamily
+from metarl.tasks.engines.mujoco import ThreadsEngine
+from metarl.tasks.engines.warp import WarpEngine
 from tests.envs.test_device import DEVICES, ON_THREADS, available
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("family", ON_THREADS, ids=lambda f: f.name)
-def test_returns_on_warp_are_distributed_as_on_mujoco(family: envs.TaskFamily, device: str) -> None:
+def test_returns_on_warp_are_distributed_as_on_mujoco(family: TaskFamily, device: str) -> None:
     """Of a fixed policy in 200 whole episodes: the means differ by no more than chance (95 %).
 
     Tasks, starts and noise of actions are the same, but contacts soon make the episodes differ.

@@ -13,8 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-import envs
-from envs.engines.threads import ThreadsEngine
 from metarl.algorithms.maml_trpo import Adapting, MamlLearner, MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaState
@@ -23,6 +21,8 @@ from metarl.core.params import map_params
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes, StepInput
 from metarl.rl.rollout import Action, ActionScaling, NonFiniteError, rollout
+from metarl.tasks import make_engine, make_family
+from metarl.tasks.engines.mujoco import ThreadsEngine
 
 TASKS = 3  # the parts have one and two
 
@@ -30,7 +30,7 @@ TASKS = 3  # the parts have one and two
 @pytest.fixture(params=["half-cheetah-vel", "hopper-params", "ant-dir"])
 def engine(request: pytest.FixtureRequest) -> Iterator[ThreadsEngine]:
     """Of a body that never falls, of one that does and has other physics, and of one that feels."""
-    made = envs.make_engine(envs.make_family(request.param, horizon=30), TASKS, 2, threads=2)
+    made = make_engine(make_family(request.param, horizon=30), TASKS, 2, threads=2)
     assert isinstance(made, ThreadsEngine)
     yield made
     made.close()
@@ -182,7 +182,7 @@ def test_as_many_tasks_as_the_engine_has_are_needed(engine: ThreadsEngine) -> No
 
 def test_one_task_has_no_parts() -> None:
     """It is stepped by one thread of Python."""
-    engine = envs.make_engine(envs.make_family("half-cheetah-vel", horizon=3), 1, 2, threads=2)
+    engine = make_engine(make_family("half-cheetah-vel", horizon=3), 1, 2, threads=2)
     assert np.size(engine.parts) == 0
     engine.close()
 

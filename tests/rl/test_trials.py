@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 
-import envs
-from envs.trial import TrialEngine
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.rl.cells import Memory
@@ -17,8 +15,10 @@ from metarl.rl.trials import (
     success_by_episode,
     trial_advantages,
 )
+from metarl.tasks import make_engine, make_family
+from metarl.tasks.trial import TrialEngine
 
-FAMILY = envs.make_family("point-nav", horizon=4)
+FAMILY = make_family("point-nav", horizon=4)
 CONFIG = Rl2Config(tasks=3, episodes=3, hidden=8, minibatches=1)
 # goals at one and two steps of +.1 (the policy below always goes right), and out of reach
 TASKS = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}
@@ -27,7 +27,7 @@ TASKS = {"goal": np.array([[0.1, 0.0], [0.5, 0.5], [0.2, 0.0]])}
 def collected(
     noise: float = 0.0, bootstrap: bool = True
 ) -> tuple[Rl2, dict[str, torch.Tensor], Trials]:
-    env = TrialEngine(envs.make_engine(FAMILY, 3, 2), 3)
+    env = TrialEngine(make_engine(FAMILY, 3, 2), 3)
     algo = Rl2(CONFIG, env.observation_space, env.action_space)
     state = algo.init(0)
     params = state.params
@@ -163,7 +163,7 @@ def test_success_may_be_told_at_some_steps_only() -> None:
                 found[4]["success"] = np.ones((3, 2))
             return found
 
-    env = Telling(envs.make_engine(FAMILY, 3, 2), 3)
+    env = Telling(make_engine(FAMILY, 3, 2), 3)
     algo = Rl2(CONFIG, env.observation_space, env.action_space)
     trials = collect_trials(
         algo.learner(algo.init(0)), env, TASKS, np.random.default_rng(0), scaling=algo.scaling,

@@ -13,16 +13,16 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-import envs
-from envs.engines import device as device_module
-from envs.task import Tasks
-from envs.trial import TrialEngine
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.rl2 import Rl2
 from metarl.algorithms.rl2_config import Rl2Config
 from metarl.experiment.seeding import rng
 from metarl.rl import noise, rollout, trials
+from metarl.tasks import make_engine, make_family
+from metarl.tasks.engines import device as device_module
+from metarl.tasks.task import Tasks
+from metarl.tasks.trial import TrialEngine
 from tests.envs.test_device import ON_ARRAYS, available
 
 
@@ -118,9 +118,9 @@ def test_nothing_in_a_rollout_waits_for_the_device(
     name: str, device: torch.device, how: str
 ) -> None:
     """Neither reads nor copies, where episodes end early and where trials start the next one."""
-    family = envs.make_family(name, horizon=4)
+    family = make_family(name, horizon=4)
     tasks = family.split("train").sample(3, 0)
-    env: Any = envs.make_engine(family, 3, 2, device=device.type)
+    env: Any = make_engine(family, 3, 2, device=device.type)
     if how != "episodes":
         env = TrialEngine(env, 2)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from envs import TaskFamily
+from metarl.tasks import TaskFamily
 from scripts import check_family
 from tests.envs.test_contract_tasks import CORNERS, Corner
 

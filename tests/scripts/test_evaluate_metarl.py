@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-import envs
+from metarl.tasks import make_family
 from scripts import evaluate_metarl, train_metarl
 from tests.envs.test_device import available
 
@@ -54,7 +54,7 @@ def test_velocities_are_compared_with_the_best_constant_speed(
     train_metarl.main(["--env", "half-cheetah-vel", "--run-dir", str(folder), *options])
     assert evaluate_metarl.main([str(folder), "--updates", "0", "--json", str(file), *tiny]) == 0
     assert "best constant speed" in capsys.readouterr().out
-    wanted = envs.make_family("half-cheetah-vel").split("test").sample(2, 0)["velocity"]
+    wanted = make_family("half-cheetah-vel").split("test").sample(2, 0)["velocity"]
     (reference,) = json.loads(file.read_text())["references"]
     assert reference["mean"] == pytest.approx(-3 * abs(wanted[0] - wanted[1]) / 2)
 

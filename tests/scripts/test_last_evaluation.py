@@ -13,8 +13,8 @@ import pytest
 from few_shot_training import FewShotTraining
 from train_fewshot import main as train_fewshot
 
-import envs
 from metarl.rl.evaluate import CurvePoint, EpisodePoint, Evaluation
+from metarl.tasks import Choice, TaskFamily
 from scripts import display, evaluate_metarl, train_metarl
 
 TINY = ["--iterations", "2", "--tasks", "2", "--episodes", "2", "--horizon", "5", "--threads", "1"]
@@ -187,9 +187,9 @@ def test_a_finite_family_says_how_many_tasks_it_has(
     assert "half-cheetah-dir has 2 tasks in all" in capsys.readouterr().out
     assert train(tmp_path / "other", "--eval-tasks", "3") == 0
     assert "held-out tasks of" not in capsys.readouterr().out
-    assert envs.TaskFamily(
+    assert TaskFamily(
         env="Pendulum-v1",
-        parameters={"g": envs.Choice((9.0, 10.0, 9.0)), "m": envs.Choice((1.0, 2.0, 3.0))},
+        parameters={"g": Choice((9.0, 10.0, 9.0)), "m": Choice((1.0, 2.0, 3.0))},
     ).number == 6  # fmt: skip
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from list_envs import _presets, _space
 
-import envs
+from metarl.tasks import make_family
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ def test_every_kind_of_space_has_a_name(space: gymnasium.Space, text: str) -> No
 def test_what_the_tasks_of_a_preset_differ_in_is_shown() -> None:
     """Its range, horizon, observations and reward; presets of the same tasks share a row."""
     algorithms = {"maml-trpo": {"promp2018": ("half-cheetah-vel", "ant-dir")}, "rl2": {}}
-    rows = _presets(envs.make_family("half-cheetah-vel"), algorithms)
+    rows = _presets(make_family("half-cheetah-vel"), algorithms)
     assert rows["as above"] == "tasks only: finn2017"
     assert rows["U(0, 3) m/s, H 100"] == "maml-trpo: promp2018"
     assert rows["U(0, 3) m/s"] == "tasks only: pearl2019, varibad2020, varibad2020-gpu"
     assert rows["H 100, box 20"] == "tasks only: deleu2020-20d"
-    rows = _presets(envs.make_family("ant-dir"), algorithms)
+    rows = _presets(make_family("ant-dir"), algorithms)
     assert rows["H 100, another reward"] == "maml-trpo: promp2018"
-    assert _presets(envs.make_family("acrobot"), algorithms) == {}
+    assert _presets(make_family("acrobot"), algorithms) == {}

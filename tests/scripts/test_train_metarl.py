@@ -5,9 +5,7 @@ import dataclasses
 import errno
 import io
 import json
-import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint
@@ -21,14 +19,13 @@ from display import progress_bar
 from rich.console import Console
 from safetensors.torch import load_file
 
-import envs
-from envs import registry
-from envs.engines.arrays import ArraysEngine
 from metarl import load_agent
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.meta_objective import MetaObjective
 from metarl.experiment import checkpoint
+from metarl.tasks import family_names, registry, task_at
+from metarl.tasks.engines.arrays import ArraysEngine
 from scripts import train_metarl
 
 ROOT = Path(__file__).parent.parent.parent
@@ -361,26 +358,9 @@ def test_all_envs_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     ranges = ("U(0, 2) m/s", "circle of radius 1 m", "disk of radius 3 m", "{-1, 1}", "U(0, 1)^50")
     spaces = ("box 17", "one of 5", "box 270")
     presets = ("maml-trpo: default, finn2017", "tasks only: pearl2019")
-    for text in (*envs.family_names(), "target velocity", *ranges, *spaces, *presets):
+    for text in (*family_names(), "target velocity", *ranges, *spaces, *presets):
         assert text in out
     assert max(map(len, out.splitlines())) <= 120
-
-
-@pytest.mark.parametrize("script", ["train_metarl.py", "evaluate_metarl.py"])
-def test_another_package_named_envs_is_named(tmp_path: Path, script: str) -> None:
-    """A folder in front of ours on the path gives one message instead of an odd traceback."""
-    (tmp_path / "envs").mkdir()
-    (tmp_path / "envs" / "__init__.py").write_text("")
-    ran = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / script), "--help"],
-        env={**os.environ, "PYTHONPATH": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 2
-    assert f"another one is found before it: {tmp_path}" in ran.stderr
-    assert "Traceback" not in ran.stderr
 
 
 def test_worker_processes_may_change_when_a_run_resumes(tmp_path: Path) -> None:
@@ -418,7 +398,7 @@ def test_a_custom_family_is_trained_resumed_and_loaded(
     assert_same_run(whole, parts, 2)
     agent = load_agent(parts)
     env = agent.family.make()
-    task = envs.task_at(agent.family.sample(1, np.random.default_rng(0)), 0)
+    task = task_at(agent.family.sample(1, np.random.default_rng(0)), 0)
     env.reset(seed=0, options={"task": task})
     action, _ = agent.adapt(env, episodes=2).predict(env.reset()[0])
     assert env.action_space.contains(action)
@@ -499,7 +479,9 @@ def test_a_gpu_that_is_full_ends_the_run_after_the_iterations_that_are_done(
     assert_same_run(whole, parts, 3)
 
 
-@pytest.mark.parametrize("where", ["envs.engines.arrays.ArraysEngine.__init__", "training.rng"])
+@pytest.mark.parametrize(
+    "where", ["metarl.tasks.engines.arrays.ArraysEngine.__init__", "training.rng"]
+)
 def test_a_gpu_that_is_full_is_told_in_one_message(
     where: str,
     tmp_path: Path,

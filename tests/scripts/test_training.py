@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from training import Training
 
-import envs
 from metarl.agent import Agent, RunConfig
 from metarl.methods import METHODS
 from metarl.methods.base import EvalOptions
 from metarl.rl.data import BatchedEnv, Tasks
+from metarl.tasks import make_family
 
 
 class Recorder:
@@ -47,7 +47,7 @@ def training(algo: str, seed: int = 0) -> tuple[Training, Recorder]:
         compiled=False,
         eval_every=0,
         checkpoint_every=1,
-        family=envs.make_family("point-nav", horizon=5).to_json(),
+        family=make_family("point-nav", horizon=5).to_json(),
         algorithm=METHODS[algo].config(tasks=4, episodes=2),
     )
     made = Training(config, threads=1)

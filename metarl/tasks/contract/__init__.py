@@ -1,0 +1,1 @@
+"""What a family must obey, checked rule by rule."""

@@ -1,0 +1,1 @@
+"""Worker processes that each step a part of the environments."""
