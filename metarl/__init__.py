@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from metarl.agent import Agent, load_agent
-    from metarl.few_shot_adapted import AdaptedModel, load_adapted
-    from metarl.few_shot_agent import FewShotAgent, load_few_shot
+    from metarl.fewshot.adapted import AdaptedModel, load_adapted
+    from metarl.fewshot.agent import FewShotAgent, load_few_shot
 
 _HOME = {
-    "AdaptedModel": "metarl.few_shot_adapted",
+    "AdaptedModel": "metarl.fewshot.adapted",
     "Agent": "metarl.agent",
-    "FewShotAgent": "metarl.few_shot_agent",
-    "load_adapted": "metarl.few_shot_adapted",
+    "FewShotAgent": "metarl.fewshot.agent",
+    "load_adapted": "metarl.fewshot.adapted",
     "load_agent": "metarl.agent",
-    "load_few_shot": "metarl.few_shot_agent",
+    "load_few_shot": "metarl.fewshot.agent",
 }
 __all__ = [
     "AdaptedModel",

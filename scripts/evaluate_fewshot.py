@@ -21,13 +21,14 @@ from sklearn.metrics import classification_report
 
 from metarl.experiment.files import write_json
 from metarl.experiment.seeding import Phase, sequence, torch_seed
-from metarl.few_shot import EVAL_TASKS, make_network
-from metarl.few_shot_agent import FewShotAgent, load_few_shot
+from metarl.fewshot.agent import FewShotAgent, load_few_shot
 from metarl.fewshot.analyse import LayerChange, analyse
-from metarl.fewshot.classes import ClassSource
 from metarl.fewshot.comparison import advice
-from metarl.fewshot.data import take
+from metarl.fewshot.data.classes import ClassSource
+from metarl.fewshot.data.task import take
 from metarl.fewshot.evaluate import Request, draw
+from metarl.fewshot.registry import EVAL_TASKS
+from metarl.fewshot.run import make_network
 
 
 @dataclass(frozen=True)

@@ -14,18 +14,18 @@ from display import resume_command, say, show_few_shot
 from loop import Metrics
 from rich.console import Console
 
-from metarl.algorithms.few_shot import FewShotState
-from metarl.algorithms.imaml import FAR
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.memory import OutOfMemory, enough_memory
 from metarl.experiment.seeding import Phase, torch_seed
-from metarl.few_shot import FewShotRunConfig, build, restore, training_tasks
-from metarl.few_shot_agent import FewShotAgent
+from metarl.fewshot.agent import FewShotAgent
 from metarl.fewshot.comparison import advice
-from metarl.fewshot.data import DrawFailed, Source, monitored
+from metarl.fewshot.data.inputs import InputStatistics
+from metarl.fewshot.data.task import DrawFailed, Source, monitored
 from metarl.fewshot.evaluate import Evaluation
-from metarl.fewshot.inputs import InputStatistics
+from metarl.fewshot.learners.imaml import FAR
+from metarl.fewshot.run import FewShotRunConfig, build, restore, training_tasks
+from metarl.fewshot.training import FewShotState
 
 CHUNK = 100  # iterations per row of the logs, at most
 PATIENCE = 10.0  # seconds per row, at most, but for the last iteration of it

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from metarl.experiment.files import read_json, write_json
 from metarl.experiment.run import read_results
+from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.intervals import interval
-from metarl.fewshot.sources import DataConfig
 
 FILE = "series.json"
 Changes = dict[str, dict[str, int]]

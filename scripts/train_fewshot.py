@@ -25,19 +25,12 @@ from metarl.experiment.config import to_json
 from metarl.experiment.files import write_json
 from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import CONFIG, Run, default_folder, read_results
-from metarl.few_shot import (
-    EVAL_TASKS,
-    FewShotRunConfig,
-    describe,
-    get_algorithm,
-    open_source,
-    preset_config,
-    read_run_config,
-)
-from metarl.few_shot_mapping import resolve_how
-from metarl.few_shot_presets import data_options
-from metarl.fewshot.data import Source
-from metarl.fewshot.sources import DataConfig, absolute, make_source, with_enough_examples
+from metarl.fewshot.data.sources import DataConfig, absolute, make_source, with_enough_examples
+from metarl.fewshot.data.task import Source
+from metarl.fewshot.mapping import resolve_how
+from metarl.fewshot.presets import data_options
+from metarl.fewshot.registry import EVAL_TASKS, get_algorithm, preset_config
+from metarl.fewshot.run import FewShotRunConfig, describe, open_source, read_run_config
 
 ALGO, DATA, PRESET = "maml", "sinusoid", "default"
 RESUMABLE = ("--resume", "--iterations", "--eval-tasks", "--threads", "--help")

@@ -11,12 +11,13 @@ import safetensors.torch
 import torch
 
 import metarl
-from metarl import few_shot_adapted
-from metarl.few_shot import ALGORITHMS, FewShotRunConfig, build, get_algorithm
-from metarl.few_shot_adapted import AdaptedModel
-from metarl.few_shot_agent import FewShotAgent
-from metarl.fewshot.form import Form
-from metarl.fewshot.sources import DataConfig
+from metarl.fewshot import adapted as few_shot_adapted
+from metarl.fewshot.adapted import AdaptedModel
+from metarl.fewshot.agent import FewShotAgent
+from metarl.fewshot.data.schema import Form
+from metarl.fewshot.data.sources import DataConfig
+from metarl.fewshot.registry import ALGORITHMS, get_algorithm
+from metarl.fewshot.run import FewShotRunConfig, build
 
 CLASSES = Form("rows", "classification", (6,), 5, train_classes=9)
 PICTURES = Form("pictures", "classification", (3, 12, 12), 5, train_classes=9)

@@ -9,14 +9,14 @@ import torch
 from train_fewshot import main
 
 import metarl
-from metarl import few_shot_mapping
-from metarl.algorithms.imaml import ImamlConfig
-from metarl.algorithms.maml import MamlConfig
-from metarl.few_shot import FewShotRunConfig
-from metarl.few_shot_mapping import Choice, largest, resolve_how
 from metarl.fewshot import Sinusoid
-from metarl.fewshot.form import Form
-from metarl.fewshot.sources import DataConfig
+from metarl.fewshot import mapping as few_shot_mapping
+from metarl.fewshot.data.schema import Form
+from metarl.fewshot.data.sources import DataConfig
+from metarl.fewshot.learners.imaml import ImamlConfig
+from metarl.fewshot.learners.maml import MamlConfig
+from metarl.fewshot.mapping import Choice, largest, resolve_how
+from metarl.fewshot.run import FewShotRunConfig
 
 CURVES = Form.of(Sinusoid())
 PICTURES = Form("pictures", "classification", (1, 28, 28), 5, train_classes=20)
@@ -25,7 +25,7 @@ PICTURES = Form("pictures", "classification", (1, 28, 28), 5, train_classes=20)
 @pytest.fixture(autouse=True)
 def _can_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine with a C++ compiler."""
-    monkeypatch.setattr("metarl.few_shot_mapping.resolve_compile", lambda mode, *_: mode != "off")
+    monkeypatch.setattr("metarl.fewshot.mapping.resolve_compile", lambda mode, *_: mode != "off")
 
 
 def run(form: Form, algo: str = "maml", device: Any = "cpu", **options: Any) -> FewShotRunConfig:
@@ -69,7 +69,7 @@ def test_auto_takes_one_call_for_what_stays_in_the_cache(
 
 def test_a_gpu_takes_all_tasks_in_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever their size."""
-    monkeypatch.setattr("metarl.few_shot.resolve_device", lambda device: device)
+    monkeypatch.setattr("metarl.fewshot.run.resolve_device", lambda device: device)
     found = chosen(PICTURES, device="cuda", filters=64, tasks=32)
     assert found.config.how == "vmap"
 

@@ -10,18 +10,19 @@ import torch
 from torch import Tensor
 
 import metarl
-from metarl.algorithms.few_shot import FewShot
-from metarl.algorithms.imaml import Imaml, ImamlConfig
-from metarl.algorithms.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
-from metarl.algorithms.maml import Maml, MamlConfig
-from metarl.algorithms.on_network import AdaptsWeights
-from metarl.algorithms.reptile import Reptile, ReptileConfig
-from metarl.few_shot import FewShotRunConfig, build, describe, preset_config
-from metarl.few_shot_agent import FewShotAgent
-from metarl.few_shot_steps import DivergingWarning, adapt_by_steps, best_steps
 from metarl.fewshot import Examples, Mlp, Sinusoid, losses
+from metarl.fewshot.agent import FewShotAgent
+from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.evaluate import Request, evaluate
-from metarl.fewshot.sources import DataConfig
+from metarl.fewshot.learners.imaml import Imaml, ImamlConfig
+from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
+from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.learners.on_network import AdaptsWeights
+from metarl.fewshot.learners.reptile import Reptile, ReptileConfig
+from metarl.fewshot.registry import preset_config
+from metarl.fewshot.run import FewShotRunConfig, build, describe
+from metarl.fewshot.steps import DivergingWarning, adapt_by_steps, best_steps
+from metarl.fewshot.training import FewShot
 
 LEARNERS: list[AdaptsWeights[Any]] = [
     Maml(MamlConfig(rates="layer-step", inner_steps=2), "regression", Mlp(1, 1, (8,))),

@@ -13,8 +13,6 @@ from train_fewshot import main as train_few_shot
 from train_metarl import main as train
 
 import metarl
-from metarl.algorithms.few_shot import FewShot
-from metarl.algorithms.maml import Maml, MamlConfig
 from metarl.algorithms.maml_trpo import MamlTrpo
 from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
 from metarl.algorithms.rl2 import Rl2
@@ -23,6 +21,8 @@ from metarl.core.mapping import Mapping, Workers
 from metarl.core.one_thread import one_thread
 from metarl.experiment.seeding import rng
 from metarl.fewshot import Mlp, Sinusoid
+from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.training import FewShot
 from metarl.tasks import make_engine, make_family
 from metarl.tasks.trial import TrialEngine
 

@@ -5,10 +5,12 @@ The algorithms are in `metarl.algorithms`; `metarl.load_few_shot` loads what a r
 
 from __future__ import annotations
 
-from metarl.fewshot.curves import Mixture, Sinusoid
-from metarl.fewshot.data import Examples, Source, Split
-from metarl.fewshot.learner import FewShotLearner
-from metarl.fewshot.networks import Conv4, Mlp, Network
+from metarl.fewshot.data.curves import Mixture, Sinusoid
+from metarl.fewshot.data.task import Examples, Source, Split
+from metarl.fewshot.learners.protocol import FewShotLearner
+from metarl.fewshot.networks.conv import Conv4
+from metarl.fewshot.networks.mlp import Mlp
+from metarl.fewshot.networks.network import Network
 
 __all__ = [
     "Conv4",

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from metarl.core.mapping import over_tasks
 from metarl.core.params import Params
-from metarl.fewshot.data import Split
-from metarl.fewshot.learner import FewShotLearner
-from metarl.fewshot.networks import Network
+from metarl.fewshot.data.task import Split
+from metarl.fewshot.learners.protocol import FewShotLearner
+from metarl.fewshot.networks.network import Network
 
 
 class LayerChange(NamedTuple):

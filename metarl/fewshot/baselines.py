@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from metarl.core.params import Params
-from metarl.fewshot.data import Examples, Kind, Split, take
-from metarl.fewshot.units import Standard
+from metarl.fewshot.data.scaling import Standard
+from metarl.fewshot.data.task import Examples, Kind, Split, take
 
 STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 1e1, 1e2, 1e3)
 """Of the ridge's penalty."""

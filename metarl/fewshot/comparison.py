@@ -10,10 +10,10 @@ from torch import Tensor
 
 from metarl.core.params import Params
 from metarl.fewshot.baselines import OnItsOwn, classifiers, regressors
-from metarl.fewshot.data import Source, Split, joined
+from metarl.fewshot.data.task import Source, Split, joined
 from metarl.fewshot.evaluate import Compared, Evaluation, Outcome, Stock, draw, outcome
 from metarl.fewshot.intervals import interval
-from metarl.fewshot.learner import FewShotLearner
+from metarl.fewshot.learners.protocol import FewShotLearner
 
 TRAIN_TASKS = 30  # that the baselines' own settings are chosen on
 

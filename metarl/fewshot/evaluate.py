@@ -14,10 +14,10 @@ from metarl.core.mapping import Mapping, Workers, over_tasks
 from metarl.core.one_thread import one_thread
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.classes import ClassSource
-from metarl.fewshot.data import Part, Source, Split, Stocked
+from metarl.fewshot.data.classes import ClassSource
+from metarl.fewshot.data.task import Part, Source, Split, Stocked
 from metarl.fewshot.intervals import class_interval, interval
-from metarl.fewshot.learner import FewShotLearner
+from metarl.fewshot.learners.protocol import FewShotLearner
 
 _CHUNK = 100  # tasks at a time
 ENOUGH = 3  # times as many held-out classes as ways, for tasks that differ

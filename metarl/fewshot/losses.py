@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metarl.fewshot.data import Kind
+from metarl.fewshot.data.task import Kind
 
 
 def loss(kind: Kind, outputs: Tensor, y: Tensor) -> Tensor:

@@ -9,12 +9,12 @@ from benchmarks.iteration import peak_gib
 from benchmarks.measure import CORES, Row, Size
 from torch import Tensor
 
-from metarl.algorithms.few_shot import FewShot
-from metarl.algorithms.maml import Maml, MamlConfig
 from metarl.core.mapping import Workers
 from metarl.core.params import Params, leaves
 from metarl.fewshot import Conv4, Examples, Mlp, Sinusoid, Split
-from metarl.fewshot.data import take
+from metarl.fewshot.data.task import take
+from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.training import FewShot
 
 
 def sinusoid_rows(size: Size) -> list[Row]:

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from metarl.algorithms.maml import Maml, MamlConfig
-from metarl.algorithms.protonet import ProtoNet, ProtoNetConfig
 from metarl.fewshot import Conv4, Mlp, Sinusoid
 from metarl.fewshot.analyse import analyse, linear_cka
-from metarl.fewshot.networks import Network
+from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
+from metarl.fewshot.networks.network import Network
 
 
 def test_cka_is_one_for_rotations_and_small_for_noise() -> None:

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.algorithms.maml import Maml, MamlConfig
-from metarl.algorithms.protonet import ProtoNet, ProtoNetConfig
 from metarl.fewshot import Mlp, Sinusoid
 from metarl.fewshot.baselines import OnItsOwn, classifiers, regressors
-from metarl.fewshot.classes import ClassSource, Ways, random_classes
 from metarl.fewshot.comparison import advice, compare
-from metarl.fewshot.data import Examples, Source, Split, take
+from metarl.fewshot.data.classes import ClassSource, Ways, random_classes
+from metarl.fewshot.data.holdout import HoldOut
+from metarl.fewshot.data.scaling import Standard
+from metarl.fewshot.data.task import Examples, Source, Split, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
-from metarl.fewshot.holdout import HoldOut
-from metarl.fewshot.units import Standard
+from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
 
 
 def generator(train: bool = False) -> torch.Generator:

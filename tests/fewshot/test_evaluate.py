@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from metarl.algorithms.maml import Maml, MamlConfig
 from metarl.core.mapping import Workers
 from metarl.fewshot import Mlp, Sinusoid, losses
+from metarl.fewshot.data.holdout import HoldOut
+from metarl.fewshot.data.rows import row_source
 from metarl.fewshot.evaluate import Evaluation, Request, _point, draw, evaluate
-from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.intervals import interval, student
-from metarl.fewshot.rows import row_source
+from metarl.fewshot.learners.maml import Maml, MamlConfig
 
 REQUEST = Request("test", 230, 3, 4, 0)
 

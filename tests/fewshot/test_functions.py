@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.fewshot.data import PARTS, DrawFailed, Source
-from metarl.fewshot.functions import FunctionSource
-from metarl.fewshot.sources import DataConfig, absolute, make_source, tuned_as
+from metarl.fewshot.data.functions import FunctionSource
+from metarl.fewshot.data.sources import DataConfig, absolute, make_source, tuned_as
+from metarl.fewshot.data.task import PARTS, DrawFailed, Source
 
 LINES = """
 import numpy as np

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.fewshot.classes import ClassSource
-from metarl.fewshot.data import PARTS, Source
-from metarl.fewshot.rows import RowSource
-from metarl.fewshot.sources import DataConfig, make_source
+from metarl.fewshot.data.classes import ClassSource
+from metarl.fewshot.data.rows import RowSource
+from metarl.fewshot.data.sources import DataConfig, make_source
+from metarl.fewshot.data.task import PARTS, Source
 
 
 def stored(folder: Path, classes: int, each: int = 4) -> str:

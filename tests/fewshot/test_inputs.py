@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from metarl.fewshot import Sinusoid
-from metarl.fewshot.classes import Ways, random_classes
-from metarl.fewshot.holdout import HoldOut
-from metarl.fewshot.inputs import EXAMPLES, InputStatistics
-from metarl.fewshot.units import Standard
+from metarl.fewshot.data.classes import Ways, random_classes
+from metarl.fewshot.data.holdout import HoldOut
+from metarl.fewshot.data.inputs import EXAMPLES, InputStatistics
+from metarl.fewshot.data.scaling import Standard
 
 PLAIN = Standard()
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.algorithms.protonet import ProtoNet, ProtoNetConfig
 from metarl.fewshot import Mlp
-from metarl.fewshot.classes import Ways, random_classes
+from metarl.fewshot.data.classes import Ways, random_classes
+from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
-from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.intervals import class_interval, interval
+from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
 
 WAYS, QUERIES = 5, 8
 

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 
 from metarl.fewshot import Conv4
-from metarl.fewshot.classes import ClassSource
-from metarl.fewshot.data import PARTS, DataWarning, Source
-from metarl.fewshot.rows import RowSource
-from metarl.fewshot.sources import DataConfig, make_source
+from metarl.fewshot.data.classes import ClassSource
+from metarl.fewshot.data.rows import RowSource
+from metarl.fewshot.data.sources import DataConfig, make_source
+from metarl.fewshot.data.task import PARTS, DataWarning, Source
 
 
 def generator(seed: int = 0) -> torch.Generator:

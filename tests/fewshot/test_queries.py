@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from metarl.core.params import Params
-from metarl.few_shot import ALGORITHMS, get_algorithm
 from metarl.fewshot import Examples, Mlp, Sinusoid, Split
-from metarl.fewshot.classes import Ways, random_classes
 from metarl.fewshot.comparison import compare
-from metarl.fewshot.data import Kind, Source
+from metarl.fewshot.data.classes import Ways, random_classes
+from metarl.fewshot.data.holdout import HoldOut
+from metarl.fewshot.data.rows import row_source
+from metarl.fewshot.data.task import Kind, Source
 from metarl.fewshot.evaluate import Evaluation, Request, draw, evaluate
-from metarl.fewshot.holdout import HoldOut
 from metarl.fewshot.intervals import interval
-from metarl.fewshot.rows import row_source
+from metarl.fewshot.registry import ALGORITHMS, get_algorithm
 
 REQUEST = Request("test", 300, 3, 4, 0)
 

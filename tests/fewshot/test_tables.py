@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from metarl.fewshot.classes import ClassSource
-from metarl.fewshot.data import DataWarning, Source
-from metarl.fewshot.sources import DataConfig, make_source
+from metarl.fewshot.data.classes import ClassSource
+from metarl.fewshot.data.sources import DataConfig, make_source
+from metarl.fewshot.data.task import DataWarning, Source
 
 KINDS = np.repeat(np.arange(12), 20)
 

@@ -11,12 +11,13 @@ import torch
 from few_shot_training import FewShotTraining
 from train_fewshot import main
 
-from metarl.few_shot import FewShotRunConfig, describe, get_algorithm, training_tasks
-from metarl.few_shot_agent import FewShotAgent
-from metarl.fewshot.classes import ClassSource, Ways, random_classes
-from metarl.fewshot.data import Part, Split, monitored
-from metarl.fewshot.holdout import HoldOut
-from metarl.fewshot.sources import DataConfig
+from metarl.fewshot.agent import FewShotAgent
+from metarl.fewshot.data.classes import ClassSource, Ways, random_classes
+from metarl.fewshot.data.holdout import HoldOut
+from metarl.fewshot.data.sources import DataConfig
+from metarl.fewshot.data.task import Part, Split, monitored
+from metarl.fewshot.registry import get_algorithm
+from metarl.fewshot.run import FewShotRunConfig, describe, training_tasks
 
 
 class Asked(NamedTuple):

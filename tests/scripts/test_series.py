@@ -10,7 +10,7 @@ import pytest
 from train_fewshot import main
 
 import metarl
-from metarl.fewshot.classes import ClassSource
+from metarl.fewshot.data.classes import ClassSource
 
 
 def options(folder: Path) -> list[str]:

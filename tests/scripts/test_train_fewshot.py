@@ -14,12 +14,13 @@ from PIL import Image
 from train_fewshot import main
 
 import metarl
-from metarl.algorithms.maml import MamlConfig
 from metarl.core.mapping import Mapping
-from metarl.few_shot import ALGORITHMS, FewShotRunConfig, describe, preset_config
 from metarl.fewshot import Sinusoid
-from metarl.fewshot.data import DataWarning
-from metarl.fewshot.sources import DataConfig
+from metarl.fewshot.data.sources import DataConfig
+from metarl.fewshot.data.task import DataWarning
+from metarl.fewshot.learners.maml import MamlConfig
+from metarl.fewshot.registry import ALGORITHMS, preset_config
+from metarl.fewshot.run import FewShotRunConfig, describe
 
 TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off", "--eval-tasks", "5")
 

@@ -1,0 +1,1 @@
+"""Tasks made of data: curves, images, tables and arrays."""

@@ -1,0 +1,64 @@
+"""What every few-shot algorithm is: meta-parameters, a loss of one task, and a way to adapt."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from metarl.core.params import Params
+from metarl.fewshot.data.task import Examples, Kind, Split
+
+Adapted = Any
+"""What a learner knows of one task: a tree of tensors."""
+
+JOINT_CLASSES = "joint.classes"
+"""Name of the training classes that the labels of a task stand for, `[ways]`, beside θ."""
+
+
+class FewShotLearner(Protocol):
+    """Learns how to learn from a support set; functional, for ONE task at a time."""
+
+    @property
+    def kind(self) -> Kind:
+        """Of the targets."""
+
+    @property
+    def transductive(self) -> bool:
+        """Whether a prediction depends on the other queries."""
+
+    @property
+    def takes_steps(self) -> bool:
+        """Whether it adapts by steps, of which there may be more than in training."""
+
+    @property
+    def any_ways(self) -> bool:
+        """Whether training tasks may have another number of classes than those it is for."""
+
+    @property
+    def vmaps(self) -> bool:
+        """Whether tasks can be mapped over in one call."""
+
+    @property
+    def undecayed(self) -> tuple[str, ...]:
+        """What the names of meta-parameters begin with that weight decay leaves alone."""
+
+    @property
+    def joint(self) -> int:
+        """Classes of the joint head, 0 without one; it is given theirs, see `JOINT_CLASSES`."""
+
+    def constants(self, iteration: int) -> Params:
+        """What stands beside θ in the loss of every task after so many iterations."""
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Fresh meta-parameters θ."""
+
+    def loss(self, theta: Params, task: Split) -> Tensor:
+        """What meta-training descends: the outer loss of one task (a scalar)."""
+
+    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Adapted:
+        """Learn a support set, in as many steps as in training if not told otherwise."""
+
+    def predict(self, theta: Params, adapted: Adapted, x: Tensor) -> Tensor:
+        """Outputs `[N, C]` of inputs `[N, …]`."""

@@ -1,0 +1,76 @@
+"""Few-shot learning, put together: data, network, algorithm and what a run consists of."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from metarl.experiment.config import nearest
+from metarl.fewshot.config import FewShotConfig
+from metarl.fewshot.data.sources import tuned_as
+from metarl.fewshot.learners.cnp import Cnp, CnpConfig
+from metarl.fewshot.learners.film import Film, FilmConfig
+from metarl.fewshot.learners.imaml import Imaml, ImamlConfig
+from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
+from metarl.fewshot.learners.maml import Maml, MamlConfig, Scratch
+from metarl.fewshot.learners.matching_net import MatchingNet, MatchingNetConfig
+from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
+from metarl.fewshot.learners.r2d2 import R2D2, R2D2Config
+from metarl.fewshot.learners.reptile import Reptile, ReptileConfig
+from metarl.fewshot.learners.snail import Snail, SnailConfig
+from metarl.fewshot.presets import overrides
+
+EVAL_TASKS = 600
+
+
+class Algorithm(NamedTuple):
+    """A learner, its configuration, and the options that its name stands for."""
+
+    learner: Any  # (config, kind, network) -> FewShotLearner
+    config: type[FewShotConfig]
+    options: dict[str, Any] = {}  # noqa: RUF012 - never changed
+
+
+# trained for the steps in which learned rates diverge, shortened beyond them
+_LASTING: dict[str, Any] = {"multi_step_loss": True, "inner_clip": 60.0, "later_inner_lr": 0.1}
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "maml": Algorithm(Maml, MamlConfig),
+    "fomaml": Algorithm(Maml, MamlConfig, {"first_order": True}),
+    "anil": Algorithm(Maml, MamlConfig, {"adapts": "head"}),
+    "boil": Algorithm(Maml, MamlConfig, {"adapts": "body"}),
+    "meta-sgd": Algorithm(Maml, MamlConfig, {"rates": "weight", "inner_steps": 3, **_LASTING}),
+    "maml++": Algorithm(Maml, MamlConfig, {"rates": "layer-step", "inner_steps": 5, **_LASTING}),
+    "reptile": Algorithm(Reptile, ReptileConfig),
+    "protonet": Algorithm(ProtoNet, ProtoNetConfig),
+    "matching-net": Algorithm(MatchingNet, MatchingNetConfig),
+    "r2d2": Algorithm(R2D2, R2D2Config),
+    "cnp": Algorithm(Cnp, CnpConfig),
+    "snail": Algorithm(Snail, SnailConfig),
+    "film": Algorithm(Film, FilmConfig),
+    "imaml": Algorithm(Imaml, ImamlConfig),
+    "learned-optimizer": Algorithm(LearnedOptimizer, LearnedOptimizerConfig),
+    "pretrain": Algorithm(Maml, MamlConfig, {"inner_steps": 0}),
+    "scratch": Algorithm(Scratch, MamlConfig, {"inner_steps": 0, "eval_steps": (0, 10, 100)}),
+}
+"""The algorithms by name. A new one is a line here."""
+
+
+def get_algorithm(algo: str) -> Algorithm:
+    """The algorithm of a name.
+
+    Raises:
+        ValueError: an unknown one (names the nearest).
+    """
+    if algo not in ALGORITHMS:
+        raise ValueError(f"unknown algo {algo!r}; {nearest(algo, ALGORITHMS)}")
+    return ALGORITHMS[algo]
+
+
+def preset_config(algo: str, preset: str, data: str) -> FewShotConfig:
+    """The hyper-parameters of `preset` for an algorithm on data; own images have omniglot's.
+
+    Raises:
+        ValueError: an unknown algorithm or preset, or a preset that says nothing about the two.
+    """
+    chosen = get_algorithm(algo)
+    return chosen.config(**{**overrides(preset, algo, tuned_as(data)), **chosen.options})
