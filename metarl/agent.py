@@ -9,23 +9,21 @@ from typing import Any, Literal
 
 import gymnasium
 
+from metarl.algorithms.batches import in_batches
 from metarl.experiment import checkpoint
-from metarl.experiment.machine import resolve_device
 from metarl.experiment.memory import enough_memory
 from metarl.experiment.seeding import sequence
-from metarl.methods import METHODS
-from metarl.methods.base import EvalOptions, MakeEngine, Predictor, State, engine_maker
-from metarl.methods.batches import in_batches
-from metarl.methods.metaworld import MetaWorldAgent
-from metarl.methods.plain import OnPlain, fitting
+from metarl.metaworld import MetaWorldAgent
+from metarl.plain import OnPlain, fitting
+from metarl.protocols import EvalOptions, MakeEngine, Predictor, State
 from metarl.rl.data import Tasks
 from metarl.rl.evaluate import Evaluation, Outcome, references
-from metarl.rl_run import (
+from metarl.runs import (
     FamilyNotFoundError,
     Parts,
-    RunConfig,
     TaskFamily,
     build,
+    engine_maker,
     read_run_config,
     with_family,
 )
@@ -205,16 +203,3 @@ class Agent:
         return self.method.metaworld(
             self.algorithm, self.state, self.family, seed=seed, deterministic=deterministic
         )
-
-
-__all__ = [
-    "METHODS",
-    "Agent",
-    "Parts",
-    "RunConfig",
-    "build",
-    "engine_maker",
-    "load_agent",
-    "read_run_config",
-    "resolve_device",
-]

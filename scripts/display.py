@@ -17,7 +17,8 @@ from rich.table import Table
 
 from metarl.fewshot.analyse import LayerChange
 from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
-from metarl.rl.evaluate import Evaluation, Score
+from metarl.metaworld import Score
+from metarl.rl.evaluate import Evaluation
 
 Report = Callable[[int, str], None]
 

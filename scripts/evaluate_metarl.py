@@ -16,14 +16,14 @@ from command import exit_code
 from display import cores, make_console, say, show_evaluation, show_players, show_score
 
 from metarl.agent import Agent, load_agent
-from metarl.algorithms.rl2 import Rl2
+from metarl.algorithms.rl2.algorithm import Rl2
 from metarl.experiment.files import write_json
 from metarl.experiment.memory import enough_memory
 from metarl.experiment.seeding import Phase, rng, sequence
-from metarl.methods.base import EvalOptions
-from metarl.methods.metaworld import official_evaluation
-from metarl.rl.evaluate import interval
-from metarl.rl_run import read_run_config, with_family
+from metarl.metaworld import official_evaluation
+from metarl.protocols import EvalOptions
+from metarl.rl.intervals import interval
+from metarl.runs import read_run_config, with_family
 from metarl.tasks import repeats_advice
 from metarl.tasks.oracles import oracle_scores, require_oracles
 

@@ -18,10 +18,10 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from metarl.agent import Agent, load_agent
-from metarl.algorithms.rl2 import Rl2
+from metarl.algorithms.rl2.algorithm import Rl2
 from metarl.experiment.seeding import Phase, rng
-from metarl.methods.base import engine_maker
 from metarl.rl.rollout import rollout
+from metarl.runs import engine_maker
 from metarl.tasks.trial import TrialEngine
 
 

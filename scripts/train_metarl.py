@@ -25,14 +25,14 @@ from rich.console import Console
 from training import Training
 from tuning import defaults
 
+from metarl.algorithms.presets import tasks_of
+from metarl.algorithms.registry import METHODS, get_method
 from metarl.core.precision import require_precision
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.machine import resolve_compile, resolve_device
 from metarl.experiment.run import Run, default_folder, read_results
-from metarl.methods import METHODS, get_method
-from metarl.presets import tasks_of
-from metarl.rl_run import EVAL_TASKS, RunConfig, read_run_config, with_family
+from metarl.runs import EVAL_TASKS, RunConfig, read_run_config, with_family
 from metarl.tasks import TaskFamily, load_family, make_family
 from metarl.tasks.checking import sign_advice
 from metarl.tasks.contract.task_rules import stale_advice

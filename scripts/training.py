@@ -19,9 +19,10 @@ from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.memory import OutOfMemory, enough_memory
 from metarl.experiment.seeding import Phase, rng, torch_seed
-from metarl.methods.base import State, engine_maker
+from metarl.protocols import State
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
+from metarl.runs import engine_maker
 from metarl.tasks import EnvironmentFailure, Tasks, guarded, repeats, repeats_advice
 
 

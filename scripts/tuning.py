@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from command import given, given_every
 
-from metarl.chosen import chosen, look_at
-from metarl.methods import get_method, preset_config
+from metarl.algorithms.chosen import chosen, look_at
+from metarl.algorithms.registry import get_method, preset_config
 from metarl.tasks import load_family
 from metarl.tasks.registry import hints
 

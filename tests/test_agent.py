@@ -14,10 +14,10 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from metarl import load_agent
+from metarl import protocols as base
 from metarl.agent import Agent, Parts
 from metarl.experiment.machine import resolve_compile
-from metarl.methods import base
-from metarl.methods.base import EvalOptions
+from metarl.protocols import EvalOptions
 from metarl.tasks import FamilyEnv, TaskFamily, make_engine, make_family
 from scripts import train_metarl
 from tests.envs import gallery, habits

@@ -13,10 +13,10 @@ from train_fewshot import main as train_few_shot
 from train_metarl import main as train
 
 import metarl
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.config import Rl2Config
 from metarl.core.mapping import Mapping, Workers
 from metarl.core.one_thread import one_thread
 from metarl.experiment.seeding import rng

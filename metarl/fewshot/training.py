@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from metarl.core.adam import Moments, adam_step, no_moments, shrunk
+from metarl.core.compile.traced import Traced
 from metarl.core.mapping import Mapping, Workers, unstack_tasks
 from metarl.core.one_thread import one_thread
 from metarl.core.params import Params, broadcast, global_norm, leaves, map_params, unstack
-from metarl.core.traced import Traced
 from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Split
 from metarl.fewshot.learners.protocol import FewShotLearner

@@ -11,6 +11,7 @@ import torch
 from metarl.core.mapping import Workers
 from metarl.core.one_thread import one_thread
 from metarl.rl.data import BatchedEnv, Episodes, Tasks
+from metarl.rl.intervals import interval
 from metarl.rl.rollout import ActionScaling, Learner, rollout
 
 State = TypeVar("State")
@@ -108,14 +109,6 @@ class Outcome(NamedTuple):
         """
         silent = np.isnan(self.success)
         return self.success[:0] if silent.all() else np.where(silent, 0.0, self.success)
-
-
-class Score(NamedTuple):
-    """What Meta-World's protocol gives; rates are from 0 to 1."""
-
-    success: float  # rate of success, the mean over the test environments
-    mean_return: float  # of episodes that end with success
-    environments: dict[str, float]  # rate of success by name
 
 
 def episode_returns(episodes: Episodes) -> torch.Tensor:
@@ -228,9 +221,3 @@ def summarize_episodes(returns: np.ndarray) -> list[EpisodePoint]:
 def references(returns: Mapping[str, np.ndarray]) -> list[Reference]:
     """The same of returns `[T]` by name."""
     return [Reference(name, *interval(row)) for name, row in returns.items()]
-
-
-def interval(row: np.ndarray) -> tuple[float, float]:
-    """The mean over tasks `[T]`, and 1.96 standard errors (nan for a single task)."""
-    error = row.std(ddof=1) / np.sqrt(len(row)) if len(row) > 1 else np.nan
-    return float(row.mean()), float(1.96 * error)

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.rl.adapted import fit_action
 from metarl.rl.data import Episodes
+from metarl.rl.predict import fit_action
 
 
 class OneNoise(NamedTuple):

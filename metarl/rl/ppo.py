@@ -2,15 +2,101 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from collections.abc import Callable
+from typing import Literal, NamedTuple, Protocol, Self
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from metarl.core.params import Params
 from metarl.rl.policy import Dist, log_prob_and_entropy
 
 ValueLoss = Literal["huber", "squared"]
+
+
+class PpoConfig(Protocol):
+    """The hyper-parameters that the update reads; an algorithm's own configuration has them."""
+
+    @property
+    def lr(self) -> float:
+        """Adam's learning rate."""
+
+    @property
+    def lr_schedule(self) -> str:
+        """It is "constant", or "linear" to 0 over all iterations."""
+
+    @property
+    def iterations(self) -> int:
+        """Meta-iterations of the whole run, for schedules."""
+
+    @property
+    def entropy_weight(self) -> float:
+        """w_H."""
+
+    @property
+    def entropy_schedule(self) -> str:
+        """As `lr_schedule`."""
+
+    @property
+    def value_weight(self) -> float:
+        """w_V."""
+
+    @property
+    def prediction_weight(self) -> float:
+        """w_R; 0 is no prediction."""
+
+    @property
+    def clip(self) -> float:
+        """ε of the clipped ratio."""
+
+    @property
+    def value_loss(self) -> ValueLoss:
+        """It is "huber" or "squared"."""
+
+    @property
+    def max_grad_norm(self) -> float:
+        """Gradients are scaled down to this norm."""
+
+    @property
+    def max_kl(self) -> float:
+        """Epochs end at a larger KL; 0 is never."""
+
+    @property
+    def bptt_steps(self) -> int:
+        """Steps of a trial that errors go back through; 0 is all."""
+
+    @property
+    def epochs(self) -> int:
+        """Passes over the trials of an iteration."""
+
+    @property
+    def minibatches(self) -> int:
+        """Of an epoch."""
+
+
+class PpoState(Protocol):
+    """What the update steps; a NamedTuple that has these fields among others."""
+
+    @property
+    def params(self) -> Params:
+        """Of the policy."""
+
+    @property
+    def first(self) -> Params:
+        """Adam's first moments."""
+
+    @property
+    def second(self) -> Params:
+        """Adam's second moments."""
+
+    @property
+    def counters(self) -> Params:
+        """`adam`, the steps of Adam so far, and `iterations`, both scalars."""
+
+    @property
+    def _replace(self) -> Callable[..., Self]:
+        """The state with other fields, as every NamedTuple has it."""
 
 
 class PpoBatch(NamedTuple):

@@ -12,11 +12,12 @@ from typing import NamedTuple
 import torch
 from benchmarks.measure import Parts, Row, Size, measure
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.presets import maml_trpo_preset
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.config import Rl2Config
+from metarl.algorithms.rl2.presets import rl2_preset
 from metarl.experiment.seeding import rng
-from metarl.presets import maml_trpo_preset, rl2_preset
 from metarl.rl.data import Episodes
 from metarl.rl.rollout import ActionScaling, rollout
 from metarl.rl.trials import collect_trials

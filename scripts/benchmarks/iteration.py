@@ -12,8 +12,8 @@ import torch
 from benchmarks.measure import CORES, Row, Size
 from benchmarks.sampling import make_algorithm, sync_vector
 
+from metarl.algorithms.maml_trpo.presets import maml_trpo_preset
 from metarl.experiment.seeding import rng
-from metarl.presets import maml_trpo_preset
 from metarl.rl.rollout import rollout
 from metarl.tasks import make_engine, make_family
 

@@ -11,10 +11,10 @@ import torch
 from benchmarks.measure import CORES, Parts, Row, Size
 from benchmarks.sampling import raw_limit
 
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.config import Rl2Config
+from metarl.algorithms.rl2.presets import rl2_preset
 from metarl.experiment.seeding import rng
-from metarl.presets import rl2_preset
 from metarl.rl.trials import Trials, collect_trials
 from metarl.tasks import FamilyEnv, make_engine, make_family, task_at
 from metarl.tasks.task import Task

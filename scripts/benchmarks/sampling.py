@@ -12,12 +12,12 @@ from benchmarks.engines import array_rows
 from benchmarks.measure import CORES, Row, Size
 from mujoco import rollout as mujoco_rollout
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaState
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.presets import maml_trpo_preset
+from metarl.algorithms.maml_trpo.state import MetaState
 from metarl.core.params import map_params
 from metarl.experiment.seeding import rng
-from metarl.presets import maml_trpo_preset
 from metarl.rl.data import Episodes
 from metarl.rl.rollout import rollout
 from metarl.tasks import TaskFamily, make_engine, make_family

@@ -8,11 +8,11 @@ import torch
 from benchmarks.measure import CORES, Row, Size
 from benchmarks.sampling import collect, make_algorithm
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.meta_objective import MetaState
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.presets import maml_trpo_preset
+from metarl.algorithms.maml_trpo.state import MetaState
 from metarl.core.mapping import stack_tasks, unstack_tasks
 from metarl.core.params import leaves, unflatten
-from metarl.presets import maml_trpo_preset
 from metarl.rl.data import PolicyBatch
 from metarl.tasks import make_family
 

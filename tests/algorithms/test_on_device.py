@@ -10,17 +10,18 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_map
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaObjective, MetaState
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.rl2_config import Rl2Config
-from metarl.algorithms.trial_ppo import Schedule
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.objective import MetaObjective
+from metarl.algorithms.maml_trpo.state import MetaState
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.config import Rl2Config
 from metarl.core.params import flatten
 from metarl.core.precision import products
 from metarl.core.trust_region import conjugate_gradient
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes
+from metarl.rl.ppo_update import Schedule
 from metarl.rl.rollout import rollout
 from metarl.rl.trials import collect_trials
 from metarl.tasks import make_engine, make_family

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.trial_ppo import Rl2State
+from metarl.algorithms.registry import METHODS
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.state import Rl2State
 from metarl.experiment.seeding import rng
-from metarl.methods import METHODS
-from metarl.methods.base import engine_maker
 from metarl.rl.data import PolicyBatch
 from metarl.rl.trials import Trials, collect_trials
+from metarl.runs import engine_maker
 from metarl.tasks import make_family
 
 FAMILY = make_family("point-nav", horizon=5)

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.config import Rl2Config
 from metarl.experiment.seeding import rng
-from metarl.rl.evaluate import adaptation_curve, interval, trial_outcome
+from metarl.rl.evaluate import adaptation_curve, trial_outcome
+from metarl.rl.intervals import interval
 from metarl.rl.rollout import rollout
 from metarl.tasks import TaskFamily, make_family
 from metarl.tasks.engines.arrays import ArraysEngine

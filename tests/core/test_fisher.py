@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from metarl.core.adapt import adapt
+from metarl.core.compile.linear import LinearMap
 from metarl.core.fisher import Adaptation, KeptGradient, Meta, fisher_product
-from metarl.core.linear import LinearMap
 from metarl.core.params import Params, broadcast, flatten, map_params, unflatten, unstack
 from tests.core.test_adapt import network, network_loss
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from metarl import load_agent
-from metarl.methods.metaworld import official_evaluation
+from metarl.metaworld import official_evaluation
 from metarl.tasks import Choice, TaskFamily, check_family, make_family
 from scripts import evaluate_metarl, train_metarl
 

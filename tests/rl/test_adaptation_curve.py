@@ -9,14 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.wiring import MamlTrpoMethod
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.config import Rl2Config
+from metarl.algorithms.rl2.wiring import Rl2Method
 from metarl.experiment.seeding import rng
-from metarl.methods.base import EvalOptions
-from metarl.methods.maml_trpo import MamlTrpoMethod
-from metarl.methods.rl2 import Rl2Method
+from metarl.protocols import EvalOptions
 from metarl.rl.data import BatchedEnv, Episodes, StepInput
 from metarl.rl.evaluate import adaptation_curve
 from metarl.rl.rollout import Action, ActionScaling, rollout
@@ -129,7 +129,7 @@ def test_rl2_is_evaluated_on_fresh_trials_whatever_its_parts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Each part of the tasks starts with an empty memory and has noise of its own."""
-    monkeypatch.setattr("metarl.methods.rl2._CHUNK", 2)
+    monkeypatch.setattr("metarl.algorithms.rl2.wiring._CHUNK", 2)
     learner = FakeLearner()
     tasks = FAMILY.split("test").sample(4, 0)
     outcome = Rl2Method().outcome(learner, None, make, EvalOptions(tasks, 4, None, 5, 0))

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from metarl import load_agent
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes, StepInput, Tasks
 from metarl.rl.evaluate import (
@@ -20,12 +20,12 @@ from metarl.rl.evaluate import (
     Reference,
     adaptation_curve,
     episode_success,
-    interval,
     references,
     summarize,
     summarize_episodes,
     trial_outcome,
 )
+from metarl.rl.intervals import interval
 from metarl.rl.rollout import Action, ActionScaling
 from metarl.tasks.engines.vector.engine import VectorEngine
 from scripts import evaluate_metarl, train_metarl

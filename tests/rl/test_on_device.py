@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
 from metarl.experiment.seeding import rng
 from metarl.rl.evaluate import episode_returns
 from metarl.rl.rollout import rollout

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
 from metarl.experiment.seeding import rng
 from metarl.rl.one_env import OneEnv
 from metarl.rl.rollout import rollout

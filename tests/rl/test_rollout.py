@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from metarl.algorithms.maml_trpo import Adapting, MamlLearner, MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaState
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.learner import Adapting, MamlLearner
+from metarl.algorithms.maml_trpo.state import MetaState
 from metarl.core.mapping import Workers
 from metarl.core.params import map_params
 from metarl.experiment.seeding import rng

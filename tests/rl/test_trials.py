@@ -3,8 +3,8 @@
 import numpy as np
 import torch
 
-from metarl.algorithms.rl2 import Rl2
-from metarl.algorithms.rl2_config import Rl2Config
+from metarl.algorithms.rl2.algorithm import Rl2
+from metarl.algorithms.rl2.config import Rl2Config
 from metarl.rl.cells import Memory
 from metarl.rl.ppo import PpoBatch, PpoTerms, ppo_terms, without_padding
 from metarl.rl.trials import (

@@ -129,7 +129,8 @@ def test_a_folder_without_a_run_is_refused(
 
 
 @pytest.mark.parametrize(
-    "where", ["metarl.methods.maml_trpo.adaptation_curve", "metarl.agent.checkpoint.load_latest"]
+    "where",
+    ["metarl.algorithms.maml_trpo.wiring.adaptation_curve", "metarl.agent.checkpoint.load_latest"],
 )
 def test_a_gpu_that_is_full_is_told_in_one_message(
     where: str, run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

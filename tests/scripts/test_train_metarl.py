@@ -20,9 +20,9 @@ from rich.console import Console
 from safetensors.torch import load_file
 
 from metarl import load_agent
-from metarl.algorithms.maml_trpo import MamlTrpo
-from metarl.algorithms.maml_trpo_config import MamlTrpoConfig
-from metarl.algorithms.meta_objective import MetaObjective
+from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
+from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.algorithms.maml_trpo.objective import MetaObjective
 from metarl.experiment import checkpoint
 from metarl.tasks import family_names, registry, task_at
 from metarl.tasks.engines.arrays import ArraysEngine
@@ -388,7 +388,7 @@ def test_a_custom_family_is_trained_resumed_and_loaded(
     tmp_path: Path, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every kind of action, from a module that is imported again: bit for bit as at one go."""
-    monkeypatch.setattr("metarl.methods.maml_trpo.EPISODES", 2)
+    monkeypatch.setattr("metarl.algorithms.maml_trpo.wiring.EPISODES", 2)
     name = family if family in ("cart_pole", "walk") else f"{family}_family"
     spec = f"tests.envs.gallery:{name}"
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -501,7 +501,7 @@ def test_an_evaluation_that_does_not_fit_leaves_the_training(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checkpoint is that of the last iteration."""
-    monkeypatch.setattr("metarl.methods.maml_trpo.adaptation_curve", full)
+    monkeypatch.setattr("metarl.algorithms.maml_trpo.wiring.adaptation_curve", full)
     assert train(tmp_path / "run", "--iterations", "2") == 2
     said = capsys.readouterr().err
     assert "40 tasks × 5 steps of point-nav do not fit" in said

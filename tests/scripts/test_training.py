@@ -8,8 +8,8 @@ import pytest
 from training import Training
 
 from metarl.agent import Agent, RunConfig
-from metarl.methods import METHODS
-from metarl.methods.base import EvalOptions
+from metarl.algorithms.registry import METHODS
+from metarl.protocols import EvalOptions
 from metarl.rl.data import BatchedEnv, Tasks
 from metarl.tasks import make_family
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from metarl.core.compile.traced import WORTH_TRACING
 from metarl.core.mapping import Workers
 from metarl.core.params import Params, global_norm, map_params
-from metarl.core.traced import WORTH_TRACING
 from metarl.fewshot import Conv4, Examples, Mlp, Network, Sinusoid, Split
 from metarl.fewshot.data.task import take
 from metarl.fewshot.learners.maml import Maml, MamlConfig, Scratch

@@ -1,0 +1,1 @@
+"""MAML-TRPO (arXiv 1703.03400, section 4.3)."""

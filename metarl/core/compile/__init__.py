@@ -1,0 +1,1 @@
+"""What compiling adds; readers of the mathematics may skip it."""
