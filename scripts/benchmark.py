@@ -35,10 +35,10 @@ from benchmarks.measure import CORES, Size, measure
 from benchmarks.rl2 import bandit_rows, cheetah_rows
 from benchmarks.sampling import sampling
 from benchmarks.update import update
-from display import fail
 from rich.console import Console
 from rich.table import Table
 
+from metarl.cli.display import fail
 from metarl.experiment.files import write_json
 from metarl.experiment.machine import resolve_device
 

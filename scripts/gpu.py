@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import tyro
-from command import exit_code
-from display import fail
 
+from metarl.cli.command import exit_code
+from metarl.cli.display import fail
 from metarl.experiment.files import read_json, write_json
 from metarl.experiment.machine import resolve_device
 

@@ -26,9 +26,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import tyro
-from command import exit_code
-from display import make_console, say
 from rich.console import Console
+
+from metarl.cli.command import exit_code
+from metarl.cli.display import make_console, say
 
 ROOT = Path(__file__).parent.parent
 LISTS = Path(__file__).parent / "mutations"

@@ -16,10 +16,10 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 from metarl import load_agent
 from metarl import protocols as base
 from metarl.agent import Agent, Parts
+from metarl.cli import train as train_metarl
 from metarl.experiment.machine import resolve_compile
 from metarl.protocols import EvalOptions
 from metarl.tasks import FamilyEnv, TaskFamily, make_engine, make_family
-from scripts import train_metarl
 from tests.envs import gallery, habits
 
 GOAL = {"goal": [0.2, -0.1]}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,54 +12,68 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Layer -> the layers of this repository that it may import, besides itself. The longest name that
-# fits a module is its layer. `ROOTS` are composition
-# roots: they stand above algorithms and experiment and know the families.
-ALL = {"metarl.core", "metarl.rl", "metarl.fewshot", "metarl.algorithms", "metarl.experiment"}
-ROOTS = {
-    "metarl.agent",
-    "metarl.algorithms.chosen",
-    "metarl.fewshot.registry",
-    "metarl.fewshot.adapted",
-    "metarl.fewshot.agent",
-    "metarl.fewshot.mapping",
-    "metarl.fewshot.presets",
-    "metarl.fewshot.steps",
-    "metarl.algorithms.registry",
-    "metarl.algorithms.presets",
+# fits a module is its layer, so that a new part of metarl must be given its place here.
+BELOW = {
+    "metarl.core",
+    "metarl.tasks",
+    "metarl.experiment",
+    "metarl.rl",
+    "metarl.fewshot",
+    "metarl.algorithms",
+    "metarl.protocols",
+    "metarl.metaworld",
+    "metarl.plain",
     "metarl.runs",
+    "metarl.agent",
+    "metarl.training",
 }
+COUNTED = {"metarl.experiment.seeding", "metarl.experiment.config"}
+USERS = {"metarl.tasks.guard", "metarl.tasks.modules"}  # code of users, whatever it makes
 MAY_IMPORT: dict[str, set[str]] = {
-    "metarl": {"metarl.agent", "metarl.fewshot.adapted", "metarl.fewshot.agent"},
+    "metarl": {"metarl.agent", "metarl.fewshot"},
     "metarl.core": set(),
-    "metarl.rl": {"metarl.core"},
-    "metarl.fewshot": {"metarl.core", "metarl.tasks.guard", "metarl.tasks.modules"},
-    "metarl.algorithms": {"metarl.core", "metarl.rl", "metarl.fewshot"},
-    "metarl.experiment": set(),
-    "metarl.agent": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.algorithms.chosen": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.fewshot.registry": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.fewshot.adapted": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.fewshot.agent": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.fewshot.mapping": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.fewshot.presets": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.fewshot.steps": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.algorithms.registry": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.algorithms.presets": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.runs": ALL | ROOTS | {"metarl.tasks"},
-    "metarl.tasks": {"metarl.tasks.guard", "metarl.tasks.modules"},
-    "metarl_envs": {"metarl.tasks"},
+    "metarl.tasks": USERS,
     "metarl.tasks.guard": set(),
     "metarl.tasks.modules": {"metarl.tasks.guard"},
-    "scripts": ALL | ROOTS | {"metarl", "metarl.tasks"},
+    "metarl.experiment": set(),
+    "metarl.experiment.seeding": set(),
+    "metarl.experiment.config": set(),
+    "metarl_envs": {"metarl.tasks"},
+    "metarl.rl": {"metarl.core"},
+    "metarl.fewshot": {"metarl.core", "metarl.experiment", *COUNTED, *USERS},
+    "metarl.protocols": {"metarl.rl", "metarl.tasks", "metarl.metaworld"},
+    "metarl.metaworld": {"metarl.rl", "metarl.tasks"},
+    "metarl.plain": {"metarl.protocols", "metarl.tasks"},
+    "metarl.algorithms": {
+        "metarl.core",
+        "metarl.rl",
+        "metarl.tasks",
+        "metarl.protocols",
+        "metarl.metaworld",
+        *COUNTED,
+    },
+    "metarl.runs": {
+        "metarl.algorithms",
+        "metarl.tasks",
+        "metarl.experiment",
+        "metarl.protocols",
+        "metarl.rl",
+        *COUNTED,
+    },
+    "metarl.agent": BELOW - {"metarl.training", "metarl.fewshot"} | COUNTED | USERS,
+    "metarl.training": BELOW | COUNTED | USERS,
+    "metarl.cli": BELOW | COUNTED | USERS,
+    "scripts": {*BELOW, *COUNTED, *USERS, "metarl", "metarl.cli"},
 }
 # Packages from outside that a layer must not import.
 MUST_NOT_IMPORT: dict[str, set[str]] = {
+    "metarl.tasks": {"stable_baselines3", "sb3_contrib", "tensorboard", "rich", "tyro"},
+    "metarl_envs": {"stable_baselines3", "sb3_contrib", "tensorboard", "rich", "tyro", "torch"},
     "metarl.rl": {"stable_baselines3", "sb3_contrib", "mujoco", "tensorboard", "rich", "tyro"},
     "metarl.fewshot": {"stable_baselines3", "sb3_contrib", "mujoco", "gymnasium", "rich", "tyro"},
     "metarl.algorithms": {"stable_baselines3", "sb3_contrib", "mujoco", "tensorboard", "rich"},
     "metarl.experiment": {"mujoco", "gymnasium", "sb3_contrib"},
-    "metarl.algorithms.registry": {"sb3_contrib"},
-    "metarl.tasks": {"stable_baselines3", "sb3_contrib", "tensorboard", "rich", "tyro"},
+    "metarl.training": {"mujoco", "rich", "tyro", "sb3_contrib"},
 }
 CORE_MAY_IMPORT = {
     "collections",
@@ -75,9 +91,8 @@ FORBIDDEN = {"envs", "pickle", "cloudpickle", "dill", "joblib", "random"}
 
 def modules() -> list[Path]:
     """Every Python file of the packages and scripts."""
-    return sorted(
-        p for top in ("metarl", "envs/metarl_envs", "scripts") for p in (ROOT / top).rglob("*.py")
-    )
+    tops = ("metarl", "envs/metarl_envs", "scripts")
+    return sorted(p for top in tops for p in (ROOT / top).rglob("*.py"))
 
 
 def module_name(path: Path) -> str:
@@ -143,7 +158,7 @@ def violations(source: str, module: str, is_package: bool = False) -> list[str]:
 
 
 def test_every_module_imports_only_what_its_layer_may() -> None:
-    """scripts → algorithms → rl, fewshot → core → torch; experiment and envs know none of them."""
+    """The arrows of docs/architecture.md; metarl imports its families by entry point alone."""
     found = [
         message
         for path in modules()
@@ -153,15 +168,15 @@ def test_every_module_imports_only_what_its_layer_may() -> None:
 
 
 def test_algorithms_and_what_they_stand_on_neither_print_nor_write() -> None:
-    """They return metrics; only `metarl.experiment` and the scripts show or store anything.
+    """They return metrics; only `metarl.experiment` and the commands show or store anything.
 
     Some modules read a user's files: images, arrays and tables.
     """
     found = []
-    readers = {f"metarl.fewshot.{name}" for name in ("images", "arrays", "tables")}
+    readers = {f"metarl.fewshot.data.{name}" for name in ("images", "arrays", "tables")}
     for path in modules():
         name = module_name(path)
-        if layer_of(name) in ("metarl.experiment", "scripts") or name in readers:
+        if layer_of(name) in ("metarl.experiment", "metarl.cli", "scripts") or name in readers:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and _called(node) in ("print", "write_text", "open"):
@@ -186,7 +201,10 @@ def test_algorithms_and_what_they_stand_on_neither_print_nor_write() -> None:
         ("metarl.tasks.x", "from metarl.rl.data import BatchedEnv"),
         ("metarl.tasks.x", "from stable_baselines3.common.env_checker import check_env"),
         ("metarl.experiment.x", "import pickle"),
-        ("metarl.agent", "import scripts.train_metarl"),
+        ("metarl.agent", "import metarl.cli.train"),
+        ("metarl.tasks.x", "import metarl_envs"),
+        ("metarl.cli.x", "from metarl_envs.bandit import BANDITS"),
+        ("metarl_envs.x", "import torch"),
     ],
 )
 def test_the_walk_finds_what_is_forbidden(module: str, source: str) -> None:
@@ -201,12 +219,13 @@ def test_the_walk_finds_what_is_forbidden(module: str, source: str) -> None:
         ("metarl.rl.x", "import numpy, gymnasium\nfrom metarl.core.adapt import adapt"),
         ("metarl.algorithms.x", "from ..rl.data import Episodes"),
         ("metarl.experiment.x", "from stable_baselines3.common.logger import Logger"),
-        ("metarl.agent", "import metarl.tasks\nfrom metarl.experiment import checkpoint"),
+        ("metarl.agent", "from metarl import runs\nfrom metarl.experiment import checkpoint"),
         (
             "metarl.algorithms.presets",
-            "import metarl.tasks\nfrom metarl.algorithms.maml_trpo.algorithm import MamlTrpoConfig",
+            "from metarl.experiment.config import nearest\nfrom metarl.tasks.task import Task",
         ),
-        ("scripts.x", "import metarl, tyro, rich\nfrom metarl import presets"),
+        ("scripts.x", "import metarl, tyro, rich\nfrom metarl import cli"),
+        ("metarl_envs.x", "from .bodies import Ant\nfrom metarl.tasks import TaskFamily"),
     ],
 )
 def test_the_walk_lets_pass_what_is_allowed(module: str, source: str) -> None:
@@ -218,3 +237,61 @@ def test_a_module_outside_every_layer_is_found() -> None:
     """A new part of `metarl` must be given its place here."""
     with pytest.raises(AssertionError, match="metarl.utils belongs to no declared layer"):
         layer_of("metarl.utils")
+
+
+def files_of_ours() -> dict[str, set[str]]:
+    """Every module of the project → the modules that it imports, for types or not."""
+    names = {module_name(path): path for path in modules()}
+    graph = {}
+    for name, path in names.items():
+        found = set()
+        for target in named(path.read_text(), name, path.stem == "__init__"):
+            while target and target not in names:
+                target = target.rpartition(".")[0]
+            found.add(target)
+        graph[name] = {m for m in found if m and m != name and not name.startswith(m + ".")}
+    return graph
+
+
+def named(source: str, module: str, is_package: bool) -> set[str]:
+    """As `imports`, with the names that are imported from a module behind it."""
+    package = module if is_package else module.rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            base = ".".join(part for part in (above, node.module) if part)
+            found |= {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    """Taken away one by one, files that import none of those that are left leave none over."""
+    graph = files_of_ours()
+    while free := {name for name, targets in graph.items() if not targets & graph.keys()}:
+        graph = {name: targets for name, targets in graph.items() if name not in free}
+    assert sorted(graph) == []
+
+
+def test_an_algorithm_never_imports_another() -> None:
+    """A folder of `metarl/algorithms` knows its own files and what all share."""
+    folders = {p.name for p in (ROOT / "metarl" / "algorithms").iterdir() if p.is_dir()}
+    wrong = []
+    for name, targets in files_of_ours().items():
+        mine = name.split(".")[2:3]
+        if name.startswith("metarl.algorithms.") and mine[0] in folders:
+            others = {t.split(".")[2] for t in targets if t.startswith("metarl.algorithms.")}
+            wrong += [f"{name} imports {other}" for other in others & folders - {mine[0]}]
+    assert wrong == []
+
+
+def test_configurations_and_packages_load_no_torch() -> None:
+    """`--help` and the names of all that there is come from them, and must not wait for torch."""
+    chosen = ("config", "configs", "choices", "presets", "__init__")
+    names = [module_name(p) for p in modules() if p.stem in chosen and "scripts" not in p.parts]
+    code = f"import sys, importlib\nfor name in {names}: importlib.import_module(name)\n"
+    code += "assert 'torch' not in sys.modules and 'mujoco' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

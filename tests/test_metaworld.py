@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from metarl import load_agent
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
 from metarl.metaworld import MetaWorldAgent, gather, official_evaluation
 from metarl.rl.data import Episodes, StepInput
 from metarl.rl.evaluate import episode_returns
 from metarl.rl.rollout import Action, ActionScaling, rollout
 from metarl.tasks import make_engine, make_family, task_at
 from metarl.tasks.trial import TrialEngine
-from scripts import evaluate_metarl, train_metarl
 
 FAMILY = make_family("point-nav", horizon=4)
 # goals at one and two steps of +.1, and out of reach

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from metarl import load_agent
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
 from metarl.tasks import FamilyNotFoundError
 from metarl.tasks.moved import find_again
-from scripts import evaluate_metarl, train_metarl
 from tests.envs import gallery
 
 ROOT = Path(__file__).parent.parent

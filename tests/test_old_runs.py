@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from metarl import load_agent, load_few_shot
-from scripts import train_fewshot, train_metarl
+from metarl.cli import train as train_metarl
+from metarl.cli import train_few_shot as train_fewshot
 
 FIXTURES = Path(__file__).parent / "fixtures"
 DONE = 2

@@ -9,14 +9,14 @@ import gymnasium
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from train_fewshot import main as train_few_shot
-from train_metarl import main as train
 
 import metarl
 from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
 from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
 from metarl.algorithms.rl2.algorithm import Rl2
 from metarl.algorithms.rl2.config import Rl2Config
+from metarl.cli.train import main as train
+from metarl.cli.train_few_shot import main as train_few_shot
 from metarl.core.mapping import Mapping, Workers
 from metarl.core.one_thread import one_thread
 from metarl.experiment.seeding import rng

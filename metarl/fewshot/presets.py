@@ -133,7 +133,7 @@ _DATA: dict[str, dict[str, int]] = {
 }
 
 
-def data_options(preset: str) -> dict[str, int]:
+def data_options(preset: str) -> dict[str, Any]:
     """How a preset makes tasks of data, where that differs from the defaults."""
     return _DATA.get(preset, {})
 

@@ -8,9 +8,9 @@ import pytest
 
 from metarl.algorithms.chosen import Seen, chosen, look_at
 from metarl.algorithms.registry import METHODS, preset_config
+from metarl.cli import train as train_metarl
 from metarl.tasks import load_family
 from metarl.tasks.contract.glance import reward_range
-from scripts import train_metarl
 from tests.envs import gallery
 
 OWN = "tests.envs.gallery:two_arms"

@@ -6,18 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import train_metarl
 from torch.distributions import Normal
-from training import Training
 
 from metarl.algorithms.maml_trpo.presets import MAML_TRPO, maml_trpo_preset
 from metarl.algorithms.rl2.presets import RL2, rl2_preset
+from metarl.cli import train as train_metarl
 from metarl.experiment.seeding import rng
 from metarl.rl.advantages import ReturnsConfig, policy_batch
 from metarl.rl.ppo import PpoBatch
 from metarl.rl.rollout import rollout
 from metarl.rl.trials import collect_trials
 from metarl.tasks import family_names, make_family
+from metarl.training.reinforcement import Training
 
 CHEETAHS = ("half-cheetah-vel", "half-cheetah-dir")
 # (preset, envs): horizon, tasks, inner rate, hidden layers, activation, action scale
@@ -80,7 +80,9 @@ class Watched:
 def command(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> Training:
     """What the command would train, with fewer tasks."""
     made: list[Training] = []
-    monkeypatch.setattr("train_metarl.train", lambda training, run, console: made.append(training))
+    monkeypatch.setattr(
+        "metarl.cli.train.train", lambda training, run, console: made.append(training)
+    )
     train_metarl.main(["--run-dir", str(folder), "--threads", "1", *options])
     return made[0]
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from metarl import load_agent
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
 from metarl.metaworld import official_evaluation
 from metarl.tasks import Choice, TaskFamily, check_family, make_family
-from scripts import evaluate_metarl, train_metarl
 
 needs_metaworld = pytest.mark.skipif(
     find_spec("metaworld") is None,

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
 from metarl.tasks import (
     Bandit,
     Belief,
@@ -24,7 +26,6 @@ from metarl.tasks.oracles import bandit, oracle_scores, require_oracles, tabular
 from metarl.tasks.oracles.bandit import gittins_table
 from metarl.tasks.oracles.bayes import BayesOptimal
 from metarl.tasks.oracles.tabular import Counts
-from scripts import evaluate_metarl, train_metarl
 from tests.envs import gallery
 
 

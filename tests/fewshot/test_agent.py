@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from evaluate_fewshot import main as evaluate
 from PIL import Image
-from train_fewshot import main as train
 
 import metarl
+from metarl.cli.evaluate_few_shot import main as evaluate
+from metarl.cli.train_few_shot import main as train
 from metarl.experiment import checkpoint
 from metarl.fewshot.comparison import TRAIN_TASKS
 from metarl.fewshot.data.inputs import OutsideWarning

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from train_fewshot import main
 
 import metarl
+from metarl.cli.train_few_shot import main
 from metarl.fewshot import Sinusoid
 from metarl.fewshot import mapping as few_shot_mapping
 from metarl.fewshot.data.schema import Form

@@ -10,6 +10,8 @@ import torch
 from metarl import load_agent
 from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
 from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
 from metarl.experiment.seeding import rng
 from metarl.rl.data import Episodes, StepInput, Tasks
 from metarl.rl.evaluate import (
@@ -28,7 +30,6 @@ from metarl.rl.evaluate import (
 from metarl.rl.intervals import interval
 from metarl.rl.rollout import Action, ActionScaling
 from metarl.tasks.engines.vector.engine import VectorEngine
-from scripts import evaluate_metarl, train_metarl
 from tests.envs import habits
 
 TINY = [

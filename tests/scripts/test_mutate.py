@@ -7,7 +7,7 @@ import mutate
 import pytest
 from mutate import Mutation, declared, placed, survivors
 
-from scripts.display import make_console
+from metarl.cli.display import make_console
 
 HALVE = Mutation("a half is a third", "x / 2", "x / 3", ("test_halves",))
 DOUBLE = Mutation("twice is thrice", "x * 2", "x * 3", ("test_halves",))

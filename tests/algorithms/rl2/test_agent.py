@@ -14,10 +14,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from metarl import load_agent
 from metarl.agent import Agent, Parts
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
 from metarl.rl.evaluate import EpisodePoint
 from metarl.rl.predict_memory import AdaptedMemory
 from metarl.tasks import FamilyEnv, make_family
-from scripts import evaluate_metarl, train_metarl
 
 GOAL = {"goal": [0.2, -0.1]}
 TINY = ["--algo", "rl2", "--tasks", "4", "--minibatches", "2", "--hidden", "8", "--threads", "1"]

@@ -17,7 +17,7 @@ from metarl.fewshot.data.sources import DATA_VARIABLE, DataConfig, absolute, mak
 from metarl.fewshot.data.storage import OnDevice
 from metarl.fewshot.data.task import PARTS, Source
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def generator(seed: int = 0) -> torch.Generator:

@@ -6,7 +6,7 @@ import math
 import os
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,9 @@ from metarl.fewshot.analyse import LayerChange
 from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
 from metarl.metaworld import Score
 from metarl.rl.evaluate import Evaluation
+from metarl.training.reporter import Report
 
-Report = Callable[[int, str], None]
+_SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 
 def make_console() -> Console:
@@ -166,6 +167,6 @@ def cores() -> int:
 
 
 def resume_command(script: str, folder: Path) -> str:
-    """What to type to go on with a run of a script of this folder."""
-    path = os.path.relpath(Path(__file__).with_name(script))
+    """What to type to go on with a run of one of the scripts."""
+    path = os.path.relpath(_SCRIPTS / script)
     return shlex.join(["python", path, "--resume", str(folder)])

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 import torch
-from few_shot_training import FewShotTraining
-from train_fewshot import main
 
+from metarl.cli.train_few_shot import main
 from metarl.fewshot.agent import FewShotAgent
 from metarl.fewshot.data.classes import ClassSource, Ways, random_classes
 from metarl.fewshot.data.holdout import HoldOut
@@ -18,6 +17,7 @@ from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.data.task import Part, Split, monitored
 from metarl.fewshot.registry import get_algorithm
 from metarl.fewshot.run import FewShotRunConfig, describe, training_tasks
+from metarl.training.few_shot import FewShotTraining
 
 
 class Asked(NamedTuple):

@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from few_shot_training import FewShotTraining
-from train_fewshot import main as train_fewshot
 
+from metarl.cli import display
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
+from metarl.cli.train_few_shot import main as train_fewshot
 from metarl.rl.evaluate import CurvePoint, EpisodePoint, Evaluation
 from metarl.tasks import Choice, TaskFamily
-from scripts import display, evaluate_metarl, train_metarl
+from metarl.training.few_shot import FewShotTraining
 
 TINY = ["--iterations", "2", "--tasks", "2", "--episodes", "2", "--horizon", "5", "--threads", "1"]
 FEW_SHOT = ["--iterations", "3", "--tasks", "2", "--compile", "off"]
@@ -70,7 +72,7 @@ def test_rl2s_has_as_many_episodes_as_wanted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("none", ["--eval-tasks", "--eval-episodes"])
 def test_none_is_skipped(none: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those on the way, too; the run is finished all the same."""
-    monkeypatch.delattr("training.Training.evaluate")
+    monkeypatch.delattr("metarl.training.reinforcement.Training.evaluate")
     assert train(tmp_path / "run", none, "0", "--eval-every", "1") == 0
     found = results(tmp_path / "run")
     assert found["finished"]

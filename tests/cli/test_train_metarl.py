@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from display import progress_bar
 from rich.console import Console
 from safetensors.torch import load_file
 
@@ -23,10 +22,11 @@ from metarl import load_agent
 from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
 from metarl.algorithms.maml_trpo.config import MamlTrpoConfig
 from metarl.algorithms.maml_trpo.objective import MetaObjective
+from metarl.cli import train as train_metarl
+from metarl.cli.display import progress_bar
 from metarl.experiment import checkpoint
 from metarl.tasks import family_names, registry, task_at
 from metarl.tasks.engines.arrays import ArraysEngine
-from scripts import train_metarl
 
 ROOT = Path(__file__).parent.parent.parent
 TINY = ["--tasks", "2", "--episodes", "2", "--horizon", "5", "--threads", "1"]
@@ -480,7 +480,8 @@ def test_a_gpu_that_is_full_ends_the_run_after_the_iterations_that_are_done(
 
 
 @pytest.mark.parametrize(
-    "where", ["metarl.tasks.engines.arrays.ArraysEngine.__init__", "training.rng"]
+    "where",
+    ["metarl.tasks.engines.arrays.ArraysEngine.__init__", "metarl.training.reinforcement.rng"],
 )
 def test_a_gpu_that_is_full_is_told_in_one_message(
     where: str,
@@ -494,7 +495,7 @@ def test_a_gpu_that_is_full_is_told_in_one_message(
     said = capsys.readouterr().err
     assert "Tried to allocate 9.00 GiB" in said
     assert "Traceback" not in said
-    assert (tmp_path / "run").exists() == (where == "training.rng")
+    assert (tmp_path / "run").exists() == (where == "metarl.training.reinforcement.rng")
 
 
 def test_an_evaluation_that_does_not_fit_leaves_the_training(

@@ -7,18 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from command import Job
-from display import fail, resume_command, say, with_interval
 from rich.console import Console
 from rich.table import Table
 
+from metarl.cli.command import Job
+from metarl.cli.display import fail, resume_command, say, with_interval
 from metarl.experiment.files import read_json, write_json
 from metarl.experiment.run import read_results
 from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.intervals import interval
 
 FILE = "series.json"
-Changes = dict[str, dict[str, int]]
+Changes = dict[str, dict[str, Any]]
 """Folder of a run in that of the series -> what is different in its `DataConfig`."""
 
 

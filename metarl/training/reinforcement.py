@@ -10,11 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import torch
-from display import resume_command, show_evaluation
-from loop import Metrics
-from rich.console import Console
 
-from metarl.agent import Agent, RunConfig, build
+from metarl.agent import Agent
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
 from metarl.experiment.memory import OutOfMemory, enough_memory
@@ -22,8 +19,10 @@ from metarl.experiment.seeding import Phase, rng, torch_seed
 from metarl.protocols import State
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
-from metarl.runs import engine_maker
+from metarl.runs import RunConfig, build, engine_maker
 from metarl.tasks import EnvironmentFailure, Tasks, guarded, repeats, repeats_advice
+from metarl.training.loop import Metrics
+from metarl.training.reporter import Reporter
 
 
 class Position(NamedTuple):
@@ -44,7 +43,12 @@ class NothingLearned(RuntimeError):
 class Training:
     """Meta-trains an agent on a family of tasks (a `Trainable`)."""
 
-    failures = (NonFiniteError, EnvironmentFailure, OutOfMemory, NothingLearned)
+    failures: tuple[type[Exception], ...] = (
+        NonFiniteError,
+        EnvironmentFailure,
+        OutOfMemory,
+        NothingLearned,
+    )
 
     def __init__(self, config: RunConfig, threads: int, workers: int = 0) -> None:
         """Build what `config` describes; nothing is written.
@@ -105,7 +109,8 @@ class Training:
     @property
     def total(self) -> int:
         """Iterations that the run is to have in the end."""
-        return self.config.algorithm.iterations
+        total: int = self.config.algorithm.iterations
+        return total
 
     def load(self, saved: checkpoint.Checkpoint, results: dict[str, Any]) -> None:
         """Go on from a checkpoint.
@@ -213,10 +218,10 @@ class Training:
         found = self.evaluation.scalars() if self.evaluation else {}
         return {f"{prefix}/{name}": value for name, value in found.items()}
 
-    def show(self, console: Console, title: str) -> None:
-        """Print the latest evaluation."""
+    def show(self, reporter: Reporter, title: str) -> None:
+        """Report the latest evaluation."""
         if self.evaluation:
-            show_evaluation(console, self.evaluation, title)
+            reporter.evaluation(self.evaluation, title)
 
     def results(self, *, finished: bool) -> dict[str, Any]:
         """What results.json holds."""
@@ -258,10 +263,6 @@ class Training:
             "preset": config.preset,
             "seed": config.seed,
         }
-
-    def resume_command(self, folder: Path) -> str:
-        """What to type to go on."""
-        return resume_command("train_metarl.py", folder)
 
     def close(self) -> None:
         """End the environments."""

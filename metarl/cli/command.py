@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from display import fail, make_console
 from rich.console import Console
 
+from metarl.cli.display import fail, make_console
 from metarl.experiment.checkpoint import Checkpoint
 from metarl.rl.rollout import NonFiniteError
 from metarl.tasks import EnvironmentFailure, FamilyNotFoundError

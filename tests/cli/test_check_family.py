@@ -2,8 +2,8 @@
 
 import pytest
 
+from metarl.cli import check_family
 from metarl.tasks import TaskFamily
-from scripts import check_family
 from tests.envs.test_contract_tasks import CORNERS, Corner
 
 far = TaskFamily(env=Corner, parameters=CORNERS, horizon=8)

@@ -8,12 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command import plain_warnings
-from few_shot_training import FewShotTraining
 from PIL import Image
-from train_fewshot import main
 
 import metarl
+from metarl.cli.command import plain_warnings
+from metarl.cli.train_few_shot import main
 from metarl.core.mapping import Mapping
 from metarl.fewshot import Sinusoid
 from metarl.fewshot.data.sources import DataConfig
@@ -21,6 +20,7 @@ from metarl.fewshot.data.task import DataWarning
 from metarl.fewshot.learners.maml import MamlConfig
 from metarl.fewshot.registry import ALGORITHMS, preset_config
 from metarl.fewshot.run import FewShotRunConfig, describe
+from metarl.training.few_shot import FewShotTraining
 
 TINY = ("--iterations", "3", "--tasks", "2", "--compile", "off", "--eval-tasks", "5")
 
@@ -131,7 +131,7 @@ def test_a_gpu_that_is_full_ends_the_run_with_a_checkpoint(
     def full(*arguments: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB.")
 
-    monkeypatch.setattr("few_shot_training.training_tasks", full)
+    monkeypatch.setattr("metarl.training.few_shot.training_tasks", full)
     assert train(tmp_path / "run", "--how", "loop") == 2
     said = capsys.readouterr().err
     assert "2 tasks × their examples do not fit into the memory: CUDA out of memory" in said

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from train_fewshot import main
 
 import metarl
+from metarl.cli.train_few_shot import main
 from metarl.fewshot.data.classes import ClassSource
 
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from display import resume_command, say, show_few_shot
-from loop import Metrics
-from rich.console import Console
 
 from metarl.experiment import checkpoint
 from metarl.experiment.config import to_json
@@ -26,6 +23,8 @@ from metarl.fewshot.evaluate import Evaluation
 from metarl.fewshot.learners.imaml import FAR
 from metarl.fewshot.run import FewShotRunConfig, build, restore, training_tasks
 from metarl.fewshot.training import FewShotState
+from metarl.training.loop import Metrics
+from metarl.training.reporter import Reporter
 
 CHUNK = 100  # iterations per row of the logs, at most
 PATIENCE = 10.0  # seconds per row, at most, but for the last iteration of it
@@ -84,7 +83,7 @@ class FewShotTraining:
         self.position = Position(
             saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
         )
-        evaluation = results.get("evaluation")
+        evaluation: Any = results.get("evaluation")
         ended = saved.iteration >= self.total  # then that of the test part alone is what is wanted
         known = evaluation and (not ended or evaluation["request"]["part"] == "test")
         if known and evaluation["iteration"] <= saved.iteration:
@@ -187,18 +186,17 @@ class FewShotTraining:
             found[f"{prefix}/inner_residual"] = self.residual
         return {name: value for name, value in found.items() if math.isfinite(value)}
 
-    def show(self, console: Console, title: str) -> None:
-        """Print the latest evaluation."""
+    def show(self, reporter: Reporter, title: str) -> None:
+        """Report the latest evaluation."""
         if self.evaluation:
             part = self.evaluation.request.part
-            show_few_shot(console, self.evaluation, f"{title}, {part} part")
+            reporter.evaluation(self.evaluation, f"{title}, {part} part")
             if worse := advice(self.evaluation, self.config.algo):
-                say(console, f"warning: {worse}")
+                reporter.say(f"warning: {worse}")
         if self.residual is not None and not self.residual <= FAR:
-            say(
-                console,
-                f"warning: adaptation ends far from the minimum (residual {self.residual:.2f} > "
-                f"{FAR}), where the implicit gradient is wrong: raise --inner-steps or "
+            reporter.say(
+                f"warning: adaptation ends far from the minimum (residual {self.residual:.2f} "
+                f"> {FAR}), where the implicit gradient is wrong: raise --inner-steps or "
                 "--proximity, or change --inner-lr",
             )
 
@@ -226,10 +224,6 @@ class FewShotTraining:
             "inner_residual": self.residual,
             "evaluation": evaluation,
         }
-
-    def resume_command(self, folder: Path) -> str:
-        """What to type to go on."""
-        return resume_command("train_fewshot.py", folder)
 
     def close(self) -> None:
         """Nothing has to be ended."""

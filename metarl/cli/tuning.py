@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from command import given, given_every
-
 from metarl.algorithms.chosen import chosen, look_at
 from metarl.algorithms.registry import get_method, preset_config
+from metarl.cli.command import given, given_every
 from metarl.tasks import load_family
 from metarl.tasks.registry import hints
 

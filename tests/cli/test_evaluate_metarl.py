@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
+from metarl.cli import evaluate as evaluate_metarl
+from metarl.cli import train as train_metarl
 from metarl.tasks import make_family
-from scripts import evaluate_metarl, train_metarl
 from tests.envs.test_device import available
 
 

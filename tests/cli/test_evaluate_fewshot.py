@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import train_fewshot
-from evaluate_fewshot import main
+
+from metarl.cli import train_few_shot as train_fewshot
+from metarl.cli.evaluate_few_shot import main
 
 # what is made up here is easier than anything real
 pytestmark = pytest.mark.filterwarnings("ignore:.*alone tells")

@@ -10,11 +10,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Protocol, Self
 
-from display import progress_bar, say
-from rich.console import Console
-
 from metarl.experiment.memory import OutOfMemory
 from metarl.experiment.run import Run
+from metarl.training.reporter import Reporter
 
 Metrics = dict[str, float]
 
@@ -52,8 +50,8 @@ class Trainable(Protocol):
     def scalars(self, prefix: str) -> Metrics:
         """The latest evaluation, for the logs."""
 
-    def show(self, console: Console, title: str) -> None:
-        """Print the latest evaluation."""
+    def show(self, reporter: Reporter, title: str) -> None:
+        """Report the latest evaluation."""
 
     def hparams(self) -> dict[str, Any]:
         """What TensorBoard's HPARAMS tab shows of the configuration."""
@@ -63,9 +61,6 @@ class Trainable(Protocol):
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint of the iterations that are complete."""
-
-    def resume_command(self, folder: Path) -> str:
-        """What to type to go on."""
 
     def close(self) -> None:
         """End what was started for the training."""
@@ -120,42 +115,47 @@ class Interrupt:
             raise KeyboardInterrupt
 
 
-def train(training: Trainable, run: Run, console: Console) -> int:
+def train(training: Trainable, run: Run, reporter: Reporter, go_on: str) -> int:
     """Train, evaluate and write the results.
+
+    Args:
+        training: what is trained.
+        run: its folder.
+        reporter: who is told.
+        go_on: what to say to a user whose run has stopped before its end.
 
     Returns:
         The exit code: 0 finished, 1 it failed for a reason that the message gives, 2 its options
         ask for more memory than there is, 130 interrupted.
     """
-    go_on = f"go on with: {training.resume_command(run.folder)}"
     with Interrupt() as interrupt:
         try:
-            _iterate(training, run, console, interrupt)
+            _iterate(training, run, reporter, interrupt)
             finished = training.iteration >= training.total
             if finished:
                 training.require_learning()
-                finished = _conclude(training, run, console, interrupt)
+                finished = _conclude(training, run, reporter, interrupt)
             run.write_results(training.results(finished=finished))
         except Exception as error:
             saved = _save_at_last(training, run)
             if not isinstance(error, (*training.failures, OSError)):
                 raise
-            say(Console(stderr=True), f"error: {error}\n{saved}; {go_on}")
+            reporter.error(f"{error}\n{saved}; {go_on}")
             return 2 if isinstance(error, OutOfMemory) else 1
         finally:
             training.close()
-    say(console, f"run: {run.folder}")
+    reporter.say(f"run: {run.folder}")
     if not finished:
-        say(console, f"stopped after {training.iteration} iterations; {go_on}")
+        reporter.say(f"stopped after {training.iteration} iterations; {go_on}")
         if training.iteration >= training.total and training.config.evaluates:
-            say(console, "only the evaluation is left; with --eval-tasks 0 there is none")
+            reporter.say("only the evaluation is left; with --eval-tasks 0 there is none")
     return 0 if finished else 130
 
 
-def _iterate(training: Trainable, run: Run, console: Console, interrupt: Interrupt) -> None:
+def _iterate(training: Trainable, run: Run, reporter: Reporter, interrupt: Interrupt) -> None:
     """Iterate to the end or to an interrupt, with evaluations and checkpoints on the way."""
     config, total = training.config, training.total
-    with progress_bar(console, training.iteration, total) as report:
+    with reporter.progress(training.iteration, total) as report:
         while training.iteration < total and not interrupt.requested:
             before = training.iteration
             metrics = training.step(lambda: interrupt.requested)
@@ -165,7 +165,7 @@ def _iterate(training: Trainable, run: Run, console: Console, interrupt: Interru
                 due = config.evaluates and _passed(config.eval_every, before, done)
                 if due and _evaluate(training, interrupt):
                     metrics |= training.scalars("eval")
-                    training.show(console, f"held-out tasks, iteration {done}")
+                    training.show(reporter, f"held-out tasks, iteration {done}")
                     run.write_results(training.results(finished=False))
             finally:
                 run.log(metrics, done - 1)
@@ -197,7 +197,7 @@ def _evaluate(training: Trainable, interrupt: Interrupt) -> bool:
     return training.evaluated_at == training.iteration
 
 
-def _conclude(training: Trainable, run: Run, console: Console, interrupt: Interrupt) -> bool:
+def _conclude(training: Trainable, run: Run, reporter: Reporter, interrupt: Interrupt) -> bool:
     """The final evaluation, unless it is known already or not wanted, and TensorBoard's HPARAMS
     tab; False where it was interrupted.
     """
@@ -205,7 +205,7 @@ def _conclude(training: Trainable, run: Run, console: Console, interrupt: Interr
     if config.evaluates and training.evaluated_at != done:
         if not _evaluate(training, interrupt):
             return False
-        training.show(console, f"{config.eval_tasks} held-out tasks, after {done} iterations")
+        training.show(reporter, f"{config.eval_tasks} held-out tasks, after {done} iterations")
     if training.evaluated_at == done:
         run.log_hparams(training.hparams(), training.scalars("final"), done)
     return True

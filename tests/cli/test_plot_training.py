@@ -4,9 +4,9 @@ from pathlib import Path
 
 import matplotlib.image
 import numpy as np
-import plot_training
 import pytest
 
+from metarl.cli import plot_training
 from metarl.experiment.run import Run
 
 

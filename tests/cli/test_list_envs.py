@@ -3,8 +3,8 @@
 import gymnasium
 import numpy as np
 import pytest
-from list_envs import _presets, _space
 
+from metarl.cli.list_envs import _presets, _space
 from metarl.tasks import make_family
 
 

@@ -34,7 +34,7 @@ def show_families(console: Console, algorithms: Mapping[str, Presets]) -> int:
     families = list(_families(console))
     for family in families:
         spaces = _space(family.observation_space), _space(family.action_space)
-        first = (family.name, (str(family.horizon), *spaces))
+        first: tuple[str, tuple[str, ...]] = (family.name, (str(family.horizon), *spaces))
         for parameter, distribution in family.parameters.items():
             name, last = first
             meaning = family.meaning.get(parameter, "")

@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from training import Training
 
-from metarl.agent import Agent, RunConfig
+from metarl.agent import Agent
 from metarl.algorithms.registry import METHODS
 from metarl.protocols import EvalOptions
 from metarl.rl.data import BatchedEnv, Tasks
+from metarl.runs import RunConfig
 from metarl.tasks import make_family
+from metarl.training.reinforcement import Training
 
 
 class Recorder:

@@ -1,0 +1,1 @@
+"""The commands: `metarl/cli/NAME.py` is what `scripts/` starts."""
