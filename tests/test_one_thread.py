@@ -21,7 +21,8 @@ from metarl.core.mapping import Mapping, Workers
 from metarl.core.one_thread import one_thread
 from metarl.experiment.seeding import rng
 from metarl.fewshot import Mlp, Sinusoid
-from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.learners.configs import MamlConfig
+from metarl.fewshot.learners.maml import Maml
 from metarl.fewshot.training import FewShot
 from metarl.tasks import make_engine, make_family
 from metarl.tasks.trial import TrialEngine

@@ -7,8 +7,7 @@ from dataclasses import dataclass, fields
 from itertools import pairwise
 from typing import Literal
 
-from metarl.fewshot.networks.network import Activation
-from metarl.fewshot.networks.norms import NORMS, Norm
+from metarl.fewshot.networks.choices import NORMS, Activation, Norm
 
 
 @dataclass(frozen=True)

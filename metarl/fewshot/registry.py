@@ -7,16 +7,28 @@ from typing import Any, NamedTuple
 from metarl.experiment.config import nearest
 from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.sources import tuned_as
-from metarl.fewshot.learners.cnp import Cnp, CnpConfig
-from metarl.fewshot.learners.film import Film, FilmConfig
-from metarl.fewshot.learners.imaml import Imaml, ImamlConfig
-from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
-from metarl.fewshot.learners.maml import Maml, MamlConfig, Scratch
-from metarl.fewshot.learners.matching_net import MatchingNet, MatchingNetConfig
-from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
-from metarl.fewshot.learners.r2d2 import R2D2, R2D2Config
-from metarl.fewshot.learners.reptile import Reptile, ReptileConfig
-from metarl.fewshot.learners.snail import Snail, SnailConfig
+from metarl.fewshot.learners.cnp import Cnp
+from metarl.fewshot.learners.configs import (
+    CnpConfig,
+    FilmConfig,
+    ImamlConfig,
+    LearnedOptimizerConfig,
+    MamlConfig,
+    MatchingNetConfig,
+    ProtoNetConfig,
+    R2D2Config,
+    ReptileConfig,
+    SnailConfig,
+)
+from metarl.fewshot.learners.film import Film
+from metarl.fewshot.learners.imaml import Imaml
+from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer
+from metarl.fewshot.learners.maml import Maml, Scratch
+from metarl.fewshot.learners.matching_net import MatchingNet
+from metarl.fewshot.learners.protonet import ProtoNet
+from metarl.fewshot.learners.r2d2 import R2D2
+from metarl.fewshot.learners.reptile import Reptile
+from metarl.fewshot.learners.snail import Snail
 from metarl.fewshot.presets import overrides
 
 EVAL_TASKS = 600

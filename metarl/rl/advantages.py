@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import torch
 from torch import Tensor
 
 from metarl.core.mapping import join_tasks, some_tasks
 from metarl.rl import baseline
+from metarl.rl.choices import ReturnsConfig
 from metarl.rl.data import Episodes, PolicyBatch
 from metarl.rl.returns import discounted_returns, gae, normalize_advantages
 
 _CACHED = 2**17  # features that a CPU's cache holds, 1 MiB of them in float64
-
-
-class ReturnsConfig(NamedTuple):
-    """How rewards become advantages."""
-
-    discount: float  # γ in [0, 1]
-    gae_lambda: float  # λ in [0, 1]
-    bootstrap_at_horizon: bool  # the value after the horizon is predicted instead of zero
 
 
 def policy_batch(episodes: Episodes, config: ReturnsConfig) -> tuple[PolicyBatch, Tensor]:

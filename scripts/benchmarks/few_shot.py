@@ -13,7 +13,8 @@ from metarl.core.mapping import Workers
 from metarl.core.params import Params, leaves
 from metarl.fewshot import Conv4, Examples, Mlp, Sinusoid, Split
 from metarl.fewshot.data.task import take
-from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.learners.configs import MamlConfig
+from metarl.fewshot.learners.maml import Maml
 from metarl.fewshot.training import FewShot
 
 

@@ -12,7 +12,8 @@ from metarl.algorithms.maml_trpo.presets import MAML_TRPO, maml_trpo_preset
 from metarl.algorithms.rl2.presets import RL2, rl2_preset
 from metarl.cli import train as train_metarl
 from metarl.experiment.seeding import rng
-from metarl.rl.advantages import ReturnsConfig, policy_batch
+from metarl.rl.advantages import policy_batch
+from metarl.rl.choices import ReturnsConfig
 from metarl.rl.ppo import PpoBatch
 from metarl.rl.rollout import rollout
 from metarl.rl.trials import collect_trials

@@ -17,7 +17,7 @@ from metarl.core.mapping import Mapping
 from metarl.fewshot import Sinusoid
 from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.data.task import DataWarning
-from metarl.fewshot.learners.maml import MamlConfig
+from metarl.fewshot.learners.configs import MamlConfig
 from metarl.fewshot.registry import ALGORITHMS, preset_config
 from metarl.fewshot.run import FewShotRunConfig, describe
 from metarl.training.few_shot import FewShotTraining

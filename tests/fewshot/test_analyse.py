@@ -5,8 +5,9 @@ import torch
 
 from metarl.fewshot import Conv4, Mlp, Sinusoid
 from metarl.fewshot.analyse import analyse, linear_cka
-from metarl.fewshot.learners.maml import Maml, MamlConfig
-from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
+from metarl.fewshot.learners.configs import MamlConfig, ProtoNetConfig
+from metarl.fewshot.learners.maml import Maml
+from metarl.fewshot.learners.protonet import ProtoNet
 from metarl.fewshot.networks.network import Network
 
 

@@ -15,8 +15,9 @@ from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.data.scaling import Standard
 from metarl.fewshot.data.task import Examples, Source, Split, take
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
-from metarl.fewshot.learners.maml import Maml, MamlConfig
-from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
+from metarl.fewshot.learners.configs import MamlConfig, ProtoNetConfig
+from metarl.fewshot.learners.maml import Maml
+from metarl.fewshot.learners.protonet import ProtoNet
 
 
 def generator(train: bool = False) -> torch.Generator:

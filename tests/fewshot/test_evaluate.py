@@ -14,7 +14,8 @@ from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.data.rows import row_source
 from metarl.fewshot.evaluate import Evaluation, Request, _point, draw, evaluate
 from metarl.fewshot.intervals import interval, student
-from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.learners.configs import MamlConfig
+from metarl.fewshot.learners.maml import Maml
 
 REQUEST = Request("test", 230, 3, 4, 0)
 

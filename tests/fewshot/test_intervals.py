@@ -11,7 +11,8 @@ from metarl.fewshot.data.classes import Ways, random_classes
 from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.evaluate import Evaluation, Request, evaluate
 from metarl.fewshot.intervals import class_interval, interval
-from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
+from metarl.fewshot.learners.configs import ProtoNetConfig
+from metarl.fewshot.learners.protonet import ProtoNet
 
 WAYS, QUERIES = 5, 8
 

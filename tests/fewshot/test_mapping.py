@@ -13,8 +13,7 @@ from metarl.fewshot import Sinusoid
 from metarl.fewshot import mapping as few_shot_mapping
 from metarl.fewshot.data.schema import Form
 from metarl.fewshot.data.sources import DataConfig
-from metarl.fewshot.learners.imaml import ImamlConfig
-from metarl.fewshot.learners.maml import MamlConfig
+from metarl.fewshot.learners.configs import ImamlConfig, MamlConfig
 from metarl.fewshot.mapping import Choice, largest, resolve_how
 from metarl.fewshot.run import FewShotRunConfig
 

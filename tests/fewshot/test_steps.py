@@ -14,11 +14,17 @@ from metarl.fewshot import Examples, Mlp, Sinusoid, losses
 from metarl.fewshot.agent import FewShotAgent
 from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.evaluate import Request, evaluate
-from metarl.fewshot.learners.imaml import Imaml, ImamlConfig
-from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
-from metarl.fewshot.learners.maml import Maml, MamlConfig
+from metarl.fewshot.learners.configs import (
+    ImamlConfig,
+    LearnedOptimizerConfig,
+    MamlConfig,
+    ReptileConfig,
+)
+from metarl.fewshot.learners.imaml import Imaml
+from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer
+from metarl.fewshot.learners.maml import Maml
 from metarl.fewshot.learners.on_network import AdaptsWeights
-from metarl.fewshot.learners.reptile import Reptile, ReptileConfig
+from metarl.fewshot.learners.reptile import Reptile
 from metarl.fewshot.registry import preset_config
 from metarl.fewshot.run import FewShotRunConfig, build, describe
 from metarl.fewshot.steps import DivergingWarning, adapt_by_steps, best_steps

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from metarl.rl.advantages import ReturnsConfig, fitted_values, policy_batch
+from metarl.rl.advantages import fitted_values, policy_batch
+from metarl.rl.choices import ReturnsConfig
 from metarl.rl.data import Episodes
 from metarl.rl.returns import discounted_returns
 

@@ -6,8 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from metarl.core.precision import Precision
-from metarl.rl.advantages import ReturnsConfig
+from metarl.core.choices import Precision
+from metarl.rl.choices import ReturnsConfig
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from metarl.core.precision import Precision
+from metarl.core.choices import Precision
 
 
 @dataclass(frozen=True)

@@ -6,44 +6,19 @@ classes, g(x, r). In classification r has a part for every class, the mean over 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Kind, Split
+from metarl.fewshot.learners.configs import CnpConfig
 from metarl.fewshot.learners.on_network import OnNetwork, refuse_unused
 from metarl.fewshot.networks.mlp import Mlp
 from metarl.fewshot.networks.network import Network, without_head
 
 _MIN_STD = 0.1
-
-
-@dataclass(frozen=True)
-class CnpConfig(FewShotConfig):
-    """Conditional neural processes (arXiv 1807.01613)."""
-
-    code: int = 128
-    """Width of r (of each class)."""
-    encoder: tuple[int, ...] = (128, 128)
-    """Widths of the hidden layers of h."""
-    decoder: tuple[int, ...] = (128, 128)
-    """Widths of the hidden layers of g."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        self._require("code", self.code >= 1, "at least 1")
-        for name in ("encoder", "decoder"):
-            self._require(name, all(w >= 1 for w in getattr(self, name)), "widths of at least 1")
 
 
 class Cnp(OnNetwork[CnpConfig]):

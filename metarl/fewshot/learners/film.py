@@ -8,44 +8,18 @@ answered by a network of its own, made in one forward pass.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Kind, Split
 from metarl.fewshot.learners.cnp import part_of
+from metarl.fewshot.learners.configs import FilmConfig
 from metarl.fewshot.learners.on_network import OnNetwork
 from metarl.fewshot.networks.mlp import Mlp
 from metarl.fewshot.networks.network import HEAD, Network, without_head
-from metarl.fewshot.networks.norms import Norm
-
-
-@dataclass(frozen=True)
-class FilmConfig(FewShotConfig):
-    """FiLM (arXiv 1709.07871) generated from the support set."""
-
-    norm: Norm = "layer"
-    """Between a layer and its activation; what it scales by is generated, so there must be one."""
-    code: int = 128
-    """Width of the code of a support set."""
-    encoder: tuple[int, ...] = (128, 128)
-    """Widths of the hidden layers of the set encoder."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        self._require("norm", self.norm != "none", "batch, group or layer")
-        self._require("code", self.code >= 1, "at least 1")
-        self._require("encoder", all(w >= 1 for w in self.encoder), "widths of at least 1")
 
 
 class Film(OnNetwork[FilmConfig]):

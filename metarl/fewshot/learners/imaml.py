@@ -7,54 +7,17 @@ needs no path: dφ/dθ = (I + H/λ)⁻¹ with the Hessian H of L at φ. The oute
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from metarl.core.params import Params, detach, flatten, global_norm, map_params, unflatten
 from metarl.core.trust_region import conjugate_gradient
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Split
+from metarl.fewshot.learners.configs import ImamlConfig
 from metarl.fewshot.learners.on_network import AdaptsWeights
-from metarl.fewshot.networks.network import Activation
 
 FAR = 0.1
 """Residual beyond which the implicit gradient is no longer that of the outer loss."""
-
-
-@dataclass(frozen=True)
-class ImamlConfig(FewShotConfig):
-    """Implicit MAML (arXiv 1909.04630)."""
-
-    activation: Activation = "tanh"
-    """Activation of the hidden layers, for inputs that are not images; a smooth one, for where relu
-    has a kink the minimum has no gradient of zero."""
-    inner_lr: float = 0.02
-    """Step size of adaptation."""
-    inner_steps: int = 32
-    """Steps of gradient descent in training; enough to come near the minimum, see `residual`."""
-    eval_steps: tuple[int, ...] = (0, 1, 5, 32)
-    """After how many steps evaluations measure."""
-    proximity: float = 5.0
-    """λ, how strongly adapted weights are held at the initial ones."""
-    cg_iterations: int = 5
-    """Products with the Hessian per task."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        for name in ("inner_steps", "cg_iterations"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        for name in ("inner_lr", "proximity"):
-            value = getattr(self, name)
-            self._require(name, math.isfinite(value) and value > 0, "positive and finite")
-        self._require_steps("eval_steps")
 
 
 class Imaml(AdaptsWeights[ImamlConfig]):

@@ -7,46 +7,18 @@ logarithm and sign (appendix A) and taken as a constant. The initial weights are
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from metarl.core.params import Params, detach, flatten, unflatten
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Split
+from metarl.fewshot.learners.configs import LearnedOptimizerConfig
 from metarl.fewshot.learners.on_network import AdaptsWeights
 from metarl.fewshot.networks.network import weights
 
 _OWN = "optimizer."
 _LOG_RANGE = 10.0  # p of the paper: gradients below e⁻ᵖ are shown linearly
-
-
-@dataclass(frozen=True)
-class LearnedOptimizerConfig(FewShotConfig):
-    """Learning to learn by gradient descent by gradient descent (arXiv 1606.04474)."""
-
-    inner_steps: int = 5
-    """Steps of the optimiser in training."""
-    eval_steps: tuple[int, ...] = (0, 1, 5, 10)
-    """After how many steps evaluations measure."""
-    units: int = 20
-    """Width of the LSTM."""
-    output_scale: float = 0.1
-    """s, what the LSTM's output is multiplied by."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        for name in ("inner_steps", "units"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
-        scale = self.output_scale
-        self._require("output_scale", math.isfinite(scale) and scale > 0, "positive and finite")
-        self._require_steps("eval_steps")
 
 
 class LearnedOptimizer(AdaptsWeights[LearnedOptimizerConfig]):

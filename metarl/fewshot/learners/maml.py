@@ -14,10 +14,6 @@ Initial weights from which a few gradient steps on a support set solve a new tas
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -25,8 +21,8 @@ from torch.nn import functional
 from metarl.core.adapt import adapting, step_shares
 from metarl.core.params import Params, map_params
 from metarl.fewshot import losses
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Kind, Split
+from metarl.fewshot.learners.configs import MamlConfig
 from metarl.fewshot.learners.on_network import AdaptsWeights
 from metarl.fewshot.learners.protocol import JOINT_CLASSES
 from metarl.fewshot.networks.network import HEAD, KEEP, Network, weights
@@ -38,61 +34,6 @@ JOINT = "joint"
 STEP_WEIGHTS = "step.weights"
 """Name of the weights of the outer loss after every step, `[inner_steps]`, beside θ."""
 _OWN = (f"{RATE}.", f"{JOINT}.", STEP_WEIGHTS)
-
-
-@dataclass(frozen=True)
-class MamlConfig(FewShotConfig):
-    """MAML (arXiv 1703.03400)."""
-
-    inner_lr: float = 0.01
-    """α, step size of adaptation; where it is learned, its start."""
-    inner_steps: int = 1
-    """Steps of adaptation in training."""
-    eval_steps: tuple[int, ...] = (0, 1, 5, 10)
-    """After how many steps evaluations measure."""
-    first_order: bool = False
-    """Leave out second derivatives (FOMAML)."""
-    adapts: Literal["all", "head", "body"] = "all"
-    """What moves in adaptation: all, the last layer (ANIL), or all but the last layer (BOIL)."""
-    rates: Literal["fixed", "weight", "layer-step"] = "fixed"
-    """Step sizes that are learned: none, one per weight, or one per tensor and step, which is
-    learned as a multiple of `inner_lr` (few numbers, which steps as long as --lr would shake)."""
-    inner_momentum: float = 0.0
-    """μ of adaptation."""
-    multi_step_loss: bool = False
-    """Average the outer loss over the weights after every step."""
-    multi_step_iterations: int = 0
-    """Iterations over which that average, equal at first, moves to the last step alone; 0: it
-    stays equal."""
-    later_inner_lr: float = 1.0
-    """Factor on α for the steps beyond the `inner_steps` of training."""
-    inner_clip: float = 0.0
-    """Longest gradient of a step of adaptation; longer ones are scaled down to it. 0: any."""
-    query_weight: float = 0.0
-    """λ of λ · L(θ; query), the multi-task objective beside the meta-objective; in classification
-    by a joint head over all training classes."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        self._require("inner_steps", self.inner_steps >= 0, "at least 0")
-        self._require_steps("eval_steps")
-        rate = self.inner_lr
-        self._require("inner_lr", math.isfinite(rate) and rate > 0, "positive and finite")
-        self._require("multi_step_iterations", self.multi_step_iterations >= 0, "at least 0")
-        later = self.later_inner_lr
-        self._require("later_inner_lr", math.isfinite(later) and later > 0, "positive and finite")
-        clip = self.inner_clip
-        self._require("inner_clip", math.isfinite(clip) and clip >= 0, "at least 0 and finite")
-        self._require("inner_momentum", 0 <= self.inner_momentum < 1, "at least 0 and below 1")
-        weight = self.query_weight
-        self._require("query_weight", math.isfinite(weight) and weight >= 0, "at least 0")
-        self._one_of("adapts", "all", "head", "body")
-        self._one_of("rates", "fixed", "weight", "layer-step")
 
 
 class Maml(AdaptsWeights[MamlConfig]):

@@ -6,7 +6,6 @@ p(y | x) = Σ_i a(x, x_i) y_i with a = softmax over the support set of the scale
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -15,29 +14,12 @@ from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Split
+from metarl.fewshot.learners.configs import MatchingNetConfig
 from metarl.fewshot.learners.on_network import OnNetwork
 from metarl.fewshot.networks.network import without_head
 
 _EPS = 1e-6
-
-
-@dataclass(frozen=True)
-class MatchingNetConfig(FewShotConfig):
-    """Matching networks (arXiv 1606.04080)."""
-
-    cosine_scale: float = 10.0
-    """What the cosine is multiplied by before the softmax; it is learned from here."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        self._require("cosine_scale", self.cosine_scale > 0, "positive")
 
 
 class Memory(NamedTuple):

@@ -5,8 +5,7 @@ Snell, Swersky and Zemel 2017 (arXiv 1703.05175): p(y = k | x) ∝ exp(−‖f(x
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,27 +13,10 @@ from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Split
+from metarl.fewshot.learners.configs import ProtoNetConfig
 from metarl.fewshot.learners.on_network import OnNetwork
 from metarl.fewshot.networks.network import without_head
-
-
-@dataclass(frozen=True)
-class ProtoNetConfig(FewShotConfig):
-    """Prototypical networks (arXiv 1703.05175)."""
-
-    distance: Literal["euclidean", "cosine"] = "euclidean"
-    """Squared Euclidean distance, or one minus the cosine, times ten."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        self._one_of("distance", "euclidean", "cosine")
 
 
 class Prototypes(NamedTuple):

@@ -7,35 +7,16 @@ matrix that is inverted is as large as the support set, not as the features.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Split
+from metarl.fewshot.learners.configs import R2D2Config
 from metarl.fewshot.learners.on_network import OnNetwork
 from metarl.fewshot.networks.network import without_head
-
-
-@dataclass(frozen=True)
-class R2D2Config(FewShotConfig):
-    """R2-D2 (arXiv 1805.08136)."""
-
-    ridge: float = 1.0
-    """λ of the ridge regression; it is learned from here."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        self._require("ridge", self.ridge > 0, "positive")
 
 
 class R2D2(OnNetwork[R2D2Config]):

@@ -7,51 +7,16 @@ together, for the method has no use for a query set, by Adam without momentum on
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from metarl.core.params import Params, map_params
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Split
+from metarl.fewshot.learners.configs import ReptileConfig
 from metarl.fewshot.learners.on_network import AdaptsWeights
 
 _EPS = 1e-8
-
-
-@dataclass(frozen=True)
-class ReptileConfig(FewShotConfig):
-    """Reptile (arXiv 1803.02999)."""
-
-    inner_optimizer: Literal["adam", "sgd"] = "adam"
-    """Of a task: Adam with β₁ = 0, or plain gradient descent."""
-    inner_lr: float = 1e-3
-    """Its step size."""
-    inner_steps: int = 5
-    """Its steps in training."""
-    inner_batch: int = 10
-    """Examples per step, taken in turn; all of them if 0."""
-    eval_steps: tuple[int, ...] = (0, 5, 50)
-    """After how many steps evaluations measure."""
-    aggregate: Literal["mean", "unit-mean"] = "mean"
-    """Of the tasks' displacements: their mean, or the mean of their directions."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        self._require("inner_steps", self.inner_steps >= 1, "at least 1")
-        self._require("inner_batch", self.inner_batch >= 0, "at least 0")
-        self._require_steps("eval_steps")
-        rate = self.inner_lr
-        self._require("inner_lr", math.isfinite(rate) and rate > 0, "positive and finite")
-        self._one_of("inner_optimizer", "adam", "sgd")
-        self._one_of("aggregate", "mean", "unit-mean")
 
 
 class Reptile(AdaptsWeights[ReptileConfig]):

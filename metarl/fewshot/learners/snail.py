@@ -8,7 +8,6 @@ sequence, and soft attention to all that came before.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,33 +15,11 @@ from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot import losses
-from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.task import Examples, Kind, Split
+from metarl.fewshot.learners.configs import SnailConfig
 from metarl.fewshot.learners.on_network import OnNetwork, refuse_unused
 from metarl.fewshot.networks.mlp import Mlp
 from metarl.fewshot.networks.network import Network, weights, without_head
-
-
-@dataclass(frozen=True)
-class SnailConfig(FewShotConfig):
-    """SNAIL (arXiv 1707.03141)."""
-
-    channels: int = 32
-    """That each convolution adds."""
-    keys: int = 32
-    """Width of the keys and values of attention."""
-    blocks: int = 2
-    """Blocks of attention, convolutions, attention."""
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values.
-
-        Raises:
-            ValueError: names the option, its value and what is allowed.
-        """
-        super().__post_init__()
-        for name in ("channels", "keys", "blocks"):
-            self._require(name, getattr(self, name) >= 1, "at least 1")
 
 
 class Snail(OnNetwork[SnailConfig]):

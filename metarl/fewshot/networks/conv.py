@@ -11,8 +11,8 @@ from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot.networks import norms
+from metarl.fewshot.networks.choices import Norm
 from metarl.fewshot.networks.network import HEAD, _named, _thinned, head, weights
-from metarl.fewshot.networks.norms import Norm
 
 
 @dataclass(frozen=True)

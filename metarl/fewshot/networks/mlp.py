@@ -10,16 +10,8 @@ from torch.nn import functional
 
 from metarl.core.params import Params
 from metarl.fewshot.networks import norms
-from metarl.fewshot.networks.network import (
-    _ACTIVATIONS,
-    HEAD,
-    Activation,
-    _named,
-    _thinned,
-    head,
-    weights,
-)
-from metarl.fewshot.networks.norms import Norm
+from metarl.fewshot.networks.choices import Activation, Norm
+from metarl.fewshot.networks.network import _ACTIVATIONS, HEAD, _named, _thinned, head, weights
 
 
 @dataclass(frozen=True)

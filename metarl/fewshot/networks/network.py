@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from metarl.core.params import Params
-from metarl.fewshot.networks.norms import Norm
+from metarl.fewshot.networks.choices import Norm
 
-Activation = Literal["relu", "tanh"]
 HEAD = "head"
 """Prefix of the last layer's parameters."""
 KEEP = "keep"

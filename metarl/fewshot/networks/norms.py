@@ -9,15 +9,12 @@ queries (it is *transductive*, and evaluations say so).
 
 from __future__ import annotations
 
-from typing import Literal, get_args
-
 import torch
 from torch import Tensor
 
 from metarl.core.params import Params
+from metarl.fewshot.networks.choices import Norm
 
-Norm = Literal["none", "batch", "group", "layer"]
-NORMS: tuple[str, ...] = get_args(Norm)
 _EPS = 1e-5
 
 

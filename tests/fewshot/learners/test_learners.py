@@ -11,15 +11,25 @@ from metarl.core.params import Params, flatten, map_params
 from metarl.fewshot import Conv4, Examples, Mlp, Network, Sinusoid, Split
 from metarl.fewshot.data.task import Kind, take
 from metarl.fewshot.learners import learned_optimizer
-from metarl.fewshot.learners.cnp import Cnp, CnpConfig
-from metarl.fewshot.learners.film import Film, FilmConfig
-from metarl.fewshot.learners.imaml import FAR, Imaml, ImamlConfig
-from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer, LearnedOptimizerConfig
-from metarl.fewshot.learners.maml import Maml, MamlConfig
-from metarl.fewshot.learners.matching_net import MatchingNet, MatchingNetConfig
-from metarl.fewshot.learners.r2d2 import R2D2, R2D2Config
-from metarl.fewshot.learners.snail import Snail, SnailConfig
-from metarl.fewshot.networks.norms import NORMS, Norm
+from metarl.fewshot.learners.cnp import Cnp
+from metarl.fewshot.learners.configs import (
+    CnpConfig,
+    FilmConfig,
+    ImamlConfig,
+    LearnedOptimizerConfig,
+    MamlConfig,
+    MatchingNetConfig,
+    R2D2Config,
+    SnailConfig,
+)
+from metarl.fewshot.learners.film import Film
+from metarl.fewshot.learners.imaml import FAR, Imaml
+from metarl.fewshot.learners.learned_optimizer import LearnedOptimizer
+from metarl.fewshot.learners.maml import Maml
+from metarl.fewshot.learners.matching_net import MatchingNet
+from metarl.fewshot.learners.r2d2 import R2D2
+from metarl.fewshot.learners.snail import Snail
+from metarl.fewshot.networks.choices import NORMS, Norm
 from metarl.fewshot.training import FewShot
 
 SHOTS, QUERIES, WAYS = 3, 2, 2

@@ -12,9 +12,10 @@ from metarl.core.mapping import Workers
 from metarl.core.params import Params, global_norm, map_params
 from metarl.fewshot import Conv4, Examples, Mlp, Network, Sinusoid, Split
 from metarl.fewshot.data.task import take
-from metarl.fewshot.learners.maml import Maml, MamlConfig, Scratch
+from metarl.fewshot.learners.configs import MamlConfig
+from metarl.fewshot.learners.maml import Maml, Scratch
+from metarl.fewshot.networks.choices import NORMS, Norm
 from metarl.fewshot.networks.network import dropout
-from metarl.fewshot.networks.norms import NORMS, Norm
 from metarl.fewshot.training import FewShot
 
 CONFIG = MamlConfig(inner_lr=0.1, inner_steps=2)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from metarl.fewshot import Examples, Mlp, Split
-from metarl.fewshot.learners.protonet import ProtoNet, ProtoNetConfig
+from metarl.fewshot.learners.configs import ProtoNetConfig
+from metarl.fewshot.learners.protonet import ProtoNet
 from metarl.fewshot.training import FewShot
 
 WAYS, SHOTS, QUERIES, INPUTS = 3, 2, 4, 5

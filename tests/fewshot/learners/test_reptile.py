@@ -10,8 +10,9 @@ from metarl.core.mapping import unstack_tasks
 from metarl.core.params import leaves
 from metarl.fewshot import Examples, Mlp, Sinusoid, Split, losses
 from metarl.fewshot.data.task import take
-from metarl.fewshot.learners.reptile import Reptile, ReptileConfig
-from metarl.fewshot.networks.norms import NORMS, Norm
+from metarl.fewshot.learners.configs import ReptileConfig
+from metarl.fewshot.learners.reptile import Reptile
+from metarl.fewshot.networks.choices import NORMS, Norm
 from metarl.fewshot.training import FewShot
 
 CONFIG = ReptileConfig(inner_optimizer="sgd", inner_lr=0.1, inner_steps=1, inner_batch=0)

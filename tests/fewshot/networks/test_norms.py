@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from metarl.fewshot.networks import norms
-from metarl.fewshot.networks.norms import NORMS, Norm
+from metarl.fewshot.networks.choices import NORMS, Norm
 
 
 def example(norm: Norm, *shape: int) -> tuple[Tensor, dict[str, Tensor]]:
