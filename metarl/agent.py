@@ -19,8 +19,8 @@ from metarl.protocols import EvalOptions, MakeEngine, Predictor, State
 from metarl.rl.data import Tasks
 from metarl.rl.evaluate import Evaluation, Outcome, references
 from metarl.runs import (
+    Built,
     FamilyNotFoundError,
-    Parts,
     TaskFamily,
     build,
     engine_maker,
@@ -74,7 +74,7 @@ def load_agent(
 class Agent:
     """A meta-trained agent that adapts to a task."""
 
-    def __init__(self, parts: Parts, state: State, iteration: int, *, engine: str = "auto") -> None:
+    def __init__(self, parts: Built, state: State, iteration: int, *, engine: str = "auto") -> None:
         """See `load_agent`.
 
         Args:

@@ -77,7 +77,7 @@ ORIGIN = ("source", "env", "apply")
 """What a description of a family says of where it comes from."""
 
 
-class Parts(NamedTuple):
+class Built(NamedTuple):
     """What a run's configuration describes."""
 
     family: TaskFamily
@@ -139,7 +139,7 @@ def build(
     device: str,
     workers: int = 0,
     family: TaskFamily | None = None,
-) -> Parts:
+) -> Built:
     """The family and the algorithm of a run.
 
     Args:
@@ -164,7 +164,7 @@ def build(
         threads=threads,
         compiled=config.compiled,
     )
-    return Parts(family, algorithm, method)
+    return Built(family, algorithm, method)
 
 
 def _checked(described: dict[str, Any], given: TaskFamily | None, workers: int) -> TaskFamily:
@@ -194,7 +194,7 @@ def _checked(described: dict[str, Any], given: TaskFamily | None, workers: int) 
 __all__ = [
     "EVAL_TASKS",
     "FamilyNotFoundError",
-    "Parts",
+    "Built",
     "RunConfig",
     "TaskFamily",
     "build",

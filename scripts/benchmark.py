@@ -72,7 +72,7 @@ What = Literal[
 
 
 @dataclass(frozen=True)
-class Options:
+class BenchmarkOptions:
     """Medians of interleaved repetitions, and their ratios."""
 
     what: Annotated[What, tyro.conf.Positional]
@@ -93,7 +93,7 @@ class Options:
     """Also write the table to this file."""
 
 
-def compare(options: Options, size: Size) -> dict[str, Any]:
+def compare(options: BenchmarkOptions, size: Size) -> dict[str, Any]:
     """Print units of work per second, seconds of a repetition, ratios and shares; returns them."""
     repetitions = 1 if options.tiny else options.repetitions
     rates = measure(COMPARISONS[options.what](size), repetitions)
@@ -145,7 +145,7 @@ def grow_on_device(size: Size) -> dict[str, Any]:
     return {str(row.environments): row._asdict() for row in rows}
 
 
-def refuse_impossible(options: Options) -> None:
+def refuse_impossible(options: BenchmarkOptions) -> None:
     """Before minutes of measuring.
 
     Raises:
@@ -161,7 +161,7 @@ def refuse_impossible(options: Options) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Measure, print, and write with --json; exit code 2 is a user's mistake."""
     torch.set_num_threads(1)
-    options = tyro.cli(Options, args=argv)
+    options = tyro.cli(BenchmarkOptions, args=argv)
     try:
         refuse_impossible(options)
         device = resolve_device(options.device)

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 
 
 @dataclass(frozen=True)
-class Options:
+class BitsOptions:
     """Compare this tree with another commit; the exit code is 1 where they differ."""
 
     against: str
@@ -46,7 +46,7 @@ class Options:
     """Folder that keeps the results of the other commit for the next comparison."""
 
 
-class Verdict(NamedTuple):
+class Finding(NamedTuple):
     """What the comparison of an arm came to."""
 
     arm: Arm
@@ -68,25 +68,25 @@ def chosen(patterns: tuple[str, ...]) -> tuple[Arm, ...]:
     return tuple(fits) if patterns else ARMS
 
 
-def judge(arm: Arm, here: Result | Failure, there: Result | Failure) -> Verdict:
+def judge(arm: Arm, here: Result | Failure, there: Result | Failure) -> Finding:
     """Compare what an arm came to in the two trees."""
     if isinstance(here, Failure):
-        return Verdict(arm, "fails", [here.message])
+        return Finding(arm, "fails", [here.message])
     if isinstance(there, Failure):
         word = "new" if there.refused else "differs"
-        return Verdict(arm, word, [f"there, {there.message}"])
+        return Finding(arm, word, [f"there, {there.message}"])
     found = {
         "trained": tensor_differences(here.trained, there.trained),
         "evaluation": json_differences(here.evaluation, there.evaluation),
         "resumed": tensor_differences(here.resumed, there.resumed),
     }
     if lines := [f"{what}: {line}" for what, rows in found.items() for line in rows]:
-        return Verdict(arm, "differs", lines)
+        return Finding(arm, "differs", lines)
     hashes = digest_of(here.trained), digest_of_json(here.evaluation), digest_of(here.resumed)
-    return Verdict(arm, "equal", [f"{k} {v}" for k, v in zip(found, hashes, strict=True)])
+    return Finding(arm, "equal", [f"{k} {v}" for k, v in zip(found, hashes, strict=True)])
 
 
-def verdicts(options: Options, arms: tuple[Arm, ...], commit: str) -> Iterator[Verdict]:
+def verdicts(options: BitsOptions, arms: tuple[Arm, ...], commit: str) -> Iterator[Finding]:
     """Run all arms in both trees, those of the other one unless their results are kept."""
     cache = Cache(options.cache, commit)
     os.environ.update(ENVIRONMENT)
@@ -114,7 +114,7 @@ def _pool(jobs: int) -> ProcessPoolExecutor:
     return ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), prepare)
 
 
-def compare(options: Options) -> int:
+def compare(options: BitsOptions) -> int:
     """Print a verdict per arm; the exit code is 1 where one differs or fails.
 
     Raises:
@@ -136,7 +136,7 @@ def compare(options: Options) -> int:
     return 1 if differs or fails else 0
 
 
-def show(verdict: Verdict) -> None:
+def show(verdict: Finding) -> None:
     """Print one: the hashes on a line, or each difference on its own."""
     if verdict.word == "equal":
         print(f"equal    {verdict.arm.name:34}{'  '.join(verdict.lines)}", flush=True)
@@ -147,7 +147,7 @@ def show(verdict: Verdict) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 all equal, 1 something differs, 2 a user's mistake, 130 interrupted."""
     try:
-        return compare(tyro.cli(Options, args=argv))
+        return compare(tyro.cli(BitsOptions, args=argv))
     except SystemExit as stop:  # --help, or a message of tyro's
         return int(stop.code or 0)
     except (ValueError, OSError) as error:

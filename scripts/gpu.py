@@ -37,7 +37,7 @@ GRACE = 60.0
 """Seconds that an ended part has to write what it knows."""
 
 
-class Part(NamedTuple):
+class Piece(NamedTuple):
     """One command."""
 
     name: str
@@ -70,41 +70,41 @@ VARIANTS = {"compiled": "--compile on", "tf32": "--precision tf32"}
 """How else the update may be computed."""
 
 
-def _checks(name: str, marks: str, minutes: float, files: str = "") -> Part:
+def _checks(name: str, marks: str, minutes: float, files: str = "") -> Piece:
     """Tests with these marks, in files with such names."""
     command = (
         f"{{python}} -m pytest -v --durations 10 -m '{marks}' -k '{files}' {{scripts}}/../tests"
     )
-    return Part(name, command, minutes, None)
+    return Piece(name, command, minutes, None)
 
 
-def _bench(what: str, minutes: float) -> Part:
+def _bench(what: str, minutes: float) -> Piece:
     command = _BENCH.replace("{what}", what)
-    return Part(what, command, minutes, f"{command} --tiny")
+    return Piece(what, command, minutes, f"{command} --tiny")
 
 
-def _training(name: str, options: str, minutes: float) -> Part:
+def _training(name: str, options: str, minutes: float) -> Piece:
     command = f"{_TRAIN} --run-dir {{folder}}/{name} {options}"
     small = f"{command} {_TINY}" + (" --minibatches 1" if "rl2" in options else "")
-    return Part(name, command, minutes, small)
+    return Piece(name, command, minutes, small)
 
 
-def _variant(name: str, how: str, option: str) -> Part:
+def _variant(name: str, how: str, option: str) -> Piece:
     options = f"--env half-cheetah-vel --preset finn2017 --iterations 20 --eval-every 0 {option}"
     return _training(f"{name}-{how}", options, 3)._replace(tiny=None)
 
 
-def _evaluation(name: str, tasks: int, options: str = "") -> Part:
+def _evaluation(name: str, tasks: int, options: str = "") -> Piece:
     command = f"{_EVALUATE} {{folder}}/{name} --json {{folder}}/{name}-evaluated.json {options}"
-    return Part(f"{name}-evaluated", f"{command} --tasks {tasks}", 5, f"{command} --tasks 4")
+    return Piece(f"{name}-evaluated", f"{command} --tasks {tasks}", 5, f"{command} --tasks 4")
 
 
-def _omniglot(algo: str, source: str, ways: int, shots: int, minutes: float) -> Part:
+def _omniglot(algo: str, source: str, ways: int, shots: int, minutes: float) -> Piece:
     preset = source if ways == 5 else f"{source}-{ways}way"
     name = f"{algo}-{ways}-way-{shots}-shot"
     data = f"--data omniglot --data-dir {{omniglot}} --preset {preset} --shots {shots}"
     command = f"{_FEW_SHOT} --run-dir {{folder}}/{name} --algo {algo} {data}"
-    return Part(name, command, minutes, f"{command} --iterations 2 --tasks 2")
+    return Piece(name, command, minutes, f"{command} --iterations 2 --tasks 2")
 
 
 PARTS = (
@@ -132,7 +132,7 @@ PARTS = (
 
 
 @dataclass(frozen=True)
-class Options:
+class GpuOptions:
     """Checks, benchmarks and trainings on a GPU."""
 
     minutes: float = 9.0
@@ -149,7 +149,7 @@ class Options:
     """Only show that every part runs."""
 
 
-def command_of(part: Part, options: Options, device: str) -> list[str]:
+def command_of(part: Piece, options: GpuOptions, device: str) -> list[str]:
     """What to run; a training that has a checkpoint goes on."""
     folder = options.folder
     template = part.tiny if options.tiny and part.tiny else part.command
@@ -182,7 +182,7 @@ def run_for(command: list[str], log: Path, seconds: float) -> int | None:
     return None
 
 
-def run_part(part: Part, options: Options, device: str, before: float, left: float) -> Any:
+def run_part(part: Piece, options: GpuOptions, device: str, before: float, left: float) -> Any:
     """Run a part, which took `before` seconds already, for at most `left`; returns its row."""
     budget = 60 * part.minutes - before
     command, log = command_of(part, options, device), options.folder / f"{part.name}.log"
@@ -204,7 +204,7 @@ def run_part(part: Part, options: Options, device: str, before: float, left: flo
     return row
 
 
-def check_only(options: Options) -> None:
+def check_only(options: GpuOptions) -> None:
     """Raises ValueError where the parts asked for do not exist or cannot run."""
     names = [part.name for part in PARTS]
     if unknown := set(options.only) - set(names):
@@ -214,7 +214,7 @@ def check_only(options: Options) -> None:
         raise ValueError(f"{', '.join(wanting)}: give --omniglot, the folder of its archives")
 
 
-def run_all(options: Options) -> int:
+def run_all(options: GpuOptions) -> int:
     """Run what is left; the exit code is 1 where a part of this call has failed."""
     check_only(options)
     device = resolve_device(options.device)
@@ -240,7 +240,7 @@ def run_all(options: Options) -> int:
     return 0
 
 
-def _is_left(part: Part, rows: dict[str, Any], options: Options) -> bool:
+def _is_left(part: Piece, rows: dict[str, Any], options: GpuOptions) -> bool:
     """Whether a part has still to be run."""
     if (options.tiny and part.tiny is None) or (part.wants_omniglot and options.omniglot is None):
         return False
@@ -252,7 +252,7 @@ def main(argv: list[str] | None = None) -> int:
     os.environ.setdefault("MUJOCO_GL", "egl")
     # a shell's background job ignores interrupts, and so would the parts that it starts
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    return exit_code(lambda: run_all(tyro.cli(Options, args=argv)))
+    return exit_code(lambda: run_all(tyro.cli(GpuOptions, args=argv)))
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ COPIED = (*SOURCES, "tests", "examples", "docs", "README.md", "pyproject.toml")
 
 
 @dataclass(frozen=True)
-class Options:
+class MutateOptions:
     """Try declared wrong changes; the exit code is 0 if tests notice all of them, 1 if not."""
 
     only: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
@@ -182,7 +182,7 @@ def survivors(root: Path, places: Sequence[Place], console: Console) -> list[Mut
     return left
 
 
-def mutate(options: Options) -> bool:
+def mutate(options: MutateOptions) -> bool:
     """Try the declared mutations; True if tests notice all of them.
 
     Raises:
@@ -207,7 +207,7 @@ def mutate(options: Options) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 all are noticed, 1 some survive, 2 a list or the sources have changed, 130."""
-    return exit_code(lambda: 0 if mutate(tyro.cli(Options, args=argv)) else 1)
+    return exit_code(lambda: 0 if mutate(tyro.cli(MutateOptions, args=argv)) else 1)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,11 @@ from stable_baselines3.common.vec_env import DummyVecEnv
 
 from metarl import load_agent
 from metarl import protocols as base
-from metarl.agent import Agent, Parts
+from metarl.agent import Agent
 from metarl.cli import train as train_metarl
 from metarl.experiment.machine import resolve_compile
 from metarl.protocols import EvalOptions
+from metarl.runs import Built
 from metarl.tasks import FamilyEnv, TaskFamily, make_engine, make_family
 from tests.envs import gallery, habits
 
@@ -49,7 +50,7 @@ def steady(agent: Agent, action: list[float], std: float = 1e-6) -> Agent:
     theta |= {"2.bias": torch.tensor(action), "log_std": torch.full((2,), np.log(std))}
     rates = {name: torch.full_like(a, 0.3) for name, a in agent.state.rates.items()}
     state = agent.state._replace(theta=theta, rates=rates)
-    return Agent(Parts(agent.family, agent.algorithm, agent.method), state, agent.iteration)
+    return Agent(Built(agent.family, agent.algorithm, agent.method), state, agent.iteration)
 
 
 def walked(step: list[float], goal: list[float], steps: int = 8) -> float:
@@ -167,7 +168,7 @@ def test_an_adapted_agent_sees_what_it_saw_in_training(tmp_path: Path) -> None:
     """Normalised observations where it was trained with them."""
     normal = trained(tmp_path / "run", "point-nav", "--normalize-observations")
     plain = normal.state._replace(normalizer={})
-    raw = Agent(Parts(normal.family, normal.algorithm, normal.method), plain, normal.iteration)
+    raw = Agent(Built(normal.family, normal.algorithm, normal.method), plain, normal.iteration)
     obs = np.full(2, 0.1, np.float32)
     actions = [
         a.adapt(point(), updates=0).predict(obs, deterministic=True)[0] for a in (normal, raw)

@@ -17,7 +17,7 @@ from metarl.algorithms.rl2.algorithm import Rl2
 from metarl.algorithms.rl2.config import Rl2Config
 from metarl.cli.train import main as train
 from metarl.cli.train_few_shot import main as train_few_shot
-from metarl.core.mapping import Mapping, Workers
+from metarl.core.mapping import TaskMapping, Workers
 from metarl.core.one_thread import one_thread
 from metarl.experiment.seeding import rng
 from metarl.fewshot import Mlp, Sinusoid
@@ -63,7 +63,7 @@ def maml_trpo(threads: int) -> Any:
     return state.tensors()
 
 
-def few_shot(how: Mapping, points: int = 40_000) -> Callable[[int], Any]:
+def few_shot(how: TaskMapping, points: int = 40_000) -> Callable[[int], Any]:
     def trained(threads: int) -> Any:
         config = MamlConfig(tasks=2)
         learner = Maml(config, "regression", Mlp(1, 1, (4,)))

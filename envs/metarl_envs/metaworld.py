@@ -236,7 +236,7 @@ Places = tuple[np.ndarray, np.ndarray]
 """Of bodies and of sites, `[n, 3]` each: what Meta-World changes of a model, in every reset."""
 
 
-class _Model(NamedTuple):
+class _SharedModel(NamedTuple):
     """A compiled model of 20 MB, which all simulations of this process share."""
 
     compiled: mujoco.MjModel
@@ -248,9 +248,9 @@ def _places(model: mujoco.MjModel) -> Places:
 
 
 @cache
-def _model(path: str) -> _Model:
+def _model(path: str) -> _SharedModel:
     compiled = mujoco.MjModel.from_xml_path(path)
-    return _Model(compiled, _places(compiled))
+    return _SharedModel(compiled, _places(compiled))
 
 
 class _Sharing:

@@ -14,7 +14,7 @@ from metarl.tasks.pictures import AGENT, GOAL, PALE, Canvas
 from metarl.tasks.task import Task
 
 
-class Point:
+class PointMass:
     """A point that starts at the origin and moves by its action, up to .1 in each axis."""
 
     engine = "arrays"
@@ -50,7 +50,7 @@ class Point:
         return canvas.pixels
 
 
-class PointNavigation(Point):
+class PointNavigation(PointMass):
     """−‖x − g‖₂ per step until |x − g| < .01 in both axes (Finn et al. 2017, arXiv 1703.03400)."""
 
     default_task: Task = {"goal": [0.3, 0.3]}  # noqa: RUF012
@@ -65,7 +65,7 @@ class PointNavigation(Point):
         return state, -distance, terminated, {"distance": distance}
 
 
-class SparsePointNavigation(Point):
+class SparsePointNavigation(PointMass):
     """1 − ‖x − g‖₂ where that distance is at most .2, else 0 (PEARL, arXiv 1903.08254).
 
     The goal lies on the half circle of radius 1 above the start; the episode goes on there.

@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from metarl.protocols import EvalOptions, MakeEngine
-from metarl.tasks.engines.base import Noise
+from metarl.tasks.engines.base import EpisodeNoise
 
 Evaluate = Callable[[Any, MakeEngine, EvalOptions], Any]
 """Of an algorithm, on engines and tasks."""
@@ -75,10 +75,10 @@ class _Shown:
 class _Env(_Shown):
     """An engine that draws the noise of all tasks, and outlives its batch."""
 
-    def draw_noise(self, rng: np.random.Generator) -> Noise:
+    def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
         """Of the batch."""
         reset, step = self._original.draw_noise(rng, self._batch.total)
-        return Noise(reset[self._batch.rows], step[:, self._batch.rows])
+        return EpisodeNoise(reset[self._batch.rows], step[:, self._batch.rows])
 
     def close(self) -> None:
         """The next batch needs it."""

@@ -9,7 +9,7 @@ import gymnasium
 from metarl.algorithms.presets import Overrides
 from metarl.tasks import TaskFamily
 from metarl.tasks.contract.glance import reward_range
-from metarl.tasks.engines.vector.subprocess import apart
+from metarl.tasks.engines.vector.subprocess import in_subprocess
 
 SHORT = 100
 """Steps of a trial up to which all of its rewards count alike."""
@@ -41,7 +41,7 @@ def look_at(family: TaskFamily, workers: int = 0) -> Seen:
         workers: where there are to be any, no environment is made in this process.
     """
     try:
-        rewards = apart(reward_range, family) if workers else reward_range(family)
+        rewards = in_subprocess(reward_range, family) if workers else reward_range(family)
     except Exception:  # training meets it again, and ends in order with its task and step
         rewards = None
     return Seen(

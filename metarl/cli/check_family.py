@@ -20,7 +20,7 @@ from metarl.tasks.custom.setters import Way
 
 
 @dataclass(frozen=True)
-class Options:
+class CheckFamilyOptions:
     """Check a family of tasks; the exit code is 0 if it breaks no rule, 1 if it does.
 
     ok: obeyed; WRONG: broken, with what to do; ?: could not be shown; -: not checked.
@@ -36,7 +36,7 @@ class Options:
     """Steps of an episode; the family's if not given."""
 
 
-def check(options: Options) -> bool:
+def check(options: CheckFamilyOptions) -> bool:
     """Print the verdicts; True if no rule is broken.
 
     Raises:
@@ -69,7 +69,7 @@ def check(options: Options) -> bool:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 no rule is broken, 1 one is, 2 a user's mistake, 130 interrupted."""
-    return exit_code(lambda: 0 if check(tyro.cli(Options, args=argv)) else 1)
+    return exit_code(lambda: 0 if check(tyro.cli(CheckFamilyOptions, args=argv)) else 1)
 
 
 if __name__ == "__main__":

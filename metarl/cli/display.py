@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from metarl.fewshot.analyse import LayerChange
-from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
+from metarl.fewshot.evaluate import FewShotEvaluation as FewShotEvaluation
 from metarl.metaworld import Score
 from metarl.rl.evaluate import Evaluation
 from metarl.training.reporter import Report

@@ -29,7 +29,7 @@ from metarl.tasks.oracles import oracle_scores, require_oracles
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateOptions:
     """Evaluate a run: the mean return after 0, 1, 2, … updates (MAML-TRPO) or in episode 1, 2, 3, …
     of a trial (RL²), with stochastic actions.
     """
@@ -66,7 +66,7 @@ class Options:
     """Also write the table to this file."""
 
 
-def evaluate(options: Options) -> dict[str, Any]:
+def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     """Print the table; returns it as JSON.
 
     Raises:
@@ -125,7 +125,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     return table
 
 
-def _family_of(options: Options) -> str | None:
+def _family_of(options: EvaluateOptions) -> str | None:
     """Where the run's family is, if it is not where it was, which is said.
 
     Raises:
@@ -152,7 +152,7 @@ def _device_of(run_dir: Path) -> str:
     return device
 
 
-def _evaluate_officially(agent: Agent, options: Options) -> dict[str, Any]:
+def _evaluate_officially(agent: Agent, options: EvaluateOptions) -> dict[str, Any]:
     """Print what Meta-World's protocol gives; returns it as JSON."""
     steps = 1 if options.updates is None else options.updates
     episodes = 10 if options.episodes is None else options.episodes
@@ -182,7 +182,7 @@ def _evaluate_officially(agent: Agent, options: Options) -> dict[str, Any]:
     }
 
 
-def _run(options: Options) -> None:
+def _run(options: EvaluateOptions) -> None:
     each = f"an evaluation of {options.run_dir}"
     with enough_memory(options.tasks, each, "Take fewer --tasks, or --device cpu"):
         table = evaluate(options)
@@ -192,7 +192,7 @@ def _run(options: Options) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 1 the environment failed, 2 a user's mistake, 130 interrupted."""
-    return exit_code(lambda: _run(tyro.cli(Options, args=argv)))
+    return exit_code(lambda: _run(tyro.cli(EvaluateOptions, args=argv)))
 
 
 if __name__ == "__main__":

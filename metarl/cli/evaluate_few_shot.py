@@ -32,7 +32,7 @@ from metarl.fewshot.run import make_network
 
 
 @dataclass(frozen=True)
-class Options:
+class EvaluateFewShotOptions:
     """Evaluate a few-shot run: errors or accuracies on the query sets, with their protocol."""
 
     run_dir: Annotated[Path, tyro.conf.Positional]
@@ -65,7 +65,7 @@ class Options:
     """Also write all tables to this file."""
 
 
-def evaluate(options: Options) -> dict[str, Any]:
+def evaluate(options: EvaluateFewShotOptions) -> dict[str, Any]:
     """Print the table; returns it as JSON.
 
     Raises:
@@ -103,7 +103,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     return table
 
 
-def _require_files(options: Options) -> None:
+def _require_files(options: EvaluateFewShotOptions) -> None:
     """Raises ValueError where what is to be written could not be."""
     for name, file in (("json", options.json), ("analyse", options.analyse)):
         if file is None:
@@ -173,7 +173,7 @@ def _generator(agent: FewShotAgent, request: Request) -> torch.Generator:
     return torch.Generator(agent.trainer.device).manual_seed(seed)
 
 
-def _run(options: Options) -> None:
+def _run(options: EvaluateFewShotOptions) -> None:
     table = evaluate(options)
     if options.json is not None:
         write_json(options.json, table)
@@ -181,7 +181,7 @@ def _run(options: Options) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 a user's mistake, 130 interrupted."""
-    return exit_code(lambda: _run(tyro.cli(Options, args=argv)))
+    return exit_code(lambda: _run(tyro.cli(EvaluateFewShotOptions, args=argv)))
 
 
 if __name__ == "__main__":

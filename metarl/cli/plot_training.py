@@ -25,7 +25,7 @@ STYLES = ("-", "--", ":", "-.")
 
 
 @dataclass(frozen=True)
-class Options:
+class PlotTrainingOptions:
     """Draw scalars of runs, one colour a run and one kind of line a scalar."""
 
     run_dirs: Annotated[tuple[Path, ...], tyro.conf.Positional]
@@ -58,7 +58,7 @@ def read_progress(run_dir: Path) -> dict[str, np.ndarray]:
     }
 
 
-def draw(options: Options) -> None:
+def draw(options: PlotTrainingOptions) -> None:
     """Write the figure.
 
     Raises:
@@ -95,7 +95,7 @@ def draw(options: Options) -> None:
 
 def main(argv: list[str] | None = None) -> int:
     """Exit code: 0 done, 2 a user's mistake."""
-    return exit_code(lambda: draw(tyro.cli(Options, args=argv)))
+    return exit_code(lambda: draw(tyro.cli(PlotTrainingOptions, args=argv)))
 
 
 if __name__ == "__main__":

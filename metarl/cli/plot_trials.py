@@ -26,7 +26,7 @@ from metarl.tasks.trial import TrialEngine
 
 
 @dataclass(frozen=True)
-class Options:
+class PlotTrialsOptions:
     """Draw the paths of whole trials on held-out tasks."""
 
     run_dir: Annotated[Path, tyro.conf.Positional]
@@ -68,7 +68,7 @@ def paths(agent: Agent, tasks: int, seed: int) -> tuple[np.ndarray, list[list[np
     return np.asarray(drawn["goal"]), rows
 
 
-def draw(agent: Agent, options: Options) -> None:
+def draw(agent: Agent, options: PlotTrialsOptions) -> None:
     """Write the figure; see `paths` for what it raises."""
     goals, rows = paths(agent, options.tasks, options.seed)
     figure = Figure(figsize=(3.2 * len(goals), 2.6), layout="constrained")
@@ -88,7 +88,7 @@ def draw(agent: Agent, options: Options) -> None:
 
 
 def _draw(argv: list[str] | None) -> None:
-    options = tyro.cli(Options, args=argv)
+    options = tyro.cli(PlotTrialsOptions, args=argv)
     draw(load_agent(options.run_dir), options)
 
 

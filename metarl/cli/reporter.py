@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from rich.console import Console
 
 from metarl.cli.display import progress_bar, say, show_evaluation, show_few_shot
-from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
+from metarl.fewshot.evaluate import FewShotEvaluation as FewShotEvaluation
 from metarl.rl.evaluate import Evaluation
 from metarl.training.reporter import Report
 

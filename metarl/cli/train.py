@@ -64,7 +64,7 @@ AlgorithmConfig = TypeVar("AlgorithmConfig")
 
 
 @dataclass(frozen=True)
-class Options(Generic[AlgorithmConfig]):
+class TrainOptions(Generic[AlgorithmConfig]):
     """Meta-train an agent on a family of tasks; every option has a default."""
 
     algorithm: tyro.conf.OmitArgPrefixes[AlgorithmConfig]
@@ -165,8 +165,8 @@ def prepare(arguments: list[str], console: Console) -> Job:
     if not (":" in env or env in gymnasium.registry or given(arguments, "--vary")):
         make_family(env)
     begin = defaults(arguments, algo, env, preset)
-    default = Options(algorithm=begin.config)
-    kind: Any = Options  # whose hyper-parameters are the algorithm's
+    default = TrainOptions(algorithm=begin.config)
+    kind: Any = TrainOptions  # whose hyper-parameters are the algorithm's
     options = tyro.cli(kind[get_method(algo).config], args=arguments, default=default)
     if options.list_envs:
         presets = {algo: method.presets for algo, method in METHODS.items()}
@@ -174,7 +174,7 @@ def prepare(arguments: list[str], console: Console) -> Job:
     return _prepare_start(options, console, begin.note(options.algorithm))
 
 
-def _prepare_start(options: Options[Any], console: Console, note: str = "") -> Job:
+def _prepare_start(options: TrainOptions[Any], console: Console, note: str = "") -> Job:
     """A new run: everything is built before its folder is made."""
     family = load_family(
         options.env,

@@ -47,7 +47,7 @@ AlgorithmConfig = TypeVar("AlgorithmConfig")
 
 
 @dataclass(frozen=True)
-class Options(Generic[AlgorithmConfig]):
+class TrainFewShotOptions(Generic[AlgorithmConfig]):
     """Meta-train a few-shot learner; every option has a default."""
 
     algorithm: tyro.conf.OmitArgPrefixes[AlgorithmConfig]
@@ -89,7 +89,7 @@ class Options(Generic[AlgorithmConfig]):
 
 
 @dataclass(frozen=True)
-class ResumeOptions:
+class ResumeFewShotOptions:
     """Go on with a run; all else comes from its folder."""
 
     resume: Path
@@ -113,19 +113,19 @@ def prepare(arguments: list[str], console: Console) -> Job:
     """
     if given(arguments, "--resume") is not None:
         refuse_beside_resume(arguments, RESUMABLE)
-        options = tyro.cli(ResumeOptions, args=arguments)
+        options = tyro.cli(ResumeFewShotOptions, args=arguments)
         series = (options.resume / SERIES).is_file()
         return (_prepare_series if series else _prepare_resume)(options, console)
     algo, data = given(arguments, "--algo") or ALGO, given(arguments, "--data") or DATA
     preset = given(arguments, "--preset") or PRESET
     config = preset_config(algo, preset, data)
-    default = Options(algorithm=config, source=DataConfig(**data_options(preset)))
-    kind: Any = Options  # whose hyper-parameters are the algorithm's
+    default = TrainFewShotOptions(algorithm=config, source=DataConfig(**data_options(preset)))
+    kind: Any = TrainFewShotOptions  # whose hyper-parameters are the algorithm's
     kind = kind[get_algorithm(algo).config]
     return _prepare_start(tyro.cli(kind, args=arguments, default=default), console)
 
 
-def _prepare_start(options: Options[Any], console: Console) -> Job:
+def _prepare_start(options: TrainFewShotOptions[Any], console: Console) -> Job:
     """A new run, or a series: everything is built before its folder is made."""
     runs = changes_of(options.source, options.split_seeds)
     if not runs:
@@ -141,13 +141,13 @@ def _prepare_start(options: Options[Any], console: Console) -> Job:
     job = _start(config, source, folder / name, options.threads, console, why)
     write_json(folder / SERIES, {"runs": runs})
     begun = {name: job}
-    later = ResumeOptions(folder, threads=options.threads)
+    later = ResumeFewShotOptions(folder, threads=options.threads)
     return lambda: run_series(
         folder, runs, lambda n: begun.pop(n, None) or _prepare_one(n, runs, later, console), console
     )
 
 
-def _configured(options: Options[Any]) -> tuple[FewShotRunConfig, Source, str]:
+def _configured(options: TrainFewShotOptions[Any]) -> tuple[FewShotRunConfig, Source, str]:
     """What options describe, its data, and how tasks are mapped, in words."""
     c = options.algorithm
     shots, queries = max(c.shots, c.eval_shots), max(c.queries, c.eval_queries)
@@ -186,7 +186,7 @@ def _start(
     return lambda: _train(training, run, console, why)
 
 
-def _prepare_series(options: ResumeOptions, console: Console) -> Job:
+def _prepare_series(options: ResumeFewShotOptions, console: Console) -> Job:
     """Those runs of a series that are not finished."""
     folder = options.resume
     runs = read_changes(folder)
@@ -195,7 +195,7 @@ def _prepare_series(options: ResumeOptions, console: Console) -> Job:
     )
 
 
-def _prepare_one(name: str, runs: Changes, options: ResumeOptions, console: Console) -> Job:
+def _prepare_one(name: str, runs: Changes, options: ResumeFewShotOptions, console: Console) -> Job:
     """A run of a series: as it stands, or anew with the configuration of the first one."""
     folder = options.resume / name
     if (folder / CONFIG).exists():
@@ -209,7 +209,7 @@ def _prepare_one(name: str, runs: Changes, options: ResumeOptions, console: Cons
     return _start(config, source, folder, options.threads, console)
 
 
-def _prepare_resume(options: ResumeOptions, console: Console) -> Job:
+def _prepare_resume(options: ResumeFewShotOptions, console: Console) -> Job:
     """A run from its newest checkpoint that verifies."""
     folder = options.resume
     saved = checkpoint.load_latest(folder)

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from metarl.core.one_thread import one_thread
 
-Mapping = Literal["loop", "threads", "vmap"]
+TaskMapping = Literal["loop", "threads", "vmap"]
 Result = TypeVar("Result")
 
 
@@ -77,7 +77,7 @@ class Workers:
 
 
 def over_tasks(
-    fn: Callable[..., Result], *, how: Mapping = "loop", workers: Workers | None = None
+    fn: Callable[..., Result], *, how: TaskMapping = "loop", workers: Workers | None = None
 ) -> Callable[..., Result]:
     """Lift a function of one task to a leading task axis on every argument and result.
 

@@ -54,7 +54,7 @@ def conjugate_gradient(
     return Solution(x, b - r, torch.where(bb > 0, rr / bb, 0.0).sqrt())
 
 
-class Trial(NamedTuple):
+class Candidate(NamedTuple):
     """What the line search knows of one candidate."""
 
     surrogate: float  # the loss to be decreased
@@ -67,14 +67,14 @@ class LineSearch(NamedTuple):
     vector: Tensor  # [P]; the start itself where no candidate was accepted
     accepted: bool
     backtracks: int  # rejected candidates
-    trial: Trial  # of the accepted candidate, or of the start
+    trial: Candidate  # of the accepted candidate, or of the start
 
 
 def line_search(
     start: Tensor,
     step: Tensor,
-    evaluate: Callable[[Tensor], Trial],
-    at_start: Trial,
+    evaluate: Callable[[Tensor], Candidate],
+    at_start: Candidate,
     *,
     max_kl: float,
     steps: int,

@@ -20,11 +20,11 @@ from metarl.core.params import Params
 from metarl.experiment.config import to_json
 from metarl.experiment.machine import resolve_device
 from metarl.fewshot import losses
-from metarl.fewshot.data.schema import Form
+from metarl.fewshot.data.schema import Schema
 from metarl.fewshot.data.task import Examples
 from metarl.fewshot.learners.cnp import Cnp
 from metarl.fewshot.learners.matching_net import MatchingNet
-from metarl.fewshot.learners.protocol import Adapted, FewShotLearner
+from metarl.fewshot.learners.protocol import FewShotLearner, Fitted
 from metarl.fewshot.run import FewShotRunConfig, build, config_of
 
 _CONFIG, _THERE, _STEPS = "metarl", "there", "steps"
@@ -40,7 +40,7 @@ class AdaptedModel:
         self,
         learner: FewShotLearner,
         theta: Params,
-        adapted: Adapted,
+        adapted: Fitted,
         config: FewShotRunConfig,
         there: Tensor | None = None,
         steps: int | None = None,
@@ -203,7 +203,7 @@ def placed(config: FewShotRunConfig, device: str) -> FewShotRunConfig:
     return replace(config, device=resolve_device(device), compiled=False)
 
 
-def as_inputs(given: Any, form: Form, device: torch.device) -> Tensor:
+def as_inputs(given: Any, form: Schema, device: torch.device) -> Tensor:
     """Inputs `[N, …]` in the user's units, floating-point numbers or images of uint8.
 
     Raises:
@@ -237,7 +237,7 @@ def _turned(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     return next((f"; {said}" for said, holds in ways.items() if holds), "")
 
 
-def _some_adapted(learner: FewShotLearner, theta: Params, form: Form) -> Adapted:
+def _some_adapted(learner: FewShotLearner, theta: Params, form: Schema) -> Fitted:
     """A tree of the kind that the learner makes."""
     device = next(iter(theta.values())).device
     x = torch.zeros(1, *form.x_shape, device=device)

@@ -18,13 +18,20 @@ from metarl.experiment.seeding import Phase, torch_seed
 from metarl.fewshot.adapted import AdaptedModel, as_inputs, placed
 from metarl.fewshot.comparison import compare
 from metarl.fewshot.data.inputs import InputStatistics, OutsideWarning
-from metarl.fewshot.data.schema import Form
+from metarl.fewshot.data.schema import Schema
 from metarl.fewshot.data.task import Examples, Part, Source, take
-from metarl.fewshot.evaluate import Evaluation, Request, evaluate
+from metarl.fewshot.evaluate import FewShotEvaluation, Request, evaluate
 from metarl.fewshot.learners.imaml import Imaml
 from metarl.fewshot.learners.on_network import AdaptsWeights
 from metarl.fewshot.registry import EVAL_TASKS
-from metarl.fewshot.run import FewShotRunConfig, Parts, build, open_source, read_run_config, restore
+from metarl.fewshot.run import (
+    FewShotBuilt,
+    FewShotRunConfig,
+    build,
+    open_source,
+    read_run_config,
+    restore,
+)
 from metarl.fewshot.steps import adapt_by_steps, best_steps
 from metarl.fewshot.training import FewShotState
 
@@ -36,7 +43,7 @@ class FewShotAgent:
 
     def __init__(
         self,
-        parts: Parts,
+        parts: FewShotBuilt,
         config: FewShotRunConfig,
         state: FewShotState,
         source: Source | None = None,
@@ -139,7 +146,7 @@ class FewShotAgent:
         queries: int | None = None,
         steps: Sequence[int] | None = None,
         seed: int = 0,
-    ) -> Evaluation:
+    ) -> FewShotEvaluation:
         """See `metarl.fewshot.evaluate.evaluate`; what is None is as in the run's evaluations."""
         c, source = self.config.algorithm, self.source
         shots = c.eval_shots or c.shots if shots is None else shots
@@ -158,7 +165,9 @@ class FewShotAgent:
         )
 
     @one_thread()
-    def compare(self, evaluation: Evaluation, tasks: int = BASELINE_TASKS) -> Evaluation:
+    def compare(
+        self, evaluation: FewShotEvaluation, tasks: int = BASELINE_TASKS
+    ) -> FewShotEvaluation:
         """The evaluation beside scikit-learn's learners; see `metarl.fewshot.comparison`."""
 
         def generator(train: bool) -> torch.Generator:
@@ -180,7 +189,7 @@ class FewShotAgent:
         return generator.manual_seed(torch_seed(seed, phase))
 
 
-def _targets(given: Any, form: Form, device: torch.device) -> Tensor:
+def _targets(given: Any, form: Schema, device: torch.device) -> Tensor:
     """Targets `[N, C]` as they are learned, or classes `[N]`.
 
     Raises:

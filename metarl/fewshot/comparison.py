@@ -11,7 +11,14 @@ from torch import Tensor
 from metarl.core.params import Params
 from metarl.fewshot.baselines import OnItsOwn, classifiers, regressors
 from metarl.fewshot.data.task import Source, Split, joined
-from metarl.fewshot.evaluate import Compared, Evaluation, Outcome, Stock, draw, outcome
+from metarl.fewshot.evaluate import (
+    Compared,
+    Drawn,
+    FewShotEvaluation,
+    FewShotOutcome,
+    draw,
+    outcome,
+)
 from metarl.fewshot.intervals import interval
 from metarl.fewshot.learners.protocol import FewShotLearner
 
@@ -19,14 +26,14 @@ TRAIN_TASKS = 30  # that the baselines' own settings are chosen on
 
 
 def compare(
-    evaluation: Evaluation,
+    evaluation: FewShotEvaluation,
     learner: FewShotLearner,
     theta: Params,
     source: Source,
     *,
     tasks: int,
     generator: Callable[[bool], torch.Generator],
-) -> Evaluation:
+) -> FewShotEvaluation:
     """The evaluation with `baselines`, who learn each task on its own.
 
     Args:
@@ -46,8 +53,8 @@ def compare(
         row = [outcome(learner, theta, split, evaluation.best().steps, "loop")]
         rows.append(row + [outcome(other, {}, split, None, "loop") for other in others.values()])
         owners += [] if which is None else [which.cpu()]
-    own, *found = [Outcome.joined(list(row)) for row in zip(*rows, strict=True)]
-    stock = Stock.of(source, request.part, owners)
+    own, *found = [FewShotOutcome.joined(list(row)) for row in zip(*rows, strict=True)]
+    stock = Drawn.of(source, request.part, owners)
     named = zip(others, found, strict=True)
     return evaluation._replace(
         baselines=tuple(
@@ -63,14 +70,16 @@ def baselines(source: Source, train: Split, ways: int) -> dict[str, OnItsOwn]:
     return classifiers(train, source.units.x, ways)
 
 
-def _compared(name: str, theirs: Outcome, own: Outcome, stock: Stock, sign: float) -> Compared:
+def _compared(
+    name: str, theirs: FewShotOutcome, own: FewShotOutcome, stock: Drawn, sign: float
+) -> Compared:
     """Mean and interval, and how far it is ahead of the learner on the same tasks."""
     mean, ci95 = stock.interval(theirs)
     ahead: Tensor = sign * (own.scores - theirs.scores)
     return Compared(name, mean, ci95, *interval(ahead), tasks=len(ahead))
 
 
-def advice(evaluation: Evaluation, algo: str) -> str:
+def advice(evaluation: FewShotEvaluation, algo: str) -> str:
     """One sentence where the learner is worse than the best baseline, "" where it is not."""
     if not evaluation.baselines:
         return ""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from metarl.core.mapping import Mapping, Workers, over_tasks
+from metarl.core.mapping import TaskMapping, Workers, over_tasks
 from metarl.core.one_thread import one_thread
 from metarl.core.params import Params
 from metarl.fewshot import losses
@@ -23,7 +23,7 @@ _CHUNK = 100  # tasks at a time
 ENOUGH = 3  # times as many held-out classes as ways, for tasks that differ
 
 
-class Point(NamedTuple):
+class FewShotPoint(NamedTuple):
     """After some steps of adaptation: squared errors, or accuracies, of the tasks' query sets."""
 
     steps: int | None  # None for a learner that does not adapt by steps
@@ -61,11 +61,11 @@ class Request(NamedTuple):
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
 
 
-class Evaluation(NamedTuple):
+class FewShotEvaluation(NamedTuple):
     """The numbers and their protocol."""
 
     metric: str  # "squared error" or "accuracy"
-    points: list[Point]
+    points: list[FewShotPoint]
     request: Request
     source: dict[str, Any]  # what the source says of itself
     transductive: bool  # whether a prediction depends on the other queries
@@ -79,7 +79,7 @@ class Evaluation(NamedTuple):
         """1 where less is better, −1 where more is."""
         return 1.0 if self.metric == "squared error" else -1.0
 
-    def best(self) -> Point:
+    def best(self) -> FewShotPoint:
         """The point of the best mean; one that is no number is the worst."""
         worst = math.inf
         return min(
@@ -104,9 +104,9 @@ class Evaluation(NamedTuple):
         return self._asdict() | lists | {"request": self.request._asdict()}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Evaluation:
+    def from_json(cls, data: dict[str, Any]) -> FewShotEvaluation:
         """The inverse of `to_json`; other keys are passed over."""
-        points = [Point(**{**row, **_numbers(row)}) for row in data["points"]]
+        points = [FewShotPoint(**{**row, **_numbers(row)}) for row in data["points"]]
         request = Request(**data["request"])
         rest: dict[str, Any] = {k: data.get(k) for k in ("sources", "classes", "ways")}
         rest["baselines"] = tuple(
@@ -142,9 +142,9 @@ def evaluate(
     *,
     steps: Sequence[int],
     generator: torch.Generator,
-    how: Mapping = "vmap",
+    how: TaskMapping = "vmap",
     workers: Workers | None = None,
-) -> Evaluation:
+) -> FewShotEvaluation:
     """Adapt to the support sets of fresh tasks and predict their query sets.
 
     Args:
@@ -170,8 +170,8 @@ def evaluate(
         rows = [outcome(learner, theta, split, count, how, workers) for count in counts]
         chunks.append(rows)
         owners += [] if which is None else [which.cpu()]
-    found = [Outcome.joined(list(rows)) for rows in zip(*chunks, strict=True)]
-    stock = Stock.of(source, request.part, owners)
+    found = [FewShotOutcome.joined(list(rows)) for rows in zip(*chunks, strict=True)]
+    stock = Drawn.of(source, request.part, owners)
     sign = 1.0 if learner.kind == "regression" else -1.0
     points = [
         _point(own.scores, found[0].scores, count, sign, stock.interval(own))
@@ -179,10 +179,10 @@ def evaluate(
     ]
     metric = "squared error" if learner.kind == "regression" else "accuracy"
     said = source.describe(), learner.transductive
-    return Evaluation(metric, points, request, *said, *stock.counts())
+    return FewShotEvaluation(metric, points, request, *said, *stock.counts())
 
 
-class Outcome(NamedTuple):
+class FewShotOutcome(NamedTuple):
     """Of every task, after some steps."""
 
     scores: Tensor  # [T]
@@ -190,12 +190,12 @@ class Outcome(NamedTuple):
     y: Tensor  # [T, Q], their classes; [T, 0] in regression
 
     @classmethod
-    def joined(cls, rows: list[Outcome]) -> Outcome:
+    def joined(cls, rows: list[FewShotOutcome]) -> FewShotOutcome:
         """Tasks after tasks."""
         return cls(*(torch.cat(parts) for parts in zip(*rows, strict=True)))
 
 
-class Stock(NamedTuple):
+class Drawn(NamedTuple):
     """What the tasks are drawn from."""
 
     sources: Tensor | None = None  # [T]
@@ -203,7 +203,7 @@ class Stock(NamedTuple):
     held_out: int | None = None  # classes that there are
 
     @classmethod
-    def of(cls, source: Source, part: Part, owners: list[Tensor]) -> Stock:
+    def of(cls, source: Source, part: Part, owners: list[Tensor]) -> Drawn:
         """What `Stocked.drawn` says of the tasks; turned images are of the class they were."""
         if not owners:
             return cls()
@@ -215,7 +215,7 @@ class Stock(NamedTuple):
         turns = 4 if source.rotations else 1
         return cls(classes=which // turns, held_out=len(source.parts[part]))
 
-    def interval(self, outcome: Outcome) -> tuple[float, float]:
+    def interval(self, outcome: FewShotOutcome) -> tuple[float, float]:
         """The mean score, and half of its 95 % interval."""
         if self.classes is None:
             return interval(outcome.scores, self.sources)
@@ -234,22 +234,22 @@ def outcome(
     theta: Params,
     split: Split,
     steps: int | None,
-    how: Mapping,
+    how: TaskMapping,
     workers: Workers | None = None,
-) -> Outcome:
+) -> FewShotOutcome:
     """Of every task, float64 on the CPU."""
 
-    def one(task: Split) -> Outcome:
+    def one(task: Split) -> FewShotOutcome:
         with torch.no_grad():  # of the thread that does it
             adapted = learner.adapt(theta, task.support, steps)
             outputs = learner.predict(theta, adapted, task.query.x)
             y, score = task.query.y, losses.score(learner.kind, outputs, task.query.y)
             if learner.kind == "regression":
-                return Outcome(score, score.new_zeros(0), score.new_zeros(0))
-            return Outcome(score, losses.hits(outputs, y), y)
+                return FewShotOutcome(score, score.new_zeros(0), score.new_zeros(0))
+            return FewShotOutcome(score, losses.hits(outputs, y), y)
 
     found = over_tasks(one, how=how, workers=workers)(split)
-    return Outcome(*(part.double().cpu() for part in found))
+    return FewShotOutcome(*(part.double().cpu() for part in found))
 
 
 def _point(
@@ -258,13 +258,13 @@ def _point(
     steps: int | None,
     sign: float,
     mean_and_ci95: tuple[float, float],
-) -> Point:
+) -> FewShotPoint:
     """The summary of `[T]`, beside the scores before adaptation."""
     finite = torch.isfinite(scores)
     worse = ~finite | (sign * scores > sign * before)
     worst = math.inf if sign > 0 else 0.0
     middle = torch.where(finite, scores, worst).sort().values
-    return Point(
+    return FewShotPoint(
         steps,
         *mean_and_ci95,
         float(middle[(len(middle) - 1) // 2] + middle[len(middle) // 2]) / 2,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
-from metarl.core.mapping import Mapping
+from metarl.core.mapping import TaskMapping
 from metarl.experiment.machine import resolve_compile
 from metarl.fewshot.run import FewShotRunConfig, build
 
@@ -23,14 +23,14 @@ SPARED, SPARED_EACH = 1.6e-6, 2e-11
 """Seconds that a compiled operation spares per iteration, and for each number of that tensor."""
 
 
-class Choice(NamedTuple):
+class MappingChoice(NamedTuple):
     """How a run maps over tasks."""
 
     config: FewShotRunConfig  # with `how` and `compiled` settled
     why: str  # it is compiled or not, in words; empty where that was no question
 
 
-def resolve_how(config: FewShotRunConfig, how: str, compile: str) -> Choice:
+def resolve_how(config: FewShotRunConfig, how: str, compile: str) -> MappingChoice:
     """What `auto` means for these tasks, by their sizes, the device, and whether one can compile.
 
     On a GPU it is one call for all tasks, and on a CPU, too, where they are small enough. A
@@ -48,7 +48,7 @@ def resolve_how(config: FewShotRunConfig, how: str, compile: str) -> Choice:
     wanted = resolve_compile(compile, config.device, iterations)
     vmaps = build(replace(config, how="loop", compiled=False), threads=1).learner.vmaps
     numbers = largest(config)
-    chosen: Mapping = how  # type: ignore[assignment]
+    chosen: TaskMapping = how  # type: ignore[assignment]
     if how == "auto":
         small = config.device == "cuda" or numbers <= FITS or compile == "on"
         chosen = "vmap" if vmaps and small else "threads"
@@ -57,11 +57,11 @@ def resolve_how(config: FewShotRunConfig, how: str, compile: str) -> Choice:
     if compile == "on" and not compiles:
         raise ValueError("--compile on serves vmapped multi-layer perceptrons only; use off")
     if not compiles:
-        return Choice(replace(config, how=chosen, compiled=False), "")
+        return MappingChoice(replace(config, how=chosen, compiled=False), "")
     pays = math.ceil(COMPILING / (SPARED + SPARED_EACH * numbers))
     compiled = compile == "on" or iterations >= pays
     why = "once, which takes a minute or more" if compiled else f"compiled from {pays:,} iterations"
-    return Choice(replace(config, how=chosen, compiled=compiled), why)
+    return MappingChoice(replace(config, how=chosen, compiled=compiled), why)
 
 
 def largest(config: FewShotRunConfig) -> int:

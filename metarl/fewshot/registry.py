@@ -34,7 +34,7 @@ from metarl.fewshot.presets import overrides
 EVAL_TASKS = 600
 
 
-class Algorithm(NamedTuple):
+class FewShotAlgorithm(NamedTuple):
     """A learner, its configuration, and the options that its name stands for."""
 
     learner: Any  # (config, kind, network) -> FewShotLearner
@@ -45,29 +45,35 @@ class Algorithm(NamedTuple):
 # trained for the steps in which learned rates diverge, shortened beyond them
 _LASTING: dict[str, Any] = {"multi_step_loss": True, "inner_clip": 60.0, "later_inner_lr": 0.1}
 
-ALGORITHMS: dict[str, Algorithm] = {
-    "maml": Algorithm(Maml, MamlConfig),
-    "fomaml": Algorithm(Maml, MamlConfig, {"first_order": True}),
-    "anil": Algorithm(Maml, MamlConfig, {"adapts": "head"}),
-    "boil": Algorithm(Maml, MamlConfig, {"adapts": "body"}),
-    "meta-sgd": Algorithm(Maml, MamlConfig, {"rates": "weight", "inner_steps": 3, **_LASTING}),
-    "maml++": Algorithm(Maml, MamlConfig, {"rates": "layer-step", "inner_steps": 5, **_LASTING}),
-    "reptile": Algorithm(Reptile, ReptileConfig),
-    "protonet": Algorithm(ProtoNet, ProtoNetConfig),
-    "matching-net": Algorithm(MatchingNet, MatchingNetConfig),
-    "r2d2": Algorithm(R2D2, R2D2Config),
-    "cnp": Algorithm(Cnp, CnpConfig),
-    "snail": Algorithm(Snail, SnailConfig),
-    "film": Algorithm(Film, FilmConfig),
-    "imaml": Algorithm(Imaml, ImamlConfig),
-    "learned-optimizer": Algorithm(LearnedOptimizer, LearnedOptimizerConfig),
-    "pretrain": Algorithm(Maml, MamlConfig, {"inner_steps": 0}),
-    "scratch": Algorithm(Scratch, MamlConfig, {"inner_steps": 0, "eval_steps": (0, 10, 100)}),
+ALGORITHMS: dict[str, FewShotAlgorithm] = {
+    "maml": FewShotAlgorithm(Maml, MamlConfig),
+    "fomaml": FewShotAlgorithm(Maml, MamlConfig, {"first_order": True}),
+    "anil": FewShotAlgorithm(Maml, MamlConfig, {"adapts": "head"}),
+    "boil": FewShotAlgorithm(Maml, MamlConfig, {"adapts": "body"}),
+    "meta-sgd": FewShotAlgorithm(
+        Maml, MamlConfig, {"rates": "weight", "inner_steps": 3, **_LASTING}
+    ),
+    "maml++": FewShotAlgorithm(
+        Maml, MamlConfig, {"rates": "layer-step", "inner_steps": 5, **_LASTING}
+    ),
+    "reptile": FewShotAlgorithm(Reptile, ReptileConfig),
+    "protonet": FewShotAlgorithm(ProtoNet, ProtoNetConfig),
+    "matching-net": FewShotAlgorithm(MatchingNet, MatchingNetConfig),
+    "r2d2": FewShotAlgorithm(R2D2, R2D2Config),
+    "cnp": FewShotAlgorithm(Cnp, CnpConfig),
+    "snail": FewShotAlgorithm(Snail, SnailConfig),
+    "film": FewShotAlgorithm(Film, FilmConfig),
+    "imaml": FewShotAlgorithm(Imaml, ImamlConfig),
+    "learned-optimizer": FewShotAlgorithm(LearnedOptimizer, LearnedOptimizerConfig),
+    "pretrain": FewShotAlgorithm(Maml, MamlConfig, {"inner_steps": 0}),
+    "scratch": FewShotAlgorithm(
+        Scratch, MamlConfig, {"inner_steps": 0, "eval_steps": (0, 10, 100)}
+    ),
 }
 """The algorithms by name. A new one is a line here."""
 
 
-def get_algorithm(algo: str) -> Algorithm:
+def get_algorithm(algo: str) -> FewShotAlgorithm:
     """The algorithm of a name.
 
     Raises:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from metarl.core.mapping import Mapping, Workers
+from metarl.core.mapping import TaskMapping, Workers
 from metarl.experiment import checkpoint
 from metarl.experiment.config import from_json, to_json
 from metarl.experiment.machine import resolve_device
@@ -19,7 +19,7 @@ from metarl.fewshot.config import FewShotConfig
 from metarl.fewshot.data.augment import with_shifted_support
 from metarl.fewshot.data.classes import ClassSource
 from metarl.fewshot.data.inputs import InputStatistics
-from metarl.fewshot.data.schema import Form
+from metarl.fewshot.data.schema import Schema
 from metarl.fewshot.data.sources import DataConfig, make_source
 from metarl.fewshot.data.task import Source, Split
 from metarl.fewshot.learners.maml import Maml
@@ -39,12 +39,12 @@ class FewShotRunConfig:
     preset: str
     seed: int
     device: Literal["cpu", "cuda"]
-    how: Mapping
+    how: TaskMapping
     compiled: bool
     eval_every: int
     checkpoint_every: int
     data: DataConfig
-    form: Form
+    form: Schema
     """What tasks look like, so that a run can be used without its data."""
     protocol: dict[str, Any] = field(default_factory=dict)
     """What the data said of themselves when the run began."""
@@ -68,17 +68,17 @@ class FewShotRunConfig:
 
 def describe(source: Source) -> dict[str, Any]:
     """What a run's configuration says of its data."""
-    return {"form": Form.of(source), "protocol": json.loads(json.dumps(source.describe()))}
+    return {"form": Schema.of(source), "protocol": json.loads(json.dumps(source.describe()))}
 
 
-class Parts(NamedTuple):
+class FewShotBuilt(NamedTuple):
     """What a configuration describes, but for its data."""
 
     learner: FewShotLearner
     trainer: FewShot
 
 
-def build(config: FewShotRunConfig, *, threads: int) -> Parts:
+def build(config: FewShotRunConfig, *, threads: int) -> FewShotBuilt:
     """Learner and trainer of a run.
 
     Args:
@@ -104,10 +104,10 @@ def build(config: FewShotRunConfig, *, threads: int) -> Parts:
         workers=Workers(threads),
         device=resolve_device(config.device),
     )
-    return Parts(learner, trainer)
+    return FewShotBuilt(learner, trainer)
 
 
-def _make_learner(algo: str, config: Any, form: Form) -> FewShotLearner:
+def _make_learner(algo: str, config: Any, form: Schema) -> FewShotLearner:
     """What the name stands for; MAML is told of the training classes, for its joint head."""
     make, network = get_algorithm(algo).learner, make_network(config, form)
     if make is Maml:
@@ -117,7 +117,7 @@ def _make_learner(algo: str, config: Any, form: Form) -> FewShotLearner:
 
 
 def training_tasks(
-    parts: Parts, config: FewShotConfig, source: Source, generator: torch.Generator
+    parts: FewShotBuilt, config: FewShotConfig, source: Source, generator: torch.Generator
 ) -> tuple[Split, dict[str, Tensor]]:
     """Tasks of one iteration, and what stands beside θ in the loss of each."""
     given = {}
@@ -154,7 +154,7 @@ def open_source(config: FewShotRunConfig) -> Source:
     return source
 
 
-def make_network(config: FewShotConfig, data: Form | Source) -> Network:
+def make_network(config: FewShotConfig, data: Schema | Source) -> Network:
     """Four convolutions for images, a multi-layer perceptron for all else."""
     if len(data.x_shape) == 3:
         return Conv4(data.x_shape, data.outputs, config.filters, config.pooling, config.norm)
@@ -176,7 +176,7 @@ def read_run_config(folder: Path) -> FewShotRunConfig:
         )
     try:
         if "form" not in data and "data" in data:  # of a run that began before it was kept
-            data["form"] = to_json(Form.of(make_source(from_json(DataConfig, data["data"]))))
+            data["form"] = to_json(Schema.of(make_source(from_json(DataConfig, data["data"]))))
         return config_of(data)
     except ValueError as error:
         raise ValueError(f"{folder / CONFIG}: {error}") from None
@@ -193,7 +193,9 @@ def config_of(data: dict[str, Any]) -> FewShotRunConfig:
     return replace(config, algorithm=options)
 
 
-def restore(config: FewShotRunConfig, parts: Parts, saved: checkpoint.Checkpoint) -> FewShotState:
+def restore(
+    config: FewShotRunConfig, parts: FewShotBuilt, saved: checkpoint.Checkpoint
+) -> FewShotState:
     """The state of a checkpoint.
 
     Raises:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from metarl.core.adam import Moments, adam_step, no_moments, shrunk
 from metarl.core.compile.traced import Traced
-from metarl.core.mapping import Mapping, Workers, unstack_tasks
+from metarl.core.mapping import TaskMapping, Workers, unstack_tasks
 from metarl.core.one_thread import one_thread
 from metarl.core.params import Params, broadcast, global_norm, leaves, map_params, unstack
 from metarl.fewshot.config import FewShotConfig
@@ -66,7 +66,7 @@ class FewShot:
         config: FewShotConfig,
         learner: FewShotLearner,
         *,
-        how: Mapping = "vmap",
+        how: TaskMapping = "vmap",
         compiled: bool = False,
         workers: Workers | None = None,
         device: str | torch.device = "cpu",

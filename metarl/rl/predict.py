@@ -15,7 +15,7 @@ from metarl.rl.policy import Policy, mode, sample
 from metarl.rl.rollout import ActionScaling
 
 
-class Adapted:
+class AdaptedPolicy:
     """A policy that has learnt a task; speaks Stable-Baselines3's `predict` protocol."""
 
     def __init__(

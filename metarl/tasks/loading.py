@@ -15,7 +15,7 @@ from metarl.tasks.assumed import assumed_horizon
 from metarl.tasks.custom.definition import CustomDefinition
 from metarl.tasks.custom.setters import Way, numbers
 from metarl.tasks.distributions.grammar import VARY, from_json, parse_vary
-from metarl.tasks.engines.vector.subprocess import apart
+from metarl.tasks.engines.vector.subprocess import in_subprocess
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.guard import guarded
 from metarl.tasks.modules import file_module, find_modules_here
@@ -97,7 +97,7 @@ def family_from_json(described: Mapping[str, Any], workers: int = 0) -> TaskFami
 def _checked(family: TaskFamily, workers: int) -> TaskFamily:
     """One environment is made and told a task, so that what is wrong is said before a start."""
     if isinstance(family.definition, CustomDefinition):
-        spaces = apart(_spaces, family) if workers else _spaces(family)
+        spaces = in_subprocess(_spaces, family) if workers else _spaces(family)
         vars(family.definition)["spaces"] = spaces  # nobody need make one again to know them
     return family
 
@@ -125,7 +125,7 @@ def _spaces(family: TaskFamily) -> tuple[gymnasium.Space[Any], gymnasium.Space[A
 def _of_own_tasks(env_id: str, horizon: int | None, workers: int) -> TaskFamily:
     """A Gymnasium environment that draws its own tasks."""
     one = TaskFamily(env=env_id, horizon=1)
-    if known := apart(_if_drawn_by_others, one) if workers else _if_drawn_by_others(one):
+    if known := in_subprocess(_if_drawn_by_others, one) if workers else _if_drawn_by_others(one):
         raise ValueError(
             f"{env_id} is a Gymnasium environment without sample_tasks(n), not a family: say what "
             f"varies with --vary; {VARY}; its numbers are: {known}"

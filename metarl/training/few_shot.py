@@ -19,7 +19,7 @@ from metarl.fewshot.agent import FewShotAgent
 from metarl.fewshot.comparison import advice
 from metarl.fewshot.data.inputs import InputStatistics
 from metarl.fewshot.data.task import DrawFailed, Source, monitored
-from metarl.fewshot.evaluate import Evaluation
+from metarl.fewshot.evaluate import FewShotEvaluation
 from metarl.fewshot.learners.imaml import FAR
 from metarl.fewshot.run import FewShotRunConfig, build, restore, training_tasks
 from metarl.fewshot.training import FewShotState
@@ -34,7 +34,7 @@ class Diverged(RuntimeError):
     """Not one of the last `CHUNK` updates was finite."""
 
 
-class Position(NamedTuple):
+class FewShotPosition(NamedTuple):
     """Where a run is; replaced as a whole, so that an error never sees half an iteration."""
 
     iteration: int  # iterations that are complete
@@ -60,8 +60,8 @@ class FewShotTraining:
         self.source = source
         self.parts = build(config, threads=threads)
         state = self.parts.trainer.init(torch_seed(config.seed, Phase.INIT))
-        self.position = Position(0, state, 0, 0.0)
-        self.evaluation: Evaluation | None = None
+        self.position = FewShotPosition(0, state, 0, 0.0)
+        self.evaluation: FewShotEvaluation | None = None
         self.evaluated_at = -1
         self.residual: float | None = None  # of iMAML's adaptation, at the latest evaluation
 
@@ -80,14 +80,14 @@ class FewShotTraining:
         """Go on from a checkpoint; see `Training.load`."""
         state = restore(self.config, self.parts, saved)
         counted = saved.state
-        self.position = Position(
+        self.position = FewShotPosition(
             saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
         )
         evaluation: Any = results.get("evaluation")
         ended = saved.iteration >= self.total  # then that of the test part alone is what is wanted
         known = evaluation and (not ended or evaluation["request"]["part"] == "test")
         if known and evaluation["iteration"] <= saved.iteration:
-            self.evaluation = Evaluation.from_json(evaluation)
+            self.evaluation = FewShotEvaluation.from_json(evaluation)
             self.evaluated_at = evaluation["iteration"]
 
     def save(self, folder: Path) -> None:
@@ -124,7 +124,7 @@ class FewShotTraining:
             if elapsed > PATIENCE or stopping() or in_a_row >= CHUNK:
                 break
         done = i + len(rows)
-        self.position = Position(done, state, non_finite, p.seconds + elapsed, in_a_row)
+        self.position = FewShotPosition(done, state, non_finite, p.seconds + elapsed, in_a_row)
         if in_a_row >= CHUNK or done == non_finite == self.total:
             raise Diverged(
                 f"none of the last {in_a_row} updates was finite, and all were left out: lower "

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from metarl.fewshot.evaluate import Evaluation as FewShotEvaluation
+from metarl.fewshot.evaluate import FewShotEvaluation as FewShotEvaluation
 from metarl.rl.evaluate import Evaluation
 
 Report = Callable[[int, str], None]

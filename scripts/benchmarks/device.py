@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from benchmarks.measure import Parts, Row, Size, measure
+from benchmarks.measure import Clock, Row, Size, measure
 
 from metarl.algorithms.maml_trpo.algorithm import MamlTrpo
 from metarl.algorithms.maml_trpo.presets import maml_trpo_preset
@@ -104,7 +104,7 @@ def _iteration(preset: str, size: Size) -> Row:
     drawn = family.split("train").sample(tasks, 0)
     state = algorithm.init(0)
 
-    def run() -> Parts:
+    def run() -> Clock:
         return _parts(algorithm.iteration(state, env, drawn, lambda k: rng(0, k)), size)
 
     steps = tasks * episodes * family.horizon * 2
@@ -118,17 +118,17 @@ def _rl2_iteration(size: Size) -> Row:
     algorithm, trials, tasks = _rl2("half-cheetah-vel", config, size)
     state = algorithm.init(0)
 
-    def run() -> Parts:
+    def run() -> Clock:
         return _parts(algorithm.iteration(state, trials, tasks, lambda k: rng(0, k)), size)
 
     steps = config.tasks * trials.horizon
     return f"RL², varibad2020-gpu, {steps:,} steps", run, steps
 
 
-def _parts(done: tuple[object, dict[str, float]], size: Size) -> Parts:
+def _parts(done: tuple[object, dict[str, float]], size: Size) -> Clock:
     """How much of an iteration was sampling and how much the update."""
     _wait(size)
-    return Parts({part: done[1][f"time/{part}"] for part in ("sampling", "update")})
+    return Clock({part: done[1][f"time/{part}"] for part in ("sampling", "update")})
 
 
 class _Cheetahs(NamedTuple):
@@ -162,10 +162,10 @@ def _cheetah_rows(sampling: _Cheetahs, size: Size) -> list[Row]:
     """The physics alone and all of it; they take turns, so that the shares are of one turn."""
     engine, physics = sampling.engine, _Physics(sampling, size)
 
-    def run() -> Parts:
+    def run() -> Clock:
         sampling.run()
         _wait(size)
-        return Parts({PHYSICS: physics.seconds})
+        return Clock({PHYSICS: physics.seconds})
 
     count = f"{engine.num_tasks} × {engine.num_episodes} environments"
     steps = engine.num_tasks * engine.num_episodes * engine.horizon

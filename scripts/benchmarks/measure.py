@@ -22,7 +22,7 @@ class Size(NamedTuple):
     device: str = "cpu"  # of the rows that have a choice
 
 
-class Parts(NamedTuple):
+class Clock(NamedTuple):
     """What a repetition may return: how long its parts took."""
 
     seconds: dict[str, float]
@@ -50,7 +50,7 @@ def measure(rows: list[Row], repetitions: int) -> dict[str, Rate]:
             start = time.perf_counter()
             found = run()
             seconds[name].append(time.perf_counter() - start)
-            if isinstance(found, Parts):
+            if isinstance(found, Clock):
                 parts[name].append(found.seconds)
     medians = {name: float(np.median(row)) for name, row in seconds.items()}
     return {

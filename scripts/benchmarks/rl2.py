@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from benchmarks.measure import CORES, Parts, Row, Size
+from benchmarks.measure import CORES, Clock, Row, Size
 from benchmarks.sampling import raw_limit
 
 from metarl.algorithms.rl2.algorithm import Rl2
@@ -109,13 +109,13 @@ def _make(
 
 def _iteration(
     algorithm: Rl2, env: TrialEngine, tasks: dict[str, np.ndarray]
-) -> Callable[[], Parts]:
+) -> Callable[[], Clock]:
     """A whole iteration, and how much of it is sampling and how much the update."""
     state = algorithm.init(0)
 
-    def run() -> Parts:
+    def run() -> Clock:
         _, metrics = algorithm.iteration(state, env, tasks, lambda k: rng(0, k))
-        return Parts({part: metrics[f"time/{part}"] for part in ("sampling", "update")})
+        return Clock({part: metrics[f"time/{part}"] for part in ("sampling", "update")})
 
     return run
 

@@ -13,7 +13,7 @@ from PIL import Image
 import metarl
 from metarl.cli.command import plain_warnings
 from metarl.cli.train_few_shot import main
-from metarl.core.mapping import Mapping
+from metarl.core.mapping import TaskMapping
 from metarl.fewshot import Sinusoid
 from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.data.task import DataWarning
@@ -44,7 +44,7 @@ def drawings(folder: Path) -> Path:
     return folder
 
 
-def of_sinusoid(options: MamlConfig, how: Mapping) -> FewShotRunConfig:
+def of_sinusoid(options: MamlConfig, how: TaskMapping) -> FewShotRunConfig:
     """MAML on sine waves, evaluated only in the end."""
     first = "maml", "default", 0, "cpu", how, False, 0, 1000, DataConfig()
     return FewShotRunConfig(*first, algorithm=options, **describe(Sinusoid()))

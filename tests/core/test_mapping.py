@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from metarl.core.adapt import adapt
-from metarl.core.mapping import Mapping, Workers, over_tasks
+from metarl.core.mapping import TaskMapping, Workers, over_tasks
 from metarl.core.params import broadcast, map_params
 from tests.core.test_adapt import network, network_loss
 
@@ -40,7 +40,7 @@ def test_what_still_runs_when_another_fails_is_told_and_waited_for() -> None:
 
 
 @pytest.mark.parametrize("how", ["threads", "vmap"])
-def test_every_mapping_gives_what_the_loop_gives(how: Mapping) -> None:
+def test_every_mapping_gives_what_the_loop_gives(how: TaskMapping) -> None:
     """Adapting five tasks: threads bit for bit, vmap within rounding."""
     params, _ = network()
     rates = map_params(lambda p: torch.full_like(p, 0.1), params)

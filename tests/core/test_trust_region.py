@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from metarl.core.trust_region import Trial, conjugate_gradient, line_search
+from metarl.core.trust_region import Candidate, conjugate_gradient, line_search
 
 
 def test_conjugate_gradient_solves_what_linalg_solves() -> None:
@@ -49,14 +49,14 @@ def test_a_zero_gradient_gives_a_zero_step() -> None:
 def search(evaluate) -> tuple[Tensor, object]:
     start = torch.tensor([1.0])
     result = line_search(
-        start, torch.tensor([-1.0]), evaluate, Trial(1.0, 0.0), max_kl=0.1, steps=6, decay=0.5
+        start, torch.tensor([-1.0]), evaluate, Candidate(1.0, 0.0), max_kl=0.1, steps=6, decay=0.5
     )
     return start, result
 
 
 def test_the_line_search_takes_the_first_candidate_within_the_region() -> None:
     """It halves the step until the KL bound holds."""
-    start, result = search(lambda x: Trial(float(x**2), float((x - 1) ** 2)))
+    start, result = search(lambda x: Candidate(float(x**2), float((x - 1) ** 2)))
     assert result.accepted
     assert result.backtracks == 2
     assert float(result.vector) == 0.75
@@ -65,8 +65,8 @@ def test_the_line_search_takes_the_first_candidate_within_the_region() -> None:
 
 def test_a_failed_line_search_returns_the_start_itself() -> None:
     """The same object, not a copy, and the trial of the start."""
-    for trial in (Trial(2.0, 0.0), Trial(0.0, 1.0), Trial(float("nan"), 0.0)):
+    for trial in (Candidate(2.0, 0.0), Candidate(0.0, 1.0), Candidate(float("nan"), 0.0)):
         start, result = search(lambda _, t=trial: t)
         assert result.vector is start
         assert not result.accepted
-        assert result.trial == Trial(1.0, 0.0)
+        assert result.trial == Candidate(1.0, 0.0)

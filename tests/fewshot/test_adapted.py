@@ -14,18 +14,18 @@ import metarl
 from metarl.fewshot import adapted as few_shot_adapted
 from metarl.fewshot.adapted import AdaptedModel
 from metarl.fewshot.agent import FewShotAgent
-from metarl.fewshot.data.schema import Form
+from metarl.fewshot.data.schema import Schema
 from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.registry import ALGORITHMS, get_algorithm
 from metarl.fewshot.run import FewShotRunConfig, build
 
-CLASSES = Form("rows", "classification", (6,), 5, train_classes=9)
-PICTURES = Form("pictures", "classification", (3, 12, 12), 5, train_classes=9)
-NUMBERS = Form("rows", "regression", (6,), 2)
+CLASSES = Schema("rows", "classification", (6,), 5, train_classes=9)
+PICTURES = Schema("pictures", "classification", (3, 12, 12), 5, train_classes=9)
+NUMBERS = Schema("rows", "regression", (6,), 2)
 CLASSIFIERS = [algo for algo in ALGORITHMS if algo != "scratch"]
 
 
-def agent(algo: str, form: Form = CLASSES, **options: Any) -> FewShotAgent:
+def agent(algo: str, form: Schema = CLASSES, **options: Any) -> FewShotAgent:
     """An untrained one."""
     chosen = get_algorithm(algo)
     c = chosen.config(**{"filters": 4, **chosen.options, **options})
@@ -73,7 +73,7 @@ def test_a_file_and_a_program_know_the_classes_of_their_task(algo: str, tmp_path
 @pytest.mark.parametrize("form", [CLASSES, PICTURES, NUMBERS], ids=["rows", "pictures", "numbers"])
 @pytest.mark.parametrize("algo", ALGORITHMS)
 def test_inputs_are_computed_in_batches_or_not_at_all(
-    algo: str, form: Form, monkeypatch: pytest.MonkeyPatch
+    algo: str, form: Schema, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of none there is nothing, in as many columns."""
     if form.kind == "regression" and algo in ("protonet", "matching-net"):

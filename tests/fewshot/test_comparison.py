@@ -14,7 +14,7 @@ from metarl.fewshot.data.classes import ClassSource, Ways, random_classes
 from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.data.scaling import Standard
 from metarl.fewshot.data.task import Examples, Source, Split, take
-from metarl.fewshot.evaluate import Evaluation, Request, evaluate
+from metarl.fewshot.evaluate import FewShotEvaluation, Request, evaluate
 from metarl.fewshot.learners.configs import MamlConfig, ProtoNetConfig
 from metarl.fewshot.learners.maml import Maml
 from metarl.fewshot.learners.protonet import ProtoNet
@@ -92,7 +92,9 @@ def test_classifiers_see_raw_and_standardised_numbers() -> None:
         assert accuracy(f"{name}, standardised") > accuracy(f"{name}, raw") + 0.1
 
 
-def compared(learner: Any, source: Source, shots: int, steps: tuple[int, ...] = ()) -> Evaluation:
+def compared(
+    learner: Any, source: Source, shots: int, steps: tuple[int, ...] = ()
+) -> FewShotEvaluation:
     theta = learner.init(generator())
     request = Request("test", 40, shots, 5, 0)
     found = evaluate(learner, theta, source, request, steps=steps, generator=generator())
@@ -108,7 +110,7 @@ def test_a_learner_that_is_worse_is_told_so() -> None:
     assert "on the same 40 tasks" in said
     assert "--algo cnp or --algo r2d2" in said
     assert "--algo cnp" not in advice(found, "cnp")
-    assert Evaluation.from_json(found.to_json()) == found
+    assert FewShotEvaluation.from_json(found.to_json()) == found
     best = found.baselines[-1]
     assert best.ahead == pytest.approx(found.best().mean - best.mean, rel=1e-5)
 

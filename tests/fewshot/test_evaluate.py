@@ -12,7 +12,7 @@ from metarl.core.mapping import Workers
 from metarl.fewshot import Mlp, Sinusoid, losses
 from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.data.rows import row_source
-from metarl.fewshot.evaluate import Evaluation, Request, _point, draw, evaluate
+from metarl.fewshot.evaluate import FewShotEvaluation, Request, _point, draw, evaluate
 from metarl.fewshot.intervals import interval, student
 from metarl.fewshot.learners.configs import MamlConfig
 from metarl.fewshot.learners.maml import Maml
@@ -51,7 +51,7 @@ def learner(inner_lr: float = 0.01) -> Maml:
     return Maml(MamlConfig(inner_lr=inner_lr), "regression", Mlp(1, 1, (8,)))
 
 
-def measure(maml: Maml, **options: Any) -> Evaluation:
+def measure(maml: Maml, **options: Any) -> FewShotEvaluation:
     theta = maml.init(generator())
     options = {"steps": (5,), "generator": generator()} | options
     return evaluate(maml, theta, Sinusoid(), REQUEST, **options)
@@ -63,7 +63,7 @@ def test_divergence_is_relative_to_the_weights_before_adaptation() -> None:
     assert [p.steps for p in found.points] == [0, 5]
     assert found.points[0].diverged == 0.0
     assert found.points[1].diverged > 0.5
-    assert Evaluation.from_json(found.to_json()).points[0] == found.points[0]
+    assert FewShotEvaluation.from_json(found.to_json()).points[0] == found.points[0]
 
 
 def test_threads_do_not_change_an_evaluation() -> None:
@@ -106,5 +106,5 @@ def test_tasks_of_the_same_patient_are_one_source() -> None:
     theta: dict[str, Tensor] = maml.init(generator())
     found = evaluate(maml, theta, source, REQUEST, steps=(0,), generator=generator())
     assert found.sources == len(source.parts["test"]) == 3
-    assert Evaluation.from_json(found.to_json()) == found
+    assert FewShotEvaluation.from_json(found.to_json()) == found
     assert measure(learner()).sources is None

@@ -9,7 +9,7 @@ import torch
 from metarl.fewshot import Mlp
 from metarl.fewshot.data.classes import Ways, random_classes
 from metarl.fewshot.data.holdout import HoldOut
-from metarl.fewshot.evaluate import Evaluation, Request, evaluate
+from metarl.fewshot.evaluate import FewShotEvaluation, Request, evaluate
 from metarl.fewshot.intervals import class_interval, interval
 from metarl.fewshot.learners.configs import ProtoNetConfig
 from metarl.fewshot.learners.protonet import ProtoNet
@@ -60,7 +60,7 @@ def test_a_single_pair_of_classes_says_nothing_of_others() -> None:
     assert math.isnan(class_interval(pair[:1], torch.tensor([[0, 1]]))[1])
 
 
-def measured(classes: int, rotations: bool = False) -> Evaluation:
+def measured(classes: int, rotations: bool = False) -> FewShotEvaluation:
     """Of an untrained network on classes of images."""
     noise = np.random.default_rng(0)
     x = noise.normal(size=(classes, 1, 1, 4, 4)).repeat(6, 1) + noise.normal(
@@ -84,5 +84,5 @@ def test_an_evaluation_says_when_its_classes_are_few() -> None:
     assert "--split-seeds" in few.few_classes()
     assert measured(20, rotations=True).classes == 3
     assert measured(60).few_classes() == ""
-    assert Evaluation.from_json(few.to_json()) == few
+    assert FewShotEvaluation.from_json(few.to_json()) == few
     assert few.points[0].ci95 > 0.05

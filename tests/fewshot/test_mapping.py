@@ -11,14 +11,14 @@ import metarl
 from metarl.cli.train_few_shot import main
 from metarl.fewshot import Sinusoid
 from metarl.fewshot import mapping as few_shot_mapping
-from metarl.fewshot.data.schema import Form
+from metarl.fewshot.data.schema import Schema
 from metarl.fewshot.data.sources import DataConfig
 from metarl.fewshot.learners.configs import ImamlConfig, MamlConfig
-from metarl.fewshot.mapping import Choice, largest, resolve_how
+from metarl.fewshot.mapping import MappingChoice, largest, resolve_how
 from metarl.fewshot.run import FewShotRunConfig
 
-CURVES = Form.of(Sinusoid())
-PICTURES = Form("pictures", "classification", (1, 28, 28), 5, train_classes=20)
+CURVES = Schema.of(Sinusoid())
+PICTURES = Schema("pictures", "classification", (1, 28, 28), 5, train_classes=20)
 
 
 @pytest.fixture(autouse=True)
@@ -27,14 +27,14 @@ def _can_compile(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("metarl.fewshot.mapping.resolve_compile", lambda mode, *_: mode != "off")
 
 
-def run(form: Form, algo: str = "maml", device: Any = "cpu", **options: Any) -> FewShotRunConfig:
+def run(form: Schema, algo: str = "maml", device: Any = "cpu", **options: Any) -> FewShotRunConfig:
     c = ImamlConfig(**options) if algo == "imaml" else MamlConfig(**options)
     return FewShotRunConfig(
         algo, "default", 0, device, "vmap", False, 0, 1000, DataConfig(), form, algorithm=c
     )
 
 
-def chosen(form: Form, how: str = "auto", compile: str = "off", **options: Any) -> Choice:
+def chosen(form: Schema, how: str = "auto", compile: str = "off", **options: Any) -> MappingChoice:
     return resolve_how(run(form, **options), how, compile)
 
 
@@ -60,7 +60,7 @@ def test_the_largest_tensor_is_that_of_a_layer_or_of_the_weights() -> None:
     ],
 )
 def test_auto_takes_one_call_for_what_stays_in_the_cache(
-    expected: str, form: Form, options: dict[str, Any]
+    expected: str, form: Schema, options: dict[str, Any]
 ) -> None:
     """And threads for what is larger, or cannot be mapped over in one call."""
     assert chosen(form, **options).config.how == expected

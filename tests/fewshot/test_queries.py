@@ -15,7 +15,7 @@ from metarl.fewshot.data.classes import Ways, random_classes
 from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.data.rows import row_source
 from metarl.fewshot.data.task import Kind, Source
-from metarl.fewshot.evaluate import Evaluation, Request, draw, evaluate
+from metarl.fewshot.evaluate import FewShotEvaluation, Request, draw, evaluate
 from metarl.fewshot.intervals import interval
 from metarl.fewshot.registry import ALGORITHMS, get_algorithm
 
@@ -55,7 +55,7 @@ class Zero(Fake):
         return torch.zeros(len(x), 1)
 
 
-def measured(learner: Any, source: Source, request: Request = REQUEST) -> Evaluation:
+def measured(learner: Any, source: Source, request: Request = REQUEST) -> FewShotEvaluation:
     return evaluate(learner, {}, source, request, steps=(), generator=generator(), how="loop")
 
 

@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from scripts import gpu
-from scripts.gpu import Part
+from scripts.gpu import Piece
 
 SLEEPS = "{python} -c 'import time; print(1); time.sleep(60)'"
 WRITES = "{python} -c \"open('{folder}/RAN', 'a').write('x')\""
 
 
-def writes(name: str) -> Part:
+def writes(name: str) -> Piece:
     command = WRITES.replace("RAN", name)
-    return Part(name, command, 1, command)
+    return Piece(name, command, 1, command)
 
 
 def run(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, parts: tuple[Part, ...], *options: str
+    monkeypatch: pytest.MonkeyPatch, folder: Path, parts: tuple[Piece, ...], *options: str
 ) -> tuple[int, dict[str, Any]]:
     """The exit code and how every part ended."""
     monkeypatch.setattr(gpu, "PARTS", parts)
@@ -32,7 +32,7 @@ def test_parts_run_once_and_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """Those that are done or failed are run again on request only."""
     parts = (
         writes("one"),
-        Part("two", "{python} -c 'raise SystemExit(3)'", 1, None),
+        Piece("two", "{python} -c 'raise SystemExit(3)'", 1, None),
         writes("three"),
     )
     found = run(monkeypatch, tmp_path, parts)
@@ -47,7 +47,7 @@ def test_a_part_that_takes_all_its_time_is_recorded_and_not_repeated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next part runs."""
-    parts = Part("slow", SLEEPS, 0.02, None), writes("next")
+    parts = Piece("slow", SLEEPS, 0.02, None), writes("next")
     ended = 0, {"slow": "timed out", "next": "done"}
     assert run(monkeypatch, tmp_path, parts) == ended
     before = (tmp_path / "parts.json").read_text()
@@ -60,7 +60,7 @@ def test_a_part_that_the_end_of_a_call_cuts_off_is_run_by_the_next(
 ) -> None:
     """And where there is no time for a whole part, none is begun."""
     monkeypatch.setattr(gpu, "SHORT", 0.0)
-    parts = writes("one"), writes("two"), Part("slow", SLEEPS, 0.5, None)
+    parts = writes("one"), writes("two"), Piece("slow", SLEEPS, 0.5, None)
     assert run(monkeypatch, tmp_path, parts, "--minutes", "0.02")[1] == {"one": "done"}
     assert run(monkeypatch, tmp_path, parts, "--minutes", "0.02")[1]["two"] == "done"
     for _ in range(2):

@@ -26,7 +26,7 @@ from metarl.core.mapping import Workers
 from metarl.core.one_thread import one_thread
 from metarl.core.params import map_params
 from metarl.core.precision import products
-from metarl.core.trust_region import Trial, conjugate_gradient, line_search
+from metarl.core.trust_region import Candidate, conjugate_gradient, line_search
 from metarl.rl import normalizer
 from metarl.rl.advantages import policy_batch
 from metarl.rl.data import BatchedEnv, Episodes, PolicyBatch, Tasks
@@ -249,7 +249,7 @@ class MamlTrpo:
             theta,
             step,
             objective.evaluate,
-            Trial(loss, 0.0),
+            Candidate(loss, 0.0),
             max_kl=max_kl,
             steps=c.line_search_steps if finite else 0,
             decay=c.line_search_decay,

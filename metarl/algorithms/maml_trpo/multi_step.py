@@ -11,7 +11,7 @@ from metarl.algorithms.maml_trpo.objective import MetaObjective, Setting
 from metarl.algorithms.maml_trpo.state import MetaState
 from metarl.core.mapping import Workers
 from metarl.core.params import Params
-from metarl.core.trust_region import Trial
+from metarl.core.trust_region import Candidate
 
 
 class MultiStepObjective:
@@ -67,10 +67,10 @@ class MultiStepObjective:
         product: Tensor = self._mean([each.fisher(vector) for each in self._after])
         return product
 
-    def evaluate(self, vector: Tensor) -> Trial:
+    def evaluate(self, vector: Tensor) -> Candidate:
         """Mean surrogate and mean KL at other meta-parameters, re-adapting on the same data."""
         columns = zip(*(each.evaluate(vector) for each in self._after), strict=True)
-        return Trial(*(self._mean(values) for values in columns))
+        return Candidate(*(self._mean(values) for values in columns))
 
     def _mean(self, values: Sequence[Any]) -> Any:
         return sum(share * value for share, value in zip(self._shares, values, strict=True))

@@ -15,7 +15,7 @@ from metarl.core.compile.traced import Traced
 from metarl.core.fisher import Adaptation, KeptGradient, Meta, fisher_product
 from metarl.core.mapping import Workers, stack_tasks, unstack_tasks
 from metarl.core.params import Params, broadcast, flatten, leaves, map_params, unflatten
-from metarl.core.trust_region import Trial
+from metarl.core.trust_region import Candidate
 
 
 class Losses(NamedTuple):
@@ -219,12 +219,12 @@ class MetaObjective:
         v = self.state(vector)
         return self._mean(self._map(lambda part: part.fisher(v)))
 
-    def evaluate(self, vector: Tensor) -> Trial:
+    def evaluate(self, vector: Tensor) -> Candidate:
         """Surrogate and KL at other meta-parameters, re-adapting on the same data."""
         state = self.state(vector)
         pairs = self._map(lambda part: part.evaluate(state))
         surrogate, kl = (sum(column) / self.num_tasks for column in zip(*pairs, strict=True))
-        return Trial(surrogate, kl)
+        return Candidate(surrogate, kl)
 
     def _mean(self, vectors: Any) -> Tensor:
         return torch.stack(list(vectors)).sum(0) / self.num_tasks

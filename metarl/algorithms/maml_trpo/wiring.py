@@ -20,7 +20,7 @@ from metarl.protocols import EvalOptions, MakeEngine
 from metarl.rl.data import BatchedEnv
 from metarl.rl.evaluate import Outcome, Point, adaptation_curve, summarize
 from metarl.rl.one_env import OneEnv, join
-from metarl.rl.predict import Adapted
+from metarl.rl.predict import AdaptedPolicy
 from metarl.rl.rollout import rollout
 from metarl.tasks import TaskFamily
 
@@ -65,7 +65,7 @@ class MamlTrpoMethod:
         episodes: int | None,
         updates: int | None,
         seed: int,
-    ) -> Adapted:
+    ) -> AdaptedPolicy:
         """One update (by default) on 20 episodes each (by default)."""
         episodes = EPISODES if episodes is None else episodes
         updates = 1 if updates is None else updates
@@ -83,7 +83,7 @@ class MamlTrpoMethod:
                 for noise in (rng(seed, Phase.ADAPT, k, e) for e in range(episodes))
             ]
             adapted = learner.adapt(adapted, join(collected))
-        return Adapted(
+        return AdaptedPolicy(
             algorithm.policy(state),
             adapted.phi,
             rng(seed, Phase.ACT),

@@ -19,7 +19,7 @@ from torch.utils import _pytree as pytree
 
 from metarl.core.compile.compiling import compile_graph
 
-Point = TypeVar("Point")
+At = TypeVar("At")
 Vector = TypeVar("Vector")
 Result = TypeVar("Result")
 
@@ -34,10 +34,10 @@ _VIEWS = {
 }
 
 
-class LinearMap(Generic[Point, Vector, Result]):
+class LinearMap(Generic[At, Vector, Result]):
     """`at(point)` gives `v ↦ f(point, v)`; points of equal shapes share the graphs."""
 
-    def __init__(self, f: Callable[[Point, Vector], Result], *, compiled: bool) -> None:
+    def __init__(self, f: Callable[[At, Vector], Result], *, compiled: bool) -> None:
         """Args:
         f: linear in its second argument; takes and returns trees of tensors, closes over none.
         compiled: compile both graphs (seconds, once per shapes); otherwise the same operations
@@ -48,7 +48,7 @@ class LinearMap(Generic[Point, Vector, Result]):
         self._lock = threading.Lock()
         self._graphs: dict[Any, _Graphs] = {}
 
-    def at(self, point: Point, like: Vector) -> Callable[[Vector], Result]:
+    def at(self, point: At, like: Vector) -> Callable[[Vector], Result]:
         """Compute what depends on `point` alone.
 
         Args:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from metarl.fewshot.data.holdout import HoldOut, Need, with_enough
-from metarl.fewshot.data.scaling import Standard, Units
+from metarl.fewshot.data.scaling import Scaling, Standard
 from metarl.fewshot.data.spellings import refuse_spellings
 from metarl.fewshot.data.storage import OnDevice, digest
 from metarl.fewshot.data.task import PARTS, Examples, Kind, Part, Split
@@ -67,7 +67,7 @@ class ClassSource:
     ways: Ways
     rotations: bool = False
     protocol: dict[str, Any] = field(default_factory=dict)
-    units: Units = field(default_factory=Units)
+    units: Scaling = field(default_factory=Scaling)
     kind: Kind = "classification"
 
     def __post_init__(self) -> None:
@@ -206,9 +206,9 @@ def random_classes(
     x = x[stay]
     parts = hold.parts(name, len(names), classes_needed(ways, rotations))
     protocol |= {"split": "random classes", **hold.describe(), "data_sha256": digest(x, labels)}
-    units = Units()
+    units = Scaling()
     if x.ndim == 2:
-        units = Units(x=Standard.of(x[np.isin(labels, parts["train"])]))
+        units = Scaling(x=Standard.of(x[np.isin(labels, parts["train"])]))
         x = units.x.inwards(torch.from_numpy(x)).numpy()
     stock = Stock.of(x, labels, names)
     return ClassSource(name, stock, parts, ways, rotations, protocol, units)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metarl.fewshot.data.scaling import Units
+from metarl.fewshot.data.scaling import Scaling
 from metarl.fewshot.data.task import Examples, Kind, Part, Split
 
 
@@ -19,7 +19,7 @@ class Curves:
     kind: Kind = "regression"
     x_shape: tuple[int, ...] = (1,)
     outputs = 1
-    units = Units()
+    units = Scaling()
 
     def describe(self) -> dict[str, Any]:
         """The protocol, as JSON."""

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from metarl.fewshot.data.scaling import Standard, Units
+from metarl.fewshot.data.scaling import Scaling, Standard
 from metarl.fewshot.data.storage import digest
 from metarl.fewshot.data.task import DrawFailed, Examples, Kind, Part, Split
 from metarl.tasks.guard import guarded
@@ -40,7 +40,7 @@ class FunctionSource:
         self._require_random(x, y)
         self.x_shape, self.outputs = x.shape[2:], y.shape[2]
         flat = x.reshape(-1, x.shape[2]), y.reshape(-1, y.shape[2])
-        self.units = Units(*map(Standard.of, flat))
+        self.units = Scaling(*map(Standard.of, flat))
         self._sha256 = digest(*map(_four_digits, flat))
 
     def describe(self) -> dict[str, Any]:

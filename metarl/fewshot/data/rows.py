@@ -13,7 +13,7 @@ import torch
 
 from metarl.fewshot.data.classes import distinct_up_to
 from metarl.fewshot.data.holdout import HoldOut, Need, with_enough
-from metarl.fewshot.data.scaling import Standard, Units
+from metarl.fewshot.data.scaling import Scaling, Standard
 from metarl.fewshot.data.spellings import refuse_spellings
 from metarl.fewshot.data.storage import OnDevice, digest
 from metarl.fewshot.data.task import PARTS, Examples, Kind, Part, Split
@@ -33,7 +33,7 @@ class RowSource:
     count: torch.Tensor  # [tasks] int64
     names: tuple[str, ...]  # of the tasks
     parts: dict[str, np.ndarray]  # part -> tasks
-    units: Units  # of the table
+    units: Scaling  # of the table
     protocol: dict[str, Any] = field(default_factory=dict)
     kind: Kind = "regression"
 
@@ -116,7 +116,7 @@ def row_source(
     x, y, labels = x[order], y[order], labels[order]
     parts = hold.parts(name, len(names), Need(1, 1))
     seen = np.isin(labels, parts["train"])
-    units = Units(Standard.of(x[seen]), Standard.of(y[seen]))
+    units = Scaling(Standard.of(x[seen]), Standard.of(y[seen]))
     count = np.bincount(labels, minlength=len(names)).astype(np.int64)
     return RowSource(
         name,

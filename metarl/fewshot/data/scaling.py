@@ -49,7 +49,7 @@ class Standard:
 
 
 @dataclass(frozen=True)
-class Units:
+class Scaling:
     """Of inputs and targets."""
 
     x: Standard = Standard()

@@ -5,24 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from metarl.fewshot.data.classes import ClassSource
-from metarl.fewshot.data.scaling import Units
+from metarl.fewshot.data.scaling import Scaling
 from metarl.fewshot.data.task import Kind, Source
 
 
 @dataclass(frozen=True)
-class Form:
+class Schema:
     """What a learner must know of its data; enough to use what it has learned without them."""
 
     name: str
     kind: Kind
     x_shape: tuple[int, ...]
     outputs: int
-    units: Units = field(default_factory=Units)
+    units: Scaling = field(default_factory=Scaling)
     train_classes: int = 0
     """Classes that there are to train on, those made by rotations too; 0 in regression."""
 
     @classmethod
-    def of(cls, source: Source) -> Form:
+    def of(cls, source: Source) -> Schema:
         """Of a source's tasks."""
         classes = len(source.class_names("train")) if isinstance(source, ClassSource) else 0
         return cls(source.name, source.kind, source.x_shape, source.outputs, source.units, classes)

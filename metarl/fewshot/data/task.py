@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.fewshot.data.scaling import Units
+from metarl.fewshot.data.scaling import Scaling
 
 Kind = Literal["regression", "classification"]
 Part = Literal["train", "validation", "test"]
@@ -61,7 +61,7 @@ class Source(Protocol):
         """C: numbers per target, or ways."""
 
     @property
-    def units(self) -> Units:
+    def units(self) -> Scaling:
         """What a user's own inputs and targets are measured in."""
 
     def describe(self) -> dict[str, Any]:

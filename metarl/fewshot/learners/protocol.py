@@ -10,7 +10,7 @@ from torch import Tensor
 from metarl.core.params import Params
 from metarl.fewshot.data.task import Examples, Kind, Split
 
-Adapted = Any
+Fitted = Any
 """What a learner knows of one task: a tree of tensors."""
 
 JOINT_CLASSES = "joint.classes"
@@ -57,8 +57,8 @@ class FewShotLearner(Protocol):
     def loss(self, theta: Params, task: Split) -> Tensor:
         """What meta-training descends: the outer loss of one task (a scalar)."""
 
-    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Adapted:
+    def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Fitted:
         """Learn a support set, in as many steps as in training if not told otherwise."""
 
-    def predict(self, theta: Params, adapted: Adapted, x: Tensor) -> Tensor:
+    def predict(self, theta: Params, adapted: Fitted, x: Tensor) -> Tensor:
         """Outputs `[N, C]` of inputs `[N, …]`."""

@@ -23,11 +23,11 @@ class Compiled:
 
     def __init__(self) -> None:
         """No model has been looked at."""
-        self._known: dict[int, _Model] = {}
+        self._known: dict[int, _Known] = {}
 
     def look(self, owner: Any) -> None:
         """Remember what the models of an object are like."""
-        self._known = {id(m): self._known.get(id(m)) or _Model(m) for m in models(owner)}
+        self._known = {id(m): self._known.get(id(m)) or _Known(m) for m in models(owner)}
         for one in self._known.values():
             one.look()
 
@@ -39,7 +39,7 @@ class Compiled:
         self.look(owner)
 
 
-class _Model:
+class _Known:
     """One model, with views of its memory and room to compute in."""
 
     def __init__(self, model: Any) -> None:

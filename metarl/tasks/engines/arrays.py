@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from metarl.tasks.engines.base import Engine, Noise, StepOutput
+from metarl.tasks.engines.base import Engine, EpisodeNoise, StepOutput
 from metarl.tasks.protocols import Family
 from metarl.tasks.task import Tasks
 
@@ -25,10 +25,12 @@ class ArraysEngine(Engine):
         self._definition = family.definition
         self._state: Any = None
 
-    def draw_noise(self, rng: np.random.Generator) -> Noise:
+    def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
         """As the family defines it, first for resets, then for all steps."""
         reset = self._definition.draw_reset_noise(rng, self.shape)
-        return Noise(reset, self._definition.draw_step_noise(np, rng, (self.horizon, *self.shape)))
+        return EpisodeNoise(
+            reset, self._definition.draw_step_noise(np, rng, (self.horizon, *self.shape))
+        )
 
     def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""

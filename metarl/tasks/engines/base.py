@@ -15,7 +15,7 @@ from metarl.tasks.task import Tasks
 from metarl.tasks.values import differing
 
 
-class Noise(NamedTuple):
+class EpisodeNoise(NamedTuple):
     """All the randomness of one episode of every environment."""
 
     reset: np.ndarray  # [T, E, …]
@@ -70,7 +70,7 @@ class Engine:
         """(T, E)."""
         return self.num_tasks, self.num_episodes
 
-    def draw_noise(self, rng: np.random.Generator) -> Noise:
+    def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
         """All the randomness of one episode, in a fixed order."""
         raise NotImplementedError
 

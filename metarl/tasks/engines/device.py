@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from metarl.tasks.engines.base import Engine, Noise, StepOutput
+from metarl.tasks.engines.base import Engine, EpisodeNoise, StepOutput
 from metarl.tasks.protocols import Family
 from metarl.tasks.task import Tasks
 
@@ -51,11 +51,11 @@ class DeviceEngine(Engine):
         dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
         return tensor.to(self.device, dtype, non_blocking=True)
 
-    def draw_noise(self, rng: np.random.Generator) -> Noise:
+    def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
         """As the family defines it, first for resets, then for all steps."""
         definition = self.family.definition
         reset = self.tensor(definition.draw_reset_noise(rng, self.shape))
-        return Noise(reset, self._step_noise(rng))  # type: ignore[arg-type]
+        return EpisodeNoise(reset, self._step_noise(rng))  # type: ignore[arg-type]
 
     def _step_noise(self, rng: np.random.Generator) -> Tensor:
         return torch.zeros((self.horizon, *self.shape, 0), device=self.device)

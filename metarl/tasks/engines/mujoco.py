@@ -10,7 +10,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from metarl.tasks.engines.base import Engine, Noise, StepOutput
+from metarl.tasks.engines.base import Engine, EpisodeNoise, StepOutput
 from metarl.tasks.engines.camera import MujocoCamera
 from metarl.tasks.engines.physics import Physics
 from metarl.tasks.engines.simulate import Derived, Loops, Rollouts
@@ -83,10 +83,10 @@ class ThreadsEngine(Engine):
         mujoco.mj_getState(model, data, state, spec)
         return state
 
-    def draw_noise(self, rng: np.random.Generator) -> Noise:
+    def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
         """Reset noise as the family defines it; steps need none."""
         reset = self._definition.draw_reset_noise(rng, self.shape)
-        return Noise(reset, np.zeros((self.horizon, *self.shape, 0)))
+        return EpisodeNoise(reset, np.zeros((self.horizon, *self.shape, 0)))
 
     def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]` float32."""

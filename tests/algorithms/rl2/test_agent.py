@@ -13,11 +13,12 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 from metarl import load_agent
-from metarl.agent import Agent, Parts
+from metarl.agent import Agent
 from metarl.cli import evaluate as evaluate_metarl
 from metarl.cli import train as train_metarl
 from metarl.rl.evaluate import EpisodePoint
 from metarl.rl.predict_memory import AdaptedMemory
+from metarl.runs import Built
 from metarl.tasks import FamilyEnv, make_family
 
 GOAL = {"goal": [0.2, -0.1]}
@@ -135,7 +136,7 @@ def resolute(agent: Agent) -> Agent:
     params = {**agent.state.params}
     params["actor.0.weight"] = 100 * params["actor.0.weight"]
     state = agent.state._replace(params=params)
-    return Agent(Parts(agent.family, agent.algorithm, agent.method), state, agent.iteration)
+    return Agent(Built(agent.family, agent.algorithm, agent.method), state, agent.iteration)
 
 
 def episode_by_hand(agent: Agent, adapted: AdaptedMemory, env: gymnasium.Env) -> float:

@@ -20,7 +20,7 @@ from metarl.rl.ppo import PpoBatch, take_trials, without_padding
 from metarl.rl.rollout import NonFiniteError, rollout
 from metarl.rl.trials import collect_trials
 from metarl.tasks import TaskFamily, make_engine, make_family
-from metarl.tasks.engines.base import Noise, StepOutput
+from metarl.tasks.engines.base import EpisodeNoise, StepOutput
 from metarl.tasks.trial import TrialEngine
 
 CONFIG = Rl2Config(tasks=6, episodes=2, hidden=8, minibatches=2, epochs=2, lr=1e-2)
@@ -400,8 +400,8 @@ class CueEnv:
     def __init__(self, num_tasks: int) -> None:
         self.num_tasks = num_tasks
 
-    def draw_noise(self, rng: np.random.Generator) -> Noise:
-        return Noise(np.zeros((self.num_tasks, 1)), np.zeros((3, self.num_tasks, 1)))
+    def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
+        return EpisodeNoise(np.zeros((self.num_tasks, 1)), np.zeros((3, self.num_tasks, 1)))
 
     def reset(self, tasks: Any, noise: Any, mask: Any = None) -> np.ndarray:
         """A trial starts without a mask, its later episodes with one."""

@@ -11,10 +11,10 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from metarl.tasks.engines.base import Engine, EnvironmentFailure, Noise, StepOutput
-from metarl.tasks.engines.vector.pool import Crew, WorkerError
-from metarl.tasks.engines.vector.shared_memory import Metrics, board, layout, size
-from metarl.tasks.engines.vector.worker import Share
+from metarl.tasks.engines.base import Engine, EnvironmentFailure, EpisodeNoise, StepOutput
+from metarl.tasks.engines.vector.pool import Pool, WorkerError
+from metarl.tasks.engines.vector.shared_memory import Metrics, layout, shared_arrays, size
+from metarl.tasks.engines.vector.worker import WorkerEnvs
 from metarl.tasks.protocols import Family
 from metarl.tasks.task import Task, Tasks, task_at
 
@@ -48,20 +48,22 @@ class VectorEngine(Engine):
         if workers < 0:
             raise ValueError(f"workers must be at least 0, got {workers}")
         count = num_tasks * num_episodes
-        shares = max(1, min(workers, count))
+        parts = max(1, min(workers, count))
         obs_dim = math.prod(self.observation_space.shape or ())
-        fields = layout(count, obs_dim, _action_of(self.action_space), shares)
-        self._bounds = [count * w // shares for w in range(shares + 1)]
+        fields = layout(count, obs_dim, _action_of(self.action_space), parts)
+        self._bounds = [count * w // parts for w in range(parts + 1)]
         self._task_of: list[Task] = [{}] * count
-        self._share: Share | None = None
-        self._crew: Crew | None = None
-        self._board = board(bytearray(sum(map(size, fields.values())) + 64 * len(fields)), fields)
+        self._envs: WorkerEnvs | None = None
+        self._pool: Pool | None = None
+        self._arrays = shared_arrays(
+            bytearray(sum(map(size, fields.values())) + 64 * len(fields)), fields
+        )
         try:
             if workers:
-                self._crew = Crew(family, fields, self._bounds)
-                self._board = self._crew.board
+                self._pool = Pool(family, fields, self._bounds)
+                self._arrays = self._pool.arrays
             else:
-                self._share = Share(family, self._board, 0, 0, count)
+                self._envs = WorkerEnvs(family, self._arrays, 0, 0, count)
         except WorkerError as error:
             raise self._failure("while it was made", error) from error
         except (Exception, SystemExit) as error:
@@ -70,10 +72,10 @@ class VectorEngine(Engine):
             raise self._failure("while it was made", _here(error)) from error
         self._finished = np.ones(self.shape, dtype=bool)
 
-    def draw_noise(self, rng: np.random.Generator, num_tasks: int | None = None) -> Noise:
+    def draw_noise(self, rng: np.random.Generator, num_tasks: int | None = None) -> EpisodeNoise:
         """A reset seed per environment, `[T, E]`; steps need none. T may be given."""
         shape = (self.num_tasks if num_tasks is None else num_tasks, self.num_episodes)
-        return Noise(rng.integers(2**31, size=shape), np.zeros((self.horizon, *shape, 0)))
+        return EpisodeNoise(rng.integers(2**31, size=shape), np.zeros((self.horizon, *shape, 0)))
 
     def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]` float32.
@@ -83,7 +85,7 @@ class VectorEngine(Engine):
         """
         chosen = self._start(tasks, mask)
         self._finished[chosen] = False
-        b, flat = self._board, chosen.reshape(-1)
+        b, flat = self._arrays, chosen.reshape(-1)
         each = [task_at(tasks, t) for t in range(self.num_tasks)]
         for i in np.flatnonzero(flat):
             self._task_of[i] = each[i // self.num_episodes]
@@ -99,7 +101,7 @@ class VectorEngine(Engine):
         Raises:
             EnvironmentFailure: an environment raised, died or hangs.
         """
-        b, running = self._board, ~self._finished
+        b, running = self._arrays, ~self._finished
         b.chosen[:] = running.reshape(-1)
         b.action[:] = self._fit(action).reshape(b.action.shape)
         b.reward[~b.chosen] = 0.0
@@ -115,16 +117,16 @@ class VectorEngine(Engine):
 
     def close(self) -> None:
         """Close the environments and end the workers."""
-        if self._share is not None:
-            self._share.close()
-        if self._crew is not None:
-            self._crew.close()
+        if self._envs is not None:
+            self._envs.close()
+        if self._pool is not None:
+            self._pool.close()
 
     def _call(self, name: str, arguments: Sequence[tuple[Any, ...]]) -> list[Metrics]:
         try:
-            if self._crew is not None:
-                return self._crew.call(name, arguments)
-            return [getattr(self._share, name)(*arguments[0])]
+            if self._pool is not None:
+                return self._pool.call(name, arguments)
+            return [getattr(self._envs, name)(*arguments[0])]
         except WorkerError as error:
             raise self._failure(f"in {name}", error) from error
         except (Exception, SystemExit) as error:
@@ -136,9 +138,9 @@ class VectorEngine(Engine):
 
     def _failure(self, when: str, error: WorkerError) -> EnvironmentFailure:
         """Which environment it was, of which task, where in its episode."""
-        i = int(self._board.current[error.worker])
+        i = int(self._arrays.current[error.worker])
         task, episode = divmod(i, self.num_episodes)
-        by = f" (worker {error.worker})" if self._crew is not None else ""
+        by = f" (worker {error.worker})" if self._pool is not None else ""
         named = f" {self._task_of[i]}" if self._task_of[i] else ""
         return EnvironmentFailure(
             f"environment {i} of {self.family.name}{by} {error.what} {when}: task {task}{named}, "
@@ -150,14 +152,14 @@ class VectorEngine(Engine):
         return list(pairwise(self._bounds))
 
     def _observations(self) -> np.ndarray:
-        return self._board.obs.reshape(*self.shape, -1).copy()
+        return self._arrays.obs.reshape(*self.shape, -1).copy()
 
     def _joined(self, replies: Sequence[Metrics]) -> Metrics:
-        """Every share's metrics, each `[T, E]`."""
+        """Every worker's metrics, each `[T, E]`."""
         joined: Metrics = {}
         for (first, stop), metrics in zip(self._ranges(), replies, strict=True):
             for name, values in metrics.items():
-                column = joined.setdefault(name, np.full(self._board.reward.shape, np.nan))
+                column = joined.setdefault(name, np.full(self._arrays.reward.shape, np.nan))
                 column[first:stop] = values
         return {name: values.reshape(self.shape) for name, values in joined.items()}
 

@@ -1,4 +1,4 @@
-"""Worker processes that each step a share of the environments."""
+"""Worker processes that each step some of the environments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-from metarl.tasks.engines.vector.shared_memory import Board, Layout, Metrics, board, size
+from metarl.tasks.engines.vector.shared_memory import (
+    Layout,
+    Metrics,
+    SharedArrays,
+    shared_arrays,
+    size,
+)
 from metarl.tasks.engines.vector.worker import INTERRUPTS, serve
 from metarl.tasks.protocols import Family
 
@@ -44,13 +50,13 @@ class WorkerError(RuntimeError):
         self.details = details
 
 
-class Crew:
-    """W spawned processes over one board; whatever happens to one of them ends all."""
+class Pool:
+    """W spawned processes over shared arrays; whatever happens to one of them ends all."""
 
     def __init__(self, family: Family, fields: Layout, bounds: Sequence[int]) -> None:
         """Args:
         family: what the environments are made of; its timeout holds for their calls.
-        fields: the board's layout.
+        fields: the layout of the shared arrays.
         bounds: `[W + 1]`; worker w has the environments bounds[w] … bounds[w + 1] − 1.
 
         Raises:
@@ -60,7 +66,7 @@ class Crew:
         context = multiprocessing.get_context("spawn")
         last = list(fields.values())[-1]
         memory = context.RawArray("b", last.offset + size(last))
-        self.board: Board = board(memory, fields)
+        self.arrays: SharedArrays = shared_arrays(memory, fields)
         self._timeout = max(family.timeout, START)
         self._started = False
         self._workers: list[tuple[SpawnProcess, Connection]] = []
@@ -105,7 +111,7 @@ class Crew:
     def _collect(self) -> list[Metrics]:
         """One reply from every worker."""
         replies: dict[int, Metrics] = {}
-        seen = self.board.calls.copy()
+        seen = self.arrays.calls.copy()
         while pending := [w for w in range(len(self._workers)) if w not in replies]:
             waiting: list[Any] = [self._workers[w][0].sentinel for w in pending]
             waiting += [self._workers[w][1] for w in pending]
@@ -114,10 +120,10 @@ class Crew:
                 process, pipe = self._workers[w]
                 if pipe in ready or process.sentinel in ready:
                     replies[w] = self._receive(w)
-                elif not ready and self.board.calls[w] == seen[w]:
+                elif not ready and self.arrays.calls[w] == seen[w]:
                     raise WorkerError(w, f"has not returned for {self._timeout:g} s")
             if not ready:
-                seen = self.board.calls.copy()
+                seen = self.arrays.calls.copy()
         return [replies[w] for w in range(len(self._workers))]
 
     def _receive(self, w: int) -> Metrics:

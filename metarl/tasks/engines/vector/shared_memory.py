@@ -13,15 +13,15 @@ Metrics = dict[str, np.ndarray]
 
 
 class Field(NamedTuple):
-    """Where an array lies in the board's memory."""
+    """Where an array lies in the shared memory."""
 
     shape: tuple[int, ...]
     dtype: str
     offset: int
 
 
-class Board(NamedTuple):
-    """What an engine and its shares exchange; N environments, W shares."""
+class SharedArrays(NamedTuple):
+    """What an engine and its workers exchange; N environments, W workers."""
 
     seed: np.ndarray  # [N] int64, of the next reset
     chosen: np.ndarray  # [N] bool, whom the next command is for
@@ -30,15 +30,15 @@ class Board(NamedTuple):
     reward: np.ndarray  # [N] float64
     terminated: np.ndarray  # [N] bool
     truncated: np.ndarray  # [N] bool, by the environment itself
-    calls: np.ndarray  # [W] int64, calls of environments so far: a share that lives goes on
+    calls: np.ndarray  # [W] int64, calls of environments so far: a worker that lives goes on
     current: np.ndarray  # [W] int64, the environment that is being called
 
 
 Layout = dict[str, Field]
 
 
-def layout(count: int, obs: int, action: tuple[tuple[int, ...], str], shares: int) -> Layout:
-    """The board of `count` environments; `action` is the shape and the type of one action."""
+def layout(count: int, obs: int, action: tuple[tuple[int, ...], str], workers: int) -> Layout:
+    """The arrays of `count` environments; `action` is the shape and the type of one action."""
     shapes: dict[str, tuple[tuple[int, ...], str]] = {
         "seed": ((count,), "int64"),
         "chosen": ((count,), "bool"),
@@ -47,8 +47,8 @@ def layout(count: int, obs: int, action: tuple[tuple[int, ...], str], shares: in
         "reward": ((count,), "float64"),
         "terminated": ((count,), "bool"),
         "truncated": ((count,), "bool"),
-        "calls": ((shares,), "int64"),
-        "current": ((shares,), "int64"),
+        "calls": ((workers,), "int64"),
+        "current": ((workers,), "int64"),
     }
     fields, offset = {}, 0
     for name, (shape, dtype) in shapes.items():
@@ -62,9 +62,9 @@ def size(field: Field) -> int:
     return int(np.prod(field.shape)) * np.dtype(field.dtype).itemsize
 
 
-def board(memory: Any, fields: Layout) -> Board:
+def shared_arrays(memory: Any, fields: Layout) -> SharedArrays:
     """The arrays in a buffer."""
-    return Board(
+    return SharedArrays(
         **{
             name: np.ndarray(field.shape, field.dtype, memory, field.offset)
             for name, field in fields.items()

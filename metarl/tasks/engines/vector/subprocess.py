@@ -17,7 +17,7 @@ Seen = TypeVar("Seen")
 Looked = TypeVar("Looked", bound=Family)
 
 
-def apart(look: Callable[[Looked], Seen], family: Looked) -> Seen:
+def in_subprocess(look: Callable[[Looked], Seen], family: Looked) -> Seen:
     """`look(family)` in a worker process, within the family's timeout.
 
     Raises:

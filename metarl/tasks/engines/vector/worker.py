@@ -1,7 +1,7 @@
-"""A share of environments, stepped one after the other: in this process or in a worker.
+"""Some of the environments, stepped one after the other: in this process or in a worker.
 
-The engine and its shares see the same board, one row per environment; in worker processes it lies
-in shared memory, so that a step sends no array through a pipe.
+The engine and its workers see the same arrays, one row per environment; in worker processes they
+lie in shared memory, so that a step sends no array through a pipe.
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ import numpy as np
 from metarl.tasks.assumed import assumed_horizon
 from metarl.tasks.checking import OutOfRange
 from metarl.tasks.engines.infos import told
-from metarl.tasks.engines.vector.shared_memory import Board, Layout, Metrics, board
+from metarl.tasks.engines.vector.shared_memory import Layout, Metrics, SharedArrays, shared_arrays
 from metarl.tasks.protocols import Family
 from metarl.tasks.task import Task
 
 INTERRUPTS = signal.SIGINT, signal.SIGTERM
 
 
-class Share:
-    """Environments `first` … `last` − 1 of a board."""
+class WorkerEnvs:
+    """Environments `first` … `last` − 1 of an engine."""
 
-    def __init__(self, family: Family, board: Board, number: int, first: int, last: int) -> None:
+    def __init__(
+        self, family: Family, shared_arrays: SharedArrays, number: int, first: int, last: int
+    ) -> None:
         """Make the environments."""
-        self._board = board
+        self._arrays = shared_arrays
         self._number = number
         self._first = first
         self._envs: list[gymnasium.Env[Any, Any]] = []
@@ -46,8 +48,8 @@ class Share:
             self._envs.append(family.make())
 
     def reset(self, tasks: Sequence[Task]) -> Metrics:
-        """Start an episode of `tasks[i]`, one per environment of the share, where it is chosen."""
-        b = self._board
+        """Start an episode of `tasks[i]`, one per environment, where it is chosen."""
+        b = self._arrays
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", OutOfRange)  # whoever asks for a split knows it
             for i, (env, task) in enumerate(zip(self._envs, tasks, strict=True), self._first):
@@ -59,7 +61,7 @@ class Share:
 
     def step(self) -> Metrics:
         """One step of the chosen environments; what their infos tell, nan where one has none."""
-        b = self._board
+        b = self._arrays
         metrics: Metrics = {}
         for i, env in enumerate(self._envs, self._first):
             if not b.chosen[i]:
@@ -79,8 +81,8 @@ class Share:
 
     def _enter(self, i: int) -> None:
         """Say which environment is called next."""
-        self._board.current[self._number] = i
-        self._board.calls[self._number] += 1
+        self._arrays.current[self._number] = i
+        self._arrays.calls[self._number] += 1
 
 
 def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, int]) -> None:
@@ -89,19 +91,19 @@ def serve(pipe: Connection, memory: Any, fields: Layout, place: tuple[int, int, 
     It ends by `close`, by the end of the pipe, or with the engine's process.
     """
     follow_parent()
-    share = None
+    envs = None
     try:
-        share = Share(received(pipe), board(memory, fields), *place)
+        envs = WorkerEnvs(received(pipe), shared_arrays(memory, fields), *place)
         pipe.send(("done", {}))
         while (command := pipe.recv())[0] != "close":
-            pipe.send(("done", getattr(share, command[0])(*command[1:])))
+            pipe.send(("done", getattr(envs, command[0])(*command[1:])))
     except (EOFError, BrokenPipeError):
         pass  # the engine is gone
     except BaseException:  # a SystemExit of the environment's, too, is reported
         pipe.send(("failed", traceback.format_exc()))
     finally:
-        if share is not None:
-            share.close()
+        if envs is not None:
+            envs.close()
 
 
 def received(pipe: Connection) -> Family:
