@@ -21,7 +21,7 @@ from metarl.experiment.machine import resolve_compile
 from metarl.protocols import EvalOptions
 from metarl.runs import Built
 from metarl.tasks import FamilyEnv, TaskFamily, make_engine, make_family
-from tests.envs import gallery, habits
+from tests.tasks import gallery, habits
 
 GOAL = {"goal": [0.2, -0.1]}
 
@@ -188,7 +188,7 @@ def test_an_environment_as_its_author_made_it_is_adapted_to(
     tmp_path: Path, name: str, algo: tuple[str, ...]
 ) -> None:
     """Composite observations, matrices of actions: as through the family's own environment."""
-    agent = trained(tmp_path / "run", f"tests.envs.gallery:{name}", "--algo", *algo)
+    agent = trained(tmp_path / "run", f"tests.tasks.gallery:{name}", "--algo", *algo)
     own, raw = agent.family.make(), TimeLimit(getattr(gallery, name).env(), 8)
     adapted = [agent.adapt(env, episodes=2) for env in (own, raw)]
     actions = []
@@ -254,7 +254,7 @@ def test_an_evaluation_does_not_depend_on_its_batches(
 
     The last batch is filled up; environments are made once.
     """
-    agent = trained(tmp_path / "run", "tests.envs.gallery:walk", "--algo", *algo)
+    agent = trained(tmp_path / "run", "tests.tasks.gallery:walk", "--algo", *algo)
     tasks = agent.family.split("test").sample(5, 0)
     options = EvalOptions(tasks, 5, None, 3, 0)
     shapes = []
@@ -280,7 +280,7 @@ def test_what_an_environment_changes_in_place_is_learned_from_as_it_was(
 ) -> None:
     """Its observations and the actions that it was given."""
     made = getattr(habits, family)
-    agent = trained(tmp_path / "run", f"tests.envs.habits:{family}", *options)
+    agent = trained(tmp_path / "run", f"tests.tasks.habits:{family}", *options)
 
     def acts(copies: bool) -> tuple[np.ndarray, ...]:
         env = made.env()

@@ -11,9 +11,9 @@ from metarl.algorithms.registry import METHODS, preset_config
 from metarl.cli import train as train_metarl
 from metarl.tasks import load_family
 from metarl.tasks.contract.glance import reward_range
-from tests.envs import gallery
+from tests.tasks import gallery
 
-OWN = "tests.envs.gallery:two_arms"
+OWN = "tests.tasks.gallery:two_arms"
 
 
 def made(tmp_path: Path, *options: str) -> Any:
@@ -91,7 +91,7 @@ def test_a_look_is_the_same_for_the_same_family() -> None:
 
 def test_an_environment_that_fails_is_chosen_for_without_its_rewards(tmp_path: Path) -> None:
     """The training then says where it failed, after a checkpoint."""
-    seen = look_at(load_family("tests.envs.trouble:RAISING", tried=False))
+    seen = look_at(load_family("tests.tasks.trouble:RAISING", tried=False))
     assert seen.rewards is None
     assert "could not be looked at" in str(seen)
 

@@ -26,8 +26,8 @@ from metarl.rl.rollout import rollout
 from metarl.rl.trials import collect_trials
 from metarl.tasks import make_engine, make_family
 from metarl.tasks.trial import TrialEngine
-from tests.envs.test_device import DEVICES, available
 from tests.rl.test_waiting import NoCopies
+from tests.tasks.test_device import DEVICES, available
 
 
 def engine(name: str, device: str, tasks: int, episodes: int) -> Any:

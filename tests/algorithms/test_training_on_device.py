@@ -22,7 +22,7 @@ from metarl.tasks import TaskFamily, make_family
 from metarl.tasks.engines.arrays import ArraysEngine
 from metarl.tasks.engines.device import TorchArraysEngine
 from metarl.tasks.trial import TrialEngine
-from tests.envs.test_device import DEVICES, available
+from tests.tasks.test_device import DEVICES, available
 
 Interval = tuple[float, float]  # mean and half-width of the 95 % interval over held-out tasks
 HELD_OUT = 200

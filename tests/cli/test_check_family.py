@@ -4,7 +4,7 @@ import pytest
 
 from metarl.cli import check_family
 from metarl.tasks import TaskFamily
-from tests.envs.test_contract_tasks import CORNERS, Corner
+from tests.tasks.test_contract_tasks import CORNERS, Corner
 
 far = TaskFamily(env=Corner, parameters=CORNERS, horizon=8)
 
@@ -27,7 +27,7 @@ def test_a_module_whose_environment_cannot_be_made_breaks_the_first_rule(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """That is a verdict; what is typed wrong is no family."""
-    assert check_family.main(["tests.envs.broken:picture"]) == 1
+    assert check_family.main(["tests.tasks.broken:picture"]) == 1
     assert "WRONG  an environment can be made, its spaces are supp" in capsys.readouterr().out
     assert check_family.main(["Pendulum-v1", "--vary", "gg=uniform(6,14)"]) == 2
     assert "no 'gg' (of 'gg'); its numbers are: dt, g, l" in capsys.readouterr().err
@@ -35,7 +35,7 @@ def test_a_module_whose_environment_cannot_be_made_breaks_the_first_rule(
 
 def test_what_could_not_be_shown_is_no_broken_rule(capsys: pytest.CaptureFixture[str]) -> None:
     """It has a mark of its own."""
-    assert check_family.main(["tests.scripts.test_check_family:far"]) == 0
+    assert check_family.main(["tests.cli.test_check_family:far"]) == 0
     out = capsys.readouterr().out
     assert "    ?  the task changes what happens" in out
     assert "Corner obeys every rule that could be shown; 1 could not" in out

@@ -12,7 +12,7 @@ import torch
 from metarl.cli import evaluate as evaluate_metarl
 from metarl.cli import train as train_metarl
 from metarl.tasks import make_family
-from tests.envs.test_device import available
+from tests.tasks.test_device import available
 
 
 @pytest.fixture(scope="module")

@@ -390,7 +390,7 @@ def test_a_custom_family_is_trained_resumed_and_loaded(
     """Every kind of action, from a module that is imported again: bit for bit as at one go."""
     monkeypatch.setattr("metarl.algorithms.maml_trpo.wiring.EPISODES", 2)
     name = family if family in ("cart_pole", "walk") else f"{family}_family"
-    spec = f"tests.envs.gallery:{name}"
+    spec = f"tests.tasks.gallery:{name}"
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(whole, *FEW, "--iterations", "2", env=spec)
     train(parts, *FEW, "--iterations", "1", env=spec)
@@ -420,7 +420,7 @@ def test_any_gymnasium_environment_is_trained_on_from_the_command_line(tmp_path:
         (["--env", "Pendulum-v1"], "say what varies with --vary"),
         (["--env", "Pendulum-v1", "--vary", "g=6"], "write NAME=uniform(LOW,HIGH)"),
         (["--env", "Pendulum-v1", "--vary", "gg=uniform(6,14)"], "no 'gg'"),
-        (["--env", "tests.envs.gallery:walkk"], "did you mean walk"),
+        (["--env", "tests.tasks.gallery:walkk"], "did you mean walk"),
         (["--env", "no_such_module:family"], "there is no module no_such_module on the path"),
     ],
 )
@@ -437,7 +437,7 @@ def test_an_environment_that_fails_ends_the_run_with_a_checkpoint(
 ) -> None:
     """Its traceback is shown, and how to go on."""
     folder = tmp_path / "run"
-    assert train(folder, env="tests.envs.trouble:RAISING") == 1
+    assert train(folder, env="tests.tasks.trouble:RAISING") == 1
     said = capsys.readouterr().err
     assert "the cart has left the track" in said
     assert "a checkpoint was saved" in said
@@ -527,7 +527,7 @@ def test_a_package_that_is_broken_does_not_hide_the_other_families(
     (tmp_path / "broken_package.py").write_text(code)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "broken_package", raising=False)
-    named = {"gone": "broken_package:gone", "leaver": "tests.envs.trouble:LEAVING"}
+    named = {"gone": "broken_package:gone", "leaver": "tests.tasks.trouble:LEAVING"}
     broken = {name: EntryPoint(name, value, registry.GROUP) for name, value in named.items()}
     monkeypatch.setattr(registry, "_installed", lambda: broken)
     assert train_metarl.main(["--list-envs"]) == 0
@@ -541,7 +541,7 @@ def test_tasks_that_cannot_be_drawn_are_refused_before_the_run_folder_is_made(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With the user's own lines."""
-    assert train(tmp_path / "run", env="tests.envs.trouble:UNDRAWN") == 2
+    assert train(tmp_path / "run", env="tests.tasks.trouble:UNDRAWN") == 2
     said = capsys.readouterr().err
     assert "drawing 1 task of NoTasks failed" in said
     assert "no tasks today" in said
@@ -598,7 +598,7 @@ def test_a_run_without_a_finite_update_ends_with_the_reason(
 def test_iterations_and_evaluations_without_success_have_a_rate_of_zero(tmp_path: Path) -> None:
     """From the first iteration on in which an environment has told of any, resumed or not."""
     run = tmp_path / "run"
-    options = ["--env", "tests.envs.habits:fourth_episode", "--tasks", "2", "--episodes", "2"]
+    options = ["--env", "tests.tasks.habits:fourth_episode", "--tasks", "2", "--episodes", "2"]
     options += ["--inner-steps", "1", "--eval-tasks", "2", "--eval-updates", "0"]
     assert train_metarl.main([*options, "--iterations", "2", "--run-dir", str(run)]) == 0
     assert train_metarl.main(["--resume", str(run), "--iterations", "4"]) == 0

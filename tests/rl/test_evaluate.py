@@ -30,11 +30,11 @@ from metarl.rl.evaluate import (
 from metarl.rl.intervals import interval
 from metarl.rl.rollout import Action, ActionScaling
 from metarl.tasks.engines.vector.engine import VectorEngine
-from tests.envs import habits
+from tests.tasks import habits
 
 TINY = [
     "--env",
-    "tests.envs.gallery:reach",
+    "tests.tasks.gallery:reach",
     "--iterations",
     "1",
     "--tasks",
@@ -204,7 +204,7 @@ def test_an_agent_of_an_environment_that_tells_only_success_is_evaluated(
 ) -> None:
     """In batches of tasks, of which some tell and some do not: a rate for every point."""
     run = tmp_path / "run"
-    env = ["--env", "tests.envs.habits:only_when_solved", "--iterations", "1"]
+    env = ["--env", "tests.tasks.habits:only_when_solved", "--iterations", "1"]
     env += ["--eval-tasks", "9"]
     assert train_metarl.main([*env, "--run-dir", str(run), *options]) == 0
     found = json.loads((run / "results.json").read_text())["evaluation"]
@@ -215,7 +215,7 @@ def test_an_agent_of_an_environment_that_tells_only_success_is_evaluated(
 def test_rewards_are_not_replaced_by_somebodys_info(tmp_path: Path) -> None:
     """Whatever it is called: rewards below zero give returns below zero."""
     run, options = tmp_path / "run", ["--tasks", "4", "--minibatches", "1", "--episodes", "2"]
-    env = ["--algo", "rl2", "--env", "tests.envs.habits:named", "--iterations", "1"]
+    env = ["--algo", "rl2", "--env", "tests.tasks.habits:named", "--iterations", "1"]
     env += ["--eval-tasks", "4"]
     assert train_metarl.main([*env, "--run-dir", str(run), *options]) == 0
     assert all(point.mean < 0 for point in load_agent(run).evaluate(tasks=4).curve)

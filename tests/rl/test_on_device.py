@@ -12,7 +12,7 @@ from metarl.rl.rollout import rollout
 from metarl.tasks import TaskFamily
 from metarl.tasks.engines.mujoco import ThreadsEngine
 from metarl.tasks.engines.warp import WarpEngine
-from tests.envs.test_device import DEVICES, ON_THREADS, available
+from tests.tasks.test_device import DEVICES, ON_THREADS, available
 
 
 @pytest.mark.slow

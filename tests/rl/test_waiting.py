@@ -23,7 +23,7 @@ from metarl.tasks import make_engine, make_family
 from metarl.tasks.engines import device as device_module
 from metarl.tasks.task import Tasks
 from metarl.tasks.trial import TrialEngine
-from tests.envs.test_device import ON_ARRAYS, available
+from tests.tasks.test_device import ON_ARRAYS, available
 
 
 class NoCopies(TorchDispatchMode):

@@ -9,7 +9,7 @@ from benchmarks import device as on_device
 from benchmarks.measure import Size
 
 from scripts import benchmark
-from tests.envs.test_device import DEVICES, available
+from tests.tasks.test_device import DEVICES, available
 
 
 def test_memory_is_measured_as_few_shot_training_goes_on(tmp_path: Path) -> None:

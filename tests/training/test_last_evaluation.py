@@ -146,7 +146,7 @@ def test_a_second_interrupt_is_not_needed(tmp_path: Path) -> None:
     assert not results(run)["finished"]
 
 
-FIXED = "tests.envs.gallery:{}".format
+FIXED = "tests.tasks.gallery:{}".format
 
 
 def test_a_list_without_replacement_is_asked_before_the_run(

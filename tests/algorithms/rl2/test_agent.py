@@ -104,7 +104,7 @@ def test_bandits_are_scored_by_the_means_of_the_pulled_arms(tmp_path: Path) -> N
 def test_actions_of_several_parts_are_learnt_and_predicted(tmp_path: Path) -> None:
     """Two dials are set at once: without a memory nobody earns more than 2.5 on average."""
     options = ["--tasks", "64", "--hidden", "32", "--lr", "1e-2", "--episodes", "1"]
-    spec = "tests.envs.gallery:dials"
+    spec = "tests.tasks.gallery:dials"
     folder = tmp_path / "run"
     train(folder, "--iterations", "30", *options, "--prediction-weight", "0.5", env=spec)
     agent = load_agent(folder)

@@ -4,7 +4,7 @@ import pytest
 
 from metarl.tasks import TaskFamily, family_names, load_family, make_family
 from metarl.tasks.contract.rules import FUNDAMENTAL, RULES, check_family
-from tests.envs import broken, gallery
+from tests.tasks import broken, gallery
 
 CASES = [(rule, *case) for rule, cases in broken.BROKEN.items() for case in cases]
 

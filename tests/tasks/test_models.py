@@ -26,7 +26,7 @@ from metarl.tasks.oracles import bandit, oracle_scores, require_oracles, tabular
 from metarl.tasks.oracles.bandit import gittins_table
 from metarl.tasks.oracles.bayes import BayesOptimal
 from metarl.tasks.oracles.tabular import Counts
-from tests.envs import gallery
+from tests.tasks import gallery
 
 
 def best_value(arms: tuple[tuple[float, float], ...], pulls: int) -> float:
@@ -82,7 +82,7 @@ def test_an_own_bandit_is_played_by_the_oracles(
     best = oracle_scores(gallery.two_arms, tasks, 1, np.random.default_rng(0))["Bayes-optimal"]
     assert abs(best.mean() - 6.021786) < 3 * best.std() / np.sqrt(len(best))
     run, file = tmp_path / "run", tmp_path / "table.json"
-    options = ["--algo", "rl2", "--env", "tests.envs.gallery:two_arms", "--run-dir", str(run)]
+    options = ["--algo", "rl2", "--env", "tests.tasks.gallery:two_arms", "--run-dir", str(run)]
     tiny = ["--iterations", "1", "--tasks", "4", "--minibatches", "1", "--eval-tasks", "0"]
     assert train_metarl.main([*options, *tiny, "--episodes", "1"]) == 0
     evaluate = [str(run), "--oracles", "--tasks", "5", "--json", str(file)]

@@ -31,7 +31,7 @@ from metarl.tasks.custom.spaces import flat_observations
 from metarl.tasks.distributions.grammar import from_json, parse_vary
 from metarl.tasks.engines.vector.engine import VectorEngine
 from metarl.tasks.task import task_at
-from tests.envs import gallery
+from tests.tasks import gallery
 
 TARGET = {"target": Uniform(-1, 1)}
 
@@ -336,7 +336,7 @@ def test_ids_of_modules_of_the_working_directory_are_found(
     (tmp_path / "my_walks.py").write_text(
         "import gymnasium\n"
         "if 'MyWalk-v0' not in gymnasium.registry:\n"
-        "    gymnasium.register('MyWalk-v0', 'tests.envs.gallery:Walk', max_episode_steps=5)\n"
+        "    gymnasium.register('MyWalk-v0', 'tests.tasks.gallery:Walk', max_episode_steps=5)\n"
     )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [p for p in sys.path if p])
@@ -357,7 +357,7 @@ def test_whole_numbers_stay_whole() -> None:
     assert isinstance(walk.steps, int)
 
 
-@pytest.mark.parametrize("spec", ["GalleryGarage-v0", "tests.envs.gallery:GalleryGarage-v0"])
+@pytest.mark.parametrize("spec", ["GalleryGarage-v0", "tests.tasks.gallery:GalleryGarage-v0"])
 def test_an_id_whose_environment_draws_tasks_is_a_family(spec: str) -> None:
     """By itself, from the module that registers it, and from a run's description."""
     family = load_family(spec)
@@ -365,7 +365,7 @@ def test_an_id_whose_environment_draws_tasks_is_a_family(spec: str) -> None:
     assert load_family(spec, horizon=2, workers=int(":" in spec)).horizon == 2
     assert family_from_json(family.to_json()) == family
     with pytest.raises(ValueError, match="without sample_tasks.*its numbers are: gravity, target"):
-        load_family("tests.envs.gallery:GalleryWalk-v0")
+        load_family("tests.tasks.gallery:GalleryWalk-v0")
 
 
 @pytest.mark.parametrize(
@@ -379,14 +379,14 @@ def test_an_id_whose_environment_draws_tasks_is_a_family(spec: str) -> None:
 def test_with_workers_no_environment_is_tried_in_this_process(name: str, message: str) -> None:
     """One that hangs when it is made or closed, or takes its process along, is named."""
     with pytest.raises(EnvironmentFailure, match=message):
-        load_family(f"tests.envs.trouble:{name}", workers=1)
+        load_family(f"tests.tasks.trouble:{name}", workers=1)
 
 
 def test_what_a_worker_refuses_is_refused_here() -> None:
     """With the same words; what it finds is known here without another environment."""
     with pytest.raises(ValueError, match=r"(?s)making an environment of Leaves failed.*SystemExit"):
-        load_family("tests.envs.trouble:LEAVING", workers=1)
-    walk = load_family("tests.envs.gallery:walk", workers=1)
+        load_family("tests.tasks.trouble:LEAVING", workers=1)
+    walk = load_family("tests.tasks.gallery:walk", workers=1)
     assert "spaces" in vars(walk.definition)
     assert walk.observation_space == gallery.Walk.observation_space
 
@@ -413,11 +413,11 @@ def test_every_distribution_comes_back_from_a_description() -> None:
 
 def test_modules_and_files_hold_families(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run's description imports them again."""
-    family = load_family("tests.envs.gallery:walk", horizon=4)
+    family = load_family("tests.tasks.gallery:walk", horizon=4)
     assert (family.horizon, family.parameters) == (4, TARGET)
     assert family_from_json(family.to_json()) == family
     file = tmp_path / "my_walk_family.py"
-    file.write_text("from tests.envs.gallery import walk as mine\n")
+    file.write_text("from tests.tasks.gallery import walk as mine\n")
     monkeypatch.setattr(sys, "path", list(sys.path))
     of_file = load_family(f"{file}:mine")
     assert of_file.to_json()["source"] == f"{file}:mine"
@@ -438,15 +438,15 @@ def test_what_is_wrong_with_a_module_is_said_in_its_own_lines(
         load_family(f"{file}:mine")
     lines = [line for line in str(error.value).splitlines() if line.startswith("  File")]
     assert [line.split(",")[1] for line in lines] == [" line 5", " line 2"]
-    for spec in (":mine", "tests.envs.gallery:"):
+    for spec in (":mine", "tests.tasks.gallery:"):
         with pytest.raises(ValueError, match=f"{spec!r} names no family: write my_module"):
             load_family(spec)
     with pytest.raises(ValueError, match="there is no file"):
         load_family(f"{tmp_path / 'none.py'}:mine")
     with pytest.raises(ValueError, match="did you mean cart_pole"):
-        load_family("tests.envs.gallery:cartpole")
+        load_family("tests.tasks.gallery:cartpole")
     with pytest.raises(ValueError, match="is no metarl.tasks.TaskFamily, but module"):
-        load_family("tests.envs.gallery:no_family")
+        load_family("tests.tasks.gallery:no_family")
 
 
 def test_a_registered_family_is_known_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -457,7 +457,7 @@ def test_a_registered_family_is_known_by_its_name(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="already registered"):
         register_family(gallery.walk)
     points = {
-        name: importlib.metadata.EntryPoint(name, f"tests.envs.gallery:{value}", registry.GROUP)
+        name: importlib.metadata.EntryPoint(name, f"tests.tasks.gallery:{value}", registry.GROUP)
         for name, value in {"their-walk": "walk", "none": "no_family", "gone": "gone"}.items()
     }
     monkeypatch.setattr(registry, "_installed", lambda: points)

@@ -15,7 +15,7 @@ from metarl.tasks.engines.base import Engine, StepOutput
 from metarl.tasks.engines.vector import pool as crew
 from metarl.tasks.engines.vector.engine import VectorEngine
 from metarl.tasks.family import TaskFamily
-from tests.envs import trouble
+from tests.tasks import trouble
 
 FAMILIES = [*(make_family(name) for name in family_names()), trouble.FAMILY]
 TASKS = {"length": np.array([3.0, 2.0, 9.0]), "trouble": np.zeros(3)}

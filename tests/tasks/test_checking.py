@@ -8,7 +8,7 @@ import pytest
 
 from metarl.tasks import load_family, make_engine, make_family
 from metarl.tasks.checking import OutOfRange, check_tasks, sign_advice
-from tests.envs import gallery
+from tests.tasks import gallery
 
 
 def given(name: str, change: dict[str, Any]) -> None:

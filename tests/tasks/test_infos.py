@@ -7,7 +7,7 @@ import torch
 from metarl.tasks import make_engine, make_family
 from metarl.tasks.engines.infos import told
 from metarl.tasks.engines.vector.engine import VectorEngine
-from tests.envs import habits
+from tests.tasks import habits
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import numpy as np
 from gymnasium import spaces
 
 from metarl.tasks import TaskFamily, Uniform
-from tests.envs.gallery import Garage, Image, Old, Unseeded, Walk
+from tests.tasks.gallery import Garage, Image, Old, Unseeded, Walk
 
 
 class Drunk(Garage):

@@ -18,7 +18,7 @@ from metarl.tasks.engines.mujoco import ThreadsEngine
 from metarl.tasks.engines.warp import WarpEngine
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.task import Tasks
-from tests.envs.test_device import DEVICES, available
+from tests.tasks.test_device import DEVICES, available
 
 MASSES, FRICTIONS, DAMPINGS = (0.5, 1.0, 2.0, 3.0), (1.0, 0.4, 2.0, 0.7), (2.0, 0.5, 1.0, 1.5)
 

@@ -11,7 +11,7 @@ from metarl.tasks.engines.base import Engine
 from metarl.tasks.engines.device import TorchArraysEngine
 from metarl.tasks.engines.vector.engine import VectorEngine
 from metarl.tasks.trial import TrialEngine, TrialEnv
-from tests.envs import gallery, habits
+from tests.tasks import gallery, habits
 
 NAV = make_family("point-nav", horizon=4)
 CHEETAH = make_family("half-cheetah-vel", horizon=4)

@@ -15,7 +15,7 @@ import pytest
 
 from metarl.tasks import family_names, make_family, registry
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 WALK = """
 import gymnasium
 import numpy as np

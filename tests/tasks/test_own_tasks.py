@@ -12,7 +12,7 @@ from metarl.tasks import TaskFamily, Uniform, family_from_json, load_family
 from metarl.tasks.engines.vector.engine import VectorEngine
 from metarl.tasks.task import task_at
 from metarl.tasks.values import equal
-from tests.envs.gallery import Walk
+from tests.tasks.gallery import Walk
 
 Maze = namedtuple("Maze", "walls goal")
 
@@ -147,7 +147,7 @@ untold = TaskFamily(env=Untold, horizon=5)
 def test_an_environment_that_cannot_be_told_a_task_is_refused_at_the_start(workers: int) -> None:
     """With the ways that there are, and what it has that sounds like one."""
     with pytest.raises(ValueError, match=r"cannot be told one: let.*set_task.*has reset_tasks"):
-        load_family("tests.envs.test_own_tasks:untold", workers=workers)
+        load_family("tests.tasks.test_own_tasks:untold", workers=workers)
 
 
 class RefusesTasks(Draws):
@@ -161,7 +161,7 @@ refuses = TaskFamily(env=RefusesTasks, horizon=5)
 def test_a_task_that_an_environment_refuses_is_told_at_the_start() -> None:
     """With its author's own lines."""
     with pytest.raises(ValueError, match="(?s)telling an environment .* a task failed.*such maze"):
-        load_family("tests.envs.test_own_tasks:refuses")
+        load_family("tests.tasks.test_own_tasks:refuses")
 
 
 def test_whole_numbers_from_a_file_are_indices_again() -> None:
@@ -195,7 +195,7 @@ def test_a_horizon_that_is_given_beside_a_file_is_enough(
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "family_without_a_limit.py"
     file.write_text(
-        "from metarl.tasks import TaskFamily, Uniform\nfrom tests.envs.gallery import Walk\n"
+        "from metarl.tasks import TaskFamily, Uniform\nfrom tests.tasks.gallery import Walk\n"
         "class Mine(Walk):\n    pass\n"
         "mine = TaskFamily(env=Mine, parameters={'target': Uniform(0, 1)})\n"
     )

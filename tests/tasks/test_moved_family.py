@@ -13,9 +13,9 @@ from metarl.cli import evaluate as evaluate_metarl
 from metarl.cli import train as train_metarl
 from metarl.tasks import FamilyNotFoundError
 from metarl.tasks.moved import find_again
-from tests.envs import gallery
+from tests.tasks import gallery
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 TINY = ["--iterations", "1", "--tasks", "2", "--episodes", "2", "--eval-tasks", "0"]
 SIZE = ["--tasks", "2", "--updates", "0", "--episodes", "1"]
 
@@ -115,12 +115,12 @@ def test_a_family_of_python_is_given_to_its_run(tmp_path: Path) -> None:
     """The object itself; another one is refused."""
     run = tmp_path / "run"
     options = ["--run-dir", str(run), *TINY]
-    assert train_metarl.main(["--env", "tests.envs.gallery:walk", *options]) == 0
+    assert train_metarl.main(["--env", "tests.tasks.gallery:walk", *options]) == 0
     assert load_agent(run, family=gallery.walk).family.env is gallery.walk.env
     with pytest.raises(ValueError, match="is now .* but the run describes"):
         load_agent(run, family=gallery.fixed_list)
     with pytest.raises(ValueError, match="is now .* but the run describes"):
-        load_agent(run, family="tests.envs.gallery:fixed_list")
+        load_agent(run, family="tests.tasks.gallery:fixed_list")
 
 
 def test_a_module_that_is_gone_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

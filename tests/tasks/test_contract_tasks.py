@@ -10,8 +10,8 @@ from gymnasium import spaces
 from metarl.tasks import Choice, TaskFamily, Uniform, load_family
 from metarl.tasks.contract.derived import unread
 from metarl.tasks.contract.rules import Verdict, check_family
-from tests.envs import broken
-from tests.envs.gallery import Walk
+from tests.tasks import broken
+from tests.tasks.gallery import Walk
 
 MATTERS = "the task changes what happens"
 BOTH = {"target": Uniform(-1, 1), "gravity": Uniform(1, 20)}
