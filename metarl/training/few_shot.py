@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -64,6 +63,7 @@ class FewShotTraining:
         self.evaluation: FewShotEvaluation | None = None
         self.evaluated_at = -1
         self.residual: float | None = None  # of iMAML's adaptation, at the latest evaluation
+        self.inputs = self._drawn_inputs()
 
     @property
     def iteration(self) -> int:
@@ -83,6 +83,8 @@ class FewShotTraining:
         self.position = FewShotPosition(
             saved.iteration, state, counted["non_finite_updates"], counted["seconds"]
         )
+        held, _ = InputStatistics.apart(saved.tensors)
+        self.inputs = held or self.inputs
         evaluation: Any = results.get("evaluation")
         ended = saved.iteration >= self.total  # then that of the test part alone is what is wanted
         known = evaluation and (not ended or evaluation["request"]["part"] == "test")
@@ -148,13 +150,19 @@ class FewShotTraining:
         speed = m["time/iterations_per_second"]
         return f"loss {m['outer/loss']:.4f}  {speed:,.1f} iterations/s{warning}"
 
-    @cached_property
-    def inputs(self) -> InputStatistics:
-        """Of training tasks, the same ones whatever has been trained."""
+    def _drawn_inputs(self) -> InputStatistics:
+        """Statistics of training tasks, before the first iteration: a checkpoint draws no task.
+
+        Raises:
+            ValueError: no task can be drawn.
+        """
         c = self.config.algorithm
         generator = torch.Generator(self.parts.trainer.device)
         generator.manual_seed(torch_seed(self.config.seed, Phase.INIT))
-        return InputStatistics.drawn(self.source, c.shots, c.queries, generator)
+        try:
+            return InputStatistics.drawn(self.source, c.shots, c.queries, generator)
+        except DrawFailed as error:
+            raise ValueError(str(error)) from None
 
     def agent(self) -> FewShotAgent:
         """What has been learned so far."""

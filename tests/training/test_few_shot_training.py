@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from metarl.cli.train_few_shot import main
+from metarl.experiment import checkpoint
 from metarl.fewshot.agent import FewShotAgent
 from metarl.fewshot.data.classes import ClassSource, Ways, random_classes
 from metarl.fewshot.data.holdout import HoldOut
@@ -97,6 +98,19 @@ def test_it_is_watched_on_validation_and_judged_on_test() -> None:
     assert {a.part for a in last} == {"test", "train"}  # the baselines are tuned on the latter
     assert not {a.state for a in trained} & {a.state for a in last}
     assert monitored(recording((8, 0, 8))) == "test"
+
+
+def test_neither_an_iteration_nor_a_checkpoint_draws_the_statistics_of_inputs(
+    tmp_path: Path,
+) -> None:
+    """They are known before; a resumed run has those of its checkpoint."""
+    source = recording()
+    run = training(source)
+    assert asked(source, lambda: run.save(tmp_path)) == []
+    other = training(recording(), seed=1)
+    assert not torch.equal(other.inputs.mean, run.inputs.mean)
+    other.load(checkpoint.load_latest(tmp_path), {})
+    assert torch.equal(other.inputs.mean, run.inputs.mean)
 
 
 def test_the_residual_is_that_of_training_tasks() -> None:
