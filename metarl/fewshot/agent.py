@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.utils import _pytree as pytree
 
 from metarl.core.one_thread import one_thread
 from metarl.experiment import checkpoint
@@ -23,6 +24,7 @@ from metarl.fewshot.data.task import Examples, Part, Source, take
 from metarl.fewshot.evaluate import FewShotEvaluation, Request, evaluate
 from metarl.fewshot.learners.imaml import Imaml
 from metarl.fewshot.learners.on_network import AdaptsWeights
+from metarl.fewshot.learners.protocol import Fitted
 from metarl.fewshot.registry import EVAL_TASKS
 from metarl.fewshot.run import (
     FewShotBuilt,
@@ -87,8 +89,9 @@ class FewShotAgent:
 
         Raises:
             ValueError: shapes that do not fit, a value that is not finite, images in another
-                range, a class that there is not, steps of a learner that takes none, or "best"
-                where no example can be spared.
+                range, a class that there is not, steps of a learner that takes none, "best" where
+                no example can be spared, or examples so far from those of training that a learner
+                without steps makes no finite numbers of them.
         """
         if steps is not None:
             if not self.learner.takes_steps:
@@ -115,6 +118,7 @@ class FewShotAgent:
         with torch.no_grad():
             if not isinstance(learner, AdaptsWeights):
                 adapted, taken = learner.adapt(theta, examples), None
+                _require_finite(adapted)
             else:
                 if steps == "best":
                     most = max(c.inner_steps, *c.eval_steps)
@@ -187,6 +191,15 @@ class FewShotAgent:
         """Of the tasks of an evaluation, or of others."""
         generator = torch.Generator(self.trainer.device)
         return generator.manual_seed(torch_seed(seed, phase))
+
+
+def _require_finite(adapted: Fitted) -> None:
+    """Raises ValueError where something of an adapted state is no finite number."""
+    if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(adapted)):
+        raise ValueError(
+            "nothing finite can be learned from these examples, for they are too far from those "
+            "of training: bring them to the units and the range of the run's own data"
+        )
 
 
 def _targets(given: Any, form: Schema, device: torch.device) -> Tensor:

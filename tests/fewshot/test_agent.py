@@ -158,6 +158,18 @@ def test_inputs_that_are_unlike_those_of_training_are_told(
         agent.adapt((x[:8] + 1e3, targets[:8]))
 
 
+def test_examples_that_nothing_can_be_learned_from_are_refused(patients: Path) -> None:
+    """Beside the warning that they are far off; some that are less so are learned from."""
+    agent = metarl.load_few_shot(patients / "run")
+    x, y = write_patients(patients / "again.csv")
+    with pytest.warns(OutsideWarning):
+        adapted = agent.adapt((x[:8] + 1e6, y[:8]))
+    errors = adapted.predict(x[:8] + 1e6).numpy().squeeze(-1) - y[:8]
+    assert np.square(errors).mean() < y[:8].var()
+    with pytest.warns(OutsideWarning), pytest.raises(ValueError, match="nothing finite can be"):
+        agent.adapt((x[:8] * 1e30, y[:8]))
+
+
 def test_a_run_is_used_without_its_data(pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Only evaluating it and going on with it need them."""
     shutil.rmtree(pictures / "mine")

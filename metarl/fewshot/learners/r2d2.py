@@ -2,7 +2,9 @@
 
 Bertinetto et al. 2019, R2-D2 (arXiv 1805.08136): W = Xᵀ (X Xᵀ + λ I)⁻¹ Y on the features X of the
 support set, and predictions α X' W + β with learned α, β and λ. Through the Woodbury identity the
-matrix that is inverted is as large as the support set, not as the features.
+matrix that is inverted is as large as the support set, not as the features. It is solved in double
+precision: in single, λ is lost beside the squares of features that are some thousands of deviations
+off, and the head is noise.
 """
 
 from __future__ import annotations
@@ -39,14 +41,16 @@ class R2D2(OnNetwork[R2D2Config]):
         return losses.loss(self.kind, outputs, task.query.y)
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Tensor:
-        """W `[width + 1, C]`."""
+        """W `[width + 1, C]`; no numbers where the system is singular in double precision, too."""
         features, y = self._features(theta, support.x), support.y
         if self.kind == "classification":
-            y = functional.one_hot(y, self.network.outputs).to(features.dtype)
-        eye = torch.eye(len(features), dtype=features.dtype, device=features.device)
-        gram = features @ features.T + theta["log_ridge"].exp() * eye
-        head: Tensor = features.T @ torch.linalg.solve(gram, y)
-        return head
+            y = functional.one_hot(y, self.network.outputs)
+        rows = features.double()
+        eye = torch.eye(len(rows), dtype=rows.dtype, device=rows.device)
+        gram = rows @ rows.T + theta["log_ridge"].double().exp() * eye
+        factor, singular = torch.linalg.cholesky_ex(gram)
+        head = rows.T @ torch.cholesky_solve(y.double(), factor)
+        return torch.where(singular > 0, torch.nan, head).to(features.dtype)
 
     def predict(self, theta: Params, adapted: Tensor, x: Tensor) -> Tensor:
         """Outputs `[N, C]` of inputs `[N, …]`; a class without examples is never the answer."""

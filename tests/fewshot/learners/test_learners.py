@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.linear_model import Ridge
 
 from metarl.core.params import Params, flatten, map_params
 from metarl.fewshot import Conv4, Examples, Mlp, Network, Sinusoid, Split
@@ -182,6 +183,37 @@ def test_r2d2_is_ridge_regression() -> None:
     eye = torch.eye(x.shape[1], dtype=torch.float64)
     expected = torch.linalg.solve(x.T @ x + 0.7 * eye, x.T @ task.support.y)
     torch.testing.assert_close(learner.adapt(theta, task.support), expected)
+
+
+def far_off(scale: float) -> tuple[R2D2, Params, Split]:
+    """Inputs of single precision that many deviations off, each twenty times."""
+    learner = R2D2(R2D2Config(), "regression", Mlp(2, 1, (40,)))
+    rows = [[part.float().repeat(1, 20, 1) for part in half] for half in batch("regression")]
+    halves = (Examples(scale * x, y) for x, y in rows)
+    return learner, learner.init(torch.Generator().manual_seed(0)), Split(*halves)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e3, 3e4, 1e6])
+def test_r2d2_is_ridge_regression_for_inputs_that_are_far_off(scale: float) -> None:
+    """Though single precision loses λ beside the squares of features."""
+    learner, theta, tasks = far_off(scale)
+    task = take(tasks, 0)
+    x = torch.cat([learner.network.features(theta, task.support.x), torch.ones(20 * SHOTS, 1)], -1)
+    ridge = Ridge(1.0, fit_intercept=False, solver="svd").fit(x.double(), task.support.y.double())
+    head = learner.adapt(theta, task.support).double().squeeze(-1)
+    expected = torch.from_numpy(ridge.coef_).reshape(-1)
+    assert float((head - expected).norm() / expected.norm()) < 1e-3
+
+
+@pytest.mark.parametrize("scale", [1e12, 1e30])
+def test_r2d2_leaves_updates_out_that_it_cannot_solve_for(scale: float) -> None:
+    """No number comes of them, and no error."""
+    learner, theta, tasks = far_off(scale)
+    assert bool(learner.adapt(theta, take(tasks, 0).support).isnan().all())
+    trainer = FewShot(learner.config, learner)
+    state, metrics = trainer.iteration(trainer.init(0), tasks)
+    assert float(metrics["outer/non_finite"]) == 1.0
+    assert all(bool(p.isfinite().all()) for p in state.theta.values())
 
 
 def test_r2d2_scales_its_outputs_and_offsets_them() -> None:
