@@ -81,9 +81,7 @@ class Watched:
 def command(monkeypatch: pytest.MonkeyPatch, folder: Path, *options: str) -> Training:
     """What the command would train, with fewer tasks."""
     made: list[Training] = []
-    monkeypatch.setattr(
-        "metarl.cli.train.train", lambda training, run, console: made.append(training)
-    )
+    monkeypatch.setattr("metarl.cli.train.train", lambda training, *shown: made.append(training))
     train_metarl.main(["--run-dir", str(folder), "--threads", "1", *options])
     return made[0]
 
