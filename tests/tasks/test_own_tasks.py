@@ -72,7 +72,7 @@ def test_an_environment_is_told_what_it_drew(kind: str) -> None:
         assert isinstance(one.env.told, type(task)) or isinstance(task, np.integer)
     engine = VectorEngine(family, 9, 1)
     engine.reset(tasks, engine.draw_noise(np.random.default_rng(0)).reset)
-    assert equal([env.env.told for env in engine._share._envs], drawn)  # type: ignore[union-attr]
+    assert equal([env.env.told for env in engine._envs._envs], drawn)  # type: ignore[union-attr]
     assert engine.step(np.zeros((9, 1, 1)), None).reward.shape == (9, 1)
 
 
