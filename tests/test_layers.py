@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -265,6 +266,25 @@ def named(source: str, module: str, is_package: bool) -> set[str]:
             base = ".".join(part for part in (above, node.module) if part)
             found |= {f"{base}.{alias.name}" for alias in node.names}
     return found
+
+
+def drawn() -> dict[str, set[str]]:
+    """Layer → the layers that it may import, by the table of docs/architecture.md."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rows = [row for row in page.partition("## Words")[0].splitlines() if row.startswith("| `")]
+    layers: dict[str, set[str]] = {}
+    for row in rows:
+        name, _, allowed = (cell.strip() for cell in row.strip("|").split(" | "))
+        named_there = set(re.findall(r"`([\w.]+)`", allowed))
+        assert named_there <= layers.keys(), f"{name} may import what does not stand above it"
+        all_above = allowed.startswith("all above")
+        layers[name.strip("`")] = layers.keys() - named_there if all_above else named_there
+    return layers
+
+
+def test_the_page_draws_these_layers() -> None:
+    """Arrows run down only: every layer may import layers that stand before it in the table."""
+    assert drawn() == {name: below - {name} for name, below in MAY_IMPORT.items()}
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
