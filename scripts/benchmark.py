@@ -178,7 +178,12 @@ def main(argv: list[str] | None = None) -> int:
     except ValueError as error:
         return fail(error)
     if options.json is not None:
-        result = {"what": options.what, "rows": rows, "peak_gib": peak_gib(), "cores": CORES}
+        result: dict[str, Any] = {
+            "what": options.what,
+            "rows": rows,
+            "peak_gib": peak_gib(),
+            "cores": CORES,
+        }
         if device == "cuda":
             result["gpu"] = torch.cuda.get_device_name()
         write_json(options.json, result)

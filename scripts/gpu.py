@@ -244,7 +244,8 @@ def _is_left(part: Piece, rows: dict[str, Any], options: GpuOptions) -> bool:
     """Whether a part has still to be run."""
     if (options.tiny and part.tiny is None) or (part.wants_omniglot and options.omniglot is None):
         return False
-    return rows.get(part.name, {}).get("ended", "cut off") == "cut off"
+    ended: str = rows.get(part.name, {}).get("ended", "cut off")
+    return ended == "cut off"
 
 
 def main(argv: list[str] | None = None) -> int:

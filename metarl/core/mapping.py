@@ -104,7 +104,7 @@ def over_tasks(
     return mapped
 
 
-def unstack_tasks(tree: object) -> list[object]:
+def unstack_tasks(tree: Result) -> list[Result]:
     """A tree of tensors `[T, …]` to T trees of `[…]` (views)."""
     leaves, spec = pytree.tree_flatten(tree)
     columns = [leaf.unbind(0) for leaf in leaves]

@@ -149,12 +149,12 @@ def _cheetahs(tasks: int, episodes: int, size: Size) -> _Cheetahs:
     learner = algorithm.learner(algorithm.init(0))
     start = learner.start(tasks)
     adapted = start._replace(phi={k: p.clone() for k, p in start.phi.items()})
-    options = {"scaling": algorithm.scaling, "device": algorithm.device}
+    scaling, device = algorithm.scaling, algorithm.device
     return _Cheetahs(
         engine,
         drawn,
-        algorithm.scaling,
-        lambda: rollout(learner, adapted, engine, drawn, rng(0), **options)[0],
+        scaling,
+        lambda: rollout(learner, adapted, engine, drawn, rng(0), scaling=scaling, device=device)[0],
     )
 
 
@@ -217,10 +217,10 @@ def _rl2(env: str, config: Rl2Config, size: Size) -> tuple[Rl2, TrialEngine, Tas
 def _trials(algorithm: Rl2, trials: TrialEngine, tasks: Tasks, size: Size) -> Callable[[], None]:
     """One trial of every task with a recurrent policy."""
     learner = algorithm.learner(algorithm.init(0))
-    options = {"scaling": algorithm.scaling, "device": algorithm.device}
+    scaling, device = algorithm.scaling, algorithm.device
 
     def run() -> None:
-        collect_trials(learner, trials, tasks, rng(0), **options)
+        collect_trials(learner, trials, tasks, rng(0), scaling=scaling, device=device)
         _wait(size)
 
     return run

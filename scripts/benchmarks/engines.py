@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.measure import CORES, Row, Size
 
 from metarl.tasks import TaskFamily, Uniform
-from metarl.tasks.engines import ArraysEngine, VectorEngine
+from metarl.tasks.engines.arrays import ArraysEngine
+from metarl.tasks.engines.vector.engine import VectorEngine
 
 WIDE = 4096
 
@@ -50,7 +51,8 @@ def vector_rows(size: Size) -> list[Row]:
     theirs = gymnasium.vector.AsyncVectorEnv(
         [lambda: gymnasium.make("Pendulum-v1", max_episode_steps=horizon)] * count
     )
-    rows = [("AsyncVectorEnv, a process per environment", _async(theirs, horizon), count * horizon)]
+    each = "AsyncVectorEnv, a process per environment"
+    rows: list[Row] = [(each, _async(theirs, horizon), count * horizon)]
     for workers in (CORES, 0):
         engine = VectorEngine(family, count, 1, workers)
         name = f"vector, {workers} worker processes" if workers else "vector, this process"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from benchmarks.iteration import peak_gib
@@ -39,7 +40,11 @@ def sinusoid_rows(size: Size) -> list[Row]:
     often = 1 if size.tiny else 100
 
     def repeated(run: Callable[[], object]) -> Callable[[], None]:
-        return lambda: [run() for _ in range(often)] and None
+        def each() -> None:
+            for _ in range(often):
+                run()
+
+        return each
 
     return [
         ("autograd, a graph per task", repeated(lambda: _per_task(maml, theta, batch)), often),
@@ -59,7 +64,7 @@ def omniglot_rows(size: Size) -> list[Row]:
     for how in ("loop", "threads", "vmap"):
         few_shot = FewShot(config, maml, how=how, workers=Workers(CORES))
         theta = few_shot.init(0).theta
-        rows.append((how, lambda f=few_shot, t=theta: f.gradient(t, batch), tasks))
+        rows.append((how, partial(few_shot.gradient, theta, batch), tasks))
     return rows
 
 

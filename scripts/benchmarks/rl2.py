@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
+import gymnasium
 import numpy as np
 import torch
 from benchmarks.measure import CORES, Clock, Row, Size
@@ -63,10 +65,13 @@ def _recurrent_ppo(config: Rl2Config, pulls: int, size: Size) -> list[Row]:
         return task_at(family.sample(1, generator), 0)
 
     count = 2 if size.tiny else 8
-    make = [lambda: TrialEnv(FamilyEnv(family), 1, draw_task=draw)] * count
+
+    def make() -> gymnasium.Env[Any, Any]:
+        return TrialEnv(FamilyEnv(family), 1, draw_task=draw)
+
     agent = RecurrentPPO(
         "MlpLstmPolicy",
-        DummyVecEnv(make),
+        DummyVecEnv([make] * count),
         n_steps=pulls,
         batch_size=count * pulls,
         n_epochs=config.epochs,
@@ -124,8 +129,8 @@ def _sampling(
     algorithm: Rl2, env: TrialEngine, tasks: dict[str, np.ndarray]
 ) -> Callable[[], Trials]:
     learner = algorithm.learner(algorithm.init(0))
-    options = {"scaling": algorithm.scaling, "device": algorithm.device}
-    return lambda: collect_trials(learner, env, tasks, rng(0, 0), **options)
+    scaling, device = algorithm.scaling, algorithm.device
+    return lambda: collect_trials(learner, env, tasks, rng(0, 0), scaling=scaling, device=device)
 
 
 def _bare(config: Rl2Config, algorithm: Rl2, steps: int) -> Callable[[], None]:
@@ -141,7 +146,7 @@ def _bare(config: Rl2Config, algorithm: Rl2, steps: int) -> Callable[[], None]:
     def run() -> None:
         for _ in range(config.epochs):
             for minibatch in x.tensor_split(config.minibatches, 1):
-                shards = minibatch.split(algorithm.ppo.shard, 1)
+                shards = torch.split(minibatch, algorithm.ppo.shard, 1)
                 algorithm.ppo.workers.map(differentiate, [s.contiguous() for s in shards])
 
     return run

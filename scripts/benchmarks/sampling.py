@@ -35,8 +35,13 @@ def sampling(size: Size) -> list[Row]:
     algorithm = make_algorithm(maml_trpo_preset("default", size.env), CORES, env=size.env)
     run, engine = collect(algorithm, algorithm.init(0), family, size)
     episodes = run()
-    low, high = family.action_space.low, family.action_space.high
-    controls = algorithm.scaling(episodes.action.flatten(0, 1)).clip(low, high).astype(np.float64)
+    space = family.action_space
+    assert isinstance(space, gymnasium.spaces.Box)
+    controls = (
+        algorithm.scaling(episodes.action.flatten(0, 1))
+        .clip(space.low, space.high)
+        .astype(np.float64)
+    )
     taken = int(episodes.mask.any(0).any(0).sum())  # fewer than the horizon where all have ended
     name = f"metarl, {size.tasks} x {size.episodes} environments"
     others = size.env == "half-cheetah-vel"

@@ -113,5 +113,5 @@ def _stack_tasks() -> list[object]:
             made.stacked = property(stacked, lambda algorithm, value: None)
         return made
 
-    builtins.__build_class__ = changed
+    vars(builtins)["__build_class__"] = changed
     return asked
