@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from metarl.core.mapping import Workers, join_tasks, some_tasks
 from metarl.core.one_thread import one_thread
 from metarl.core.precision import products
+from metarl.rl.buffer import EpisodeBuffer
 from metarl.rl.data import BatchedEnv, Episodes, StepInput, Tasks
 
 State = TypeVar("State")
@@ -185,7 +186,7 @@ def _live(
     """Run the environments of a share for one episode, or until nobody wants it any more."""
     env, state = share.env, share.state
     shape = (env.num_tasks, env.num_episodes)
-    buffer = _Buffer(shape, env.horizon, device)
+    buffer = EpisodeBuffer(shape, env.horizon, device)
     obs = env.reset(share.tasks, share.reset)
     scale = scaling.like(obs)
     asks = may_ask(obs)
@@ -238,48 +239,6 @@ def _first_input(env: BatchedEnv, obs: np.ndarray, device: torch.device) -> Step
     )
     zeros = torch.zeros(shape, device=device)
     return StepInput(_tensor(obs, device), no_action, zeros, zeros.bool())
-
-
-class _Buffer:
-    """Storage `[T, E, H, …]`, made when a field's first step arrives."""
-
-    def __init__(self, shape: tuple[int, int], horizon: int, device: torch.device) -> None:
-        self._shape = (*shape, horizon)
-        self._device = device
-        self._fields: dict[str, Tensor] = {}
-
-    def put(
-        self, t: int, values: Mapping[str, Tensor], *, prefix: str = "", missing: float = 0.0
-    ) -> None:
-        """Values `[T, E, …]` of step t; floats are `missing` where no step puts any."""
-        for key, value in values.items():
-            name = prefix + key
-            if name not in self._fields:
-                shape = (*self._shape, *value.shape[2:])
-                fill = missing if value.is_floating_point() else 0
-                self._fields[name] = torch.full(shape, fill, dtype=value.dtype, device=self._device)
-            self._fields[name][:, :, t] = value
-
-    def _group(self, prefix: str) -> dict[str, Tensor]:
-        return {
-            name.removeprefix(prefix): field
-            for name, field in self._fields.items()
-            if name.startswith(prefix)
-        }
-
-    def episodes(self, final_obs: Tensor) -> Episodes:
-        f = self._fields
-        return Episodes(
-            obs=f["obs"],
-            action=f["action"],
-            reward=f["reward"],
-            mask=f["mask"],
-            terminated=f["terminated"],
-            truncated=f["truncated"],
-            final_obs=final_obs,
-            dist=self._group("dist/"),
-            metrics=self._group("metrics/"),
-        )
 
 
 def require_finite(finite: Tensor, acted: Tensor, tasks: Tasks) -> None:

@@ -8,8 +8,6 @@ a model that asks for it (the humanoid) is solved by Newton's method, which conv
 from __future__ import annotations
 
 import copy
-import dataclasses
-import os
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Any
@@ -22,6 +20,7 @@ from torch import Tensor
 from metarl.tasks.engines.base import EnvironmentFailure, StepOutput
 from metarl.tasks.engines.device import DeviceEngine
 from metarl.tasks.engines.physics import Physics
+from metarl.tasks.engines.warp_memory import contacts, free_bytes, gib, rows, size_in_bytes
 from metarl.tasks.protocols import Family
 from metarl.tasks.task import Tasks, task_at
 
@@ -35,11 +34,6 @@ TASK_FIELDS = (
     "dof_invweight0",
 )
 """Fields of a model that a task may change, and what follows from them."""
-CONTACTS, ROWS = 48, 192
-"""Contacts and rows of constraints per environment that there is room for at least.
-
-Of all bodies the humanoid needs the most: 10 and 39 in 30,000 physics steps with random controls.
-"""
 
 
 class WarpEngine(DeviceEngine):
@@ -112,7 +106,7 @@ class WarpEngine(DeviceEngine):
         one += sum(4 * getattr(self._cpu_model, name).size for name in varied)
         return (
             f"{self._count} environments of {self.family.name} need at least "
-            f"{_gib(self._count * one)} GiB of the memory of {self.device}, where {_gib(free)} GiB "
+            f"{gib(self._count * one)} GiB of the memory of {self.device}, where {gib(free)} GiB "
             f"are free, room for {free // one} at most; take fewer tasks or episodes"
         )
 
@@ -247,36 +241,6 @@ def solvable(model: Any) -> Any:
     model = copy.copy(model)
     model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
     return model
-
-
-def contacts(model: Any) -> int:
-    """Room for contacts per environment: two of every geom with the floor, and some more."""
-    return max(CONTACTS, 2 * int(model.ngeom) + 16)
-
-
-def rows(model: Any) -> int:
-    """Room for rows of constraints: four of every such contact, and all limits."""
-    return max(ROWS, 4 * contacts(model) + int(model.njnt) + int(model.nv))
-
-
-def size_in_bytes(data: Any, array: Any) -> int:
-    """Memory of the arrays of a kind in a dataclass, those in its fields' own fields included."""
-    if isinstance(data, array):
-        return int(data.capacity)
-    if not dataclasses.is_dataclass(data):
-        return 0
-    return sum(size_in_bytes(getattr(data, f.name), array) for f in dataclasses.fields(data))
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that nothing uses yet."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
-
-
-def _gib(size: int) -> str:
-    return f"{size / 2**30:.2f}"
 
 
 def _packages() -> tuple[Any, Any]:
