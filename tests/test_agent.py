@@ -13,8 +13,7 @@ from stable_baselines3.common.evaluation import evaluate_policy
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv
 
-from metarl import load_agent
-from metarl import protocols as base
+from metarl import load_agent, runs
 from metarl.agent import Agent
 from metarl.cli import train as train_metarl
 from metarl.experiment.machine import resolve_compile
@@ -263,9 +262,9 @@ def test_an_evaluation_does_not_depend_on_its_batches(
         shapes.append(shape)
         return make_engine(family, *shape, **rest)
 
-    monkeypatch.setattr(base, "make_engine", make)
+    monkeypatch.setattr(runs, "make_engine", make)
     whole = agent.method.outcome(
-        agent.algorithm, agent.state, base.engine_maker(agent.family, "auto", 1), options
+        agent.algorithm, agent.state, runs.engine_maker(agent.family, "auto", 1), options
     )
     np.testing.assert_allclose(agent.outcome(options).returns, whole.returns, rtol=1e-5)
     assert [shape[0] for shape in shapes] == [5, 2]
