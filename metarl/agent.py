@@ -162,7 +162,7 @@ class Agent:
         return self.summary(self.outcome(options, threads=threads, workers=workers), options.tasks)
 
     def outcome(self, options: EvalOptions, *, threads: int = 1, workers: int = 0) -> Outcome:
-        """What `evaluate` averages: returns and success on every task, `[points, T]` each."""
+        """Return what `evaluate` averages: returns and success per task, `[points, T]` each."""
         episodes = f"{options.episodes} episodes × " if options.episodes else ""
         each = f"{episodes}{self.family.horizon} steps of {self.family.name}"
         with enough_memory(options.num_tasks, each, "Evaluate fewer tasks or episodes at a time"):

@@ -26,7 +26,7 @@ from metarl.tasks.views import ActionCode, History, action_size, join
 
 
 class Timestep(Protocol):
-    """What the protocol tells of a step of adaptation (`metaworld.evaluation.Timestep`)."""
+    """The protocol tells this of a step of adaptation (`metaworld.evaluation.Timestep`)."""
 
     observation: np.ndarray  # [N, O]
     action: np.ndarray  # [N, A]
@@ -56,14 +56,16 @@ class MetaWorldAgent:
         remembers: bool,
         deterministic: bool,
     ) -> None:
-        """Args:
-        learner: who acts and adapts.
-        family: what it was trained on.
-        rng: of stochastic actions.
-        scaling: the policy's units to the environment's.
-        device: where the policy lives.
-        remembers: whether it learns in its memory, from its previous action, reward and done.
-        deterministic: evaluate with the distribution's mode instead of samples.
+        """Take a learner, and the family that it was trained on.
+
+        Args:
+            learner: who acts and adapts.
+            family: what it was trained on.
+            rng: of stochastic actions.
+            scaling: the policy's units to the environment's.
+            device: where the policy lives.
+            remembers: whether it learns in its memory, from its previous action, reward and done.
+            deterministic: evaluate with the distribution's mode instead of samples.
         """
         self.remembers = remembers
         self._learner: Any = learner  # one with a memory is asked whether it has room
@@ -161,7 +163,7 @@ class MetaWorldAgent:
         return fitted, {name: value[:, 0].cpu().numpy() for name, value in told.items()}
 
     def _views(self, observations: np.ndarray) -> np.ndarray:
-        """What the policy sees, `[N, …]` float32."""
+        """Return what the policy sees, `[N, …]` float32."""
         space = self._family.action_space
         obs, size = self._family.observation_space.shape[0], action_size(space)
         width = obs + size + 2 if self.remembers else obs
@@ -292,7 +294,7 @@ def official_evaluation(
 
 
 class Score(NamedTuple):
-    """What Meta-World's protocol gives; rates are from 0 to 1."""
+    """Meta-World's protocol gives these figures; rates are from 0 to 1."""
 
     success: float  # rate of success, the mean over the test environments
     mean_return: float  # of episodes that end with success

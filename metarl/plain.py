@@ -16,10 +16,14 @@ Env = gymnasium.Env[Any, Any]
 
 
 class OnPlain:
-    """What has learnt the task of such an environment: predict on `adapted.env(env)`."""
+    """An agent has learnt the task of a plain environment here: predict on `adapted.env(env)`."""
 
     def __init__(self, adapted: Predictor) -> None:
-        """Args: adapted: on the plain environment."""
+        """Take what has learnt the task of the environment behind `PlainEnv`.
+
+        Args:
+            adapted: on the plain environment.
+        """
         self._adapted = adapted
 
     def predict(
@@ -29,7 +33,7 @@ class OnPlain:
         episode_start: np.ndarray | None = None,
         deterministic: bool = False,
     ) -> tuple[np.ndarray, tuple[np.ndarray, ...] | None]:
-        """As the agent adapted to the plain environment."""
+        """Predict as the agent does that adapted to the plain environment."""
         try:
             return self._adapted.predict(observation, state, episode_start, deterministic)
         except (TypeError, ValueError) as error:
@@ -65,6 +69,6 @@ def fitting(env: Any, family: TaskFamily) -> Env:
 
 
 def _others(env: Env, family: TaskFamily) -> list[str]:
-    """Which spaces are not the family's."""
+    """Name the spaces that are not the family's."""
     names = ("observation_space", "action_space")
     return [name for name in names if getattr(env, name) != getattr(family, name)]

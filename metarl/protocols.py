@@ -33,7 +33,7 @@ class Algorithm(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors live."""
+        """The tensors live on this device."""
 
     @property
     def scaling(self) -> ActionScaling:
@@ -53,7 +53,7 @@ class Algorithm(Protocol):
 
 
 class EvalOptions(NamedTuple):
-    """How an agent is evaluated; None takes the algorithm's own default."""
+    """These options say how an agent is evaluated; None takes the algorithm's own default."""
 
     tasks: Tasks
     num_tasks: int
@@ -95,7 +95,7 @@ class Method(Protocol):
 
     @property
     def compiles(self) -> bool:
-        """Whether it has something to compile."""
+        """It is true where there is something to compile."""
 
     def build(
         self, config: Any, family: TaskFamily, *, device: str, threads: int, compiled: bool
@@ -103,7 +103,7 @@ class Method(Protocol):
         """The algorithm for a family."""
 
     def make_env(self, config: Any, make: MakeEngine) -> BatchedEnv:
-        """What `iteration` trains on."""
+        """Make the environments that `iteration` trains on."""
 
     def restore(self, tensors: dict[str, Tensor]) -> State:
         """The state that a checkpoint holds."""
@@ -119,7 +119,7 @@ class Method(Protocol):
         updates: int | None,
         seed: int,
     ) -> Predictor:
-        """What has learnt the task of `env`."""
+        """Return an agent that has learnt the task of `env`."""
 
     def metaworld(
         self,
@@ -130,12 +130,12 @@ class Method(Protocol):
         seed: int,
         deterministic: bool,
     ) -> MetaWorldAgent:
-        """What speaks the protocol of `metaworld.evaluation`."""
+        """Return an agent that speaks the protocol of `metaworld.evaluation`."""
 
     def measures(
         self, config: Any, family: TaskFamily, *, updates: int | None, episodes: int | None
     ) -> dict[str, int]:
-        """What results.json records of how `outcome` measures, beside the number of tasks.
+        """Return what results.json records of how `outcome` measures, beside the number of tasks.
 
         Raises:
             ValueError: it cannot measure so.
@@ -144,7 +144,7 @@ class Method(Protocol):
     def outcome(
         self, algorithm: Any, state: Any, make: MakeEngine, options: EvalOptions
     ) -> Outcome:
-        """Returns and success on every task as it learns them, `[points, T]` each."""
+        """Measure returns and success on every task as it is learnt, `[points, T]` each."""
 
     def points(self, values: np.ndarray) -> list[Point]:
         """Mean and interval of every row of returns or of success."""

@@ -69,7 +69,7 @@ class RunConfig:
 
     @property
     def evaluates(self) -> bool:
-        """Whether there is anything to evaluate."""
+        """It is true where there is anything to evaluate."""
         return self.eval_tasks > 0 and self.eval_episodes != 0
 
 
@@ -78,7 +78,7 @@ ORIGIN = ("source", "env", "apply")
 
 
 class Built(NamedTuple):
-    """What a run's configuration describes."""
+    """A run's configuration describes these objects."""
 
     family: TaskFamily
     algorithm: Algorithm

@@ -47,7 +47,7 @@ class BitsOptions:
 
 
 class Finding(NamedTuple):
-    """What the comparison of an arm came to."""
+    """The comparison of an arm came to this."""
 
     arm: Arm
     word: str  # equal, differs, fails or new

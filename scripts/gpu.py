@@ -47,12 +47,12 @@ class Piece(NamedTuple):
 
     @property
     def goes_on(self) -> bool:
-        """Whether it starts where it was ended: trainings do."""
+        """It is true where a piece starts again where it was ended, as trainings do."""
         return "--run-dir" in self.command
 
     @property
     def wants_omniglot(self) -> bool:
-        """Whether it needs data that is not ours to bring."""
+        """It is true where a piece needs data that is not ours to bring."""
         return "{omniglot}" in self.command
 
 
@@ -150,7 +150,7 @@ class GpuOptions:
 
 
 def command_of(part: Piece, options: GpuOptions, device: str) -> list[str]:
-    """What to run; a training that has a checkpoint goes on."""
+    """Return what to run; a training that has a checkpoint goes on."""
     folder = options.folder
     template = part.tiny if options.tiny and part.tiny else part.command
     values = {"python": sys.executable, "scripts": SCRIPTS, "device": device, "folder": folder}
@@ -241,7 +241,7 @@ def run_all(options: GpuOptions) -> int:
 
 
 def _is_left(part: Piece, rows: dict[str, Any], options: GpuOptions) -> bool:
-    """Whether a part has still to be run."""
+    """Say whether a part has still to be run."""
     if (options.tiny and part.tiny is None) or (part.wants_omniglot and options.omniglot is None):
         return False
     ended: str = rows.get(part.name, {}).get("ended", "cut off")

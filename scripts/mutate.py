@@ -57,7 +57,7 @@ class Mutation(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a mutation is made, and what is run then."""
+    """A mutation is made here, and these tests are run then."""
 
     mutation: Mutation
     file: Path  # relative to the tree
@@ -82,7 +82,7 @@ def _read(file: Path) -> list[Mutation]:
 
 
 def placed(root: Path, mutations: Sequence[Mutation]) -> list[Place]:
-    """Where the mutations are made in a tree, by their text.
+    """Find where the mutations are made in a tree, by their text.
 
     Raises:
         ValueError: names all texts that are not found exactly once, and all tests that are not

@@ -22,7 +22,7 @@ Evaluate = Callable[[Any, MakeEngine, EvalOptions], Any]
 def in_batches(
     evaluate: Evaluate, algorithm: Any, make: MakeEngine, options: EvalOptions, size: int
 ) -> Iterator[Any]:
-    """What `evaluate` says of `size` tasks each; the last batch is filled up with the first tasks.
+    """Yield what `evaluate` says of `size` tasks each; the first tasks fill the last batch up.
 
     Args:
         evaluate: a batch.

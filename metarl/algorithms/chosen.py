@@ -18,7 +18,7 @@ BATCH = 5120
 
 
 class Seen(NamedTuple):
-    """What is known of an environment before any training."""
+    """A short look tells this of an environment, before any training."""
 
     discrete: bool  # actions
     horizon: int
@@ -34,7 +34,7 @@ class Seen(NamedTuple):
 
 
 def look_at(family: TaskFamily, workers: int = 0) -> Seen:
-    """What can be seen of a family's environments in a few episodes.
+    """Look at a family's environments in a few episodes.
 
     Args:
         family: of a user.
@@ -52,7 +52,7 @@ def look_at(family: TaskFamily, workers: int = 0) -> Seen:
 
 
 def chosen(algo: str, seen: Seen, **given: Any) -> Overrides:
-    """What differs from an algorithm's defaults for an environment.
+    """Choose what differs from an algorithm's defaults for an environment.
 
     Args:
         algo: name of the algorithm.
@@ -70,7 +70,7 @@ def _maml_trpo(seen: Seen) -> Overrides:
 
 
 def _rl2(seen: Seen, tasks: int | None = None, episodes: int = 2) -> Overrides:
-    """As for bandits, or twice as fast as else; more trials at once where they are short."""
+    """Learn as bandits do, or twice as fast as else; take more trials at once if they are short."""
     steps = seen.horizon * episodes
     enough = 64
     while enough < 512 and 3 * enough * steps < 2 * BATCH:  # the nearest power of two

@@ -29,7 +29,7 @@ def tasks_of(preset: str) -> str:
 
 
 def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: str) -> Overrides:
-    """What `preset` changes for `env`.
+    """Return what `preset` changes for `env`.
 
     Raises:
         ValueError: an unknown preset, or one that says nothing about `env`.

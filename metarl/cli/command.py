@@ -94,8 +94,8 @@ def _fail(error: Exception) -> int:
 
 
 def exit_code(body: Callable[[], int | None]) -> int:
-    """What `body` returns, or how it ended: 1 the environment failed, 2 a user's mistake, 130
-    interrupted.
+    """Return what `body` returns, or how it ended: 1 is an environment that failed, 2 a user's
+    mistake, 130 an interrupt.
     """
     try:
         with plain_warnings():

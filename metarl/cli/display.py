@@ -95,7 +95,7 @@ def show_few_shot(console: Console, evaluation: FewShotEvaluation, title: str) -
 
 
 def show_layers(console: Console, changes: list[LayerChange]) -> None:
-    """What adaptation changes, layer by layer."""
+    """Show what adaptation changes, layer by layer."""
     table = Table("layer", "moved ‖φ − θ‖ / ‖θ‖", "similarity of features (CKA)")
     for c in changes:
         moved = with_interval(c.moved, c.moved_ci95)
@@ -160,13 +160,13 @@ def progress_bar(console: Console, completed: int, total: int) -> Iterator[Repor
 
 
 def cores() -> int:
-    """How many CPU cores this process may use."""
+    """Count the CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def resume_command(script: str, folder: Path) -> str:
-    """What to type to go on with a run of one of the scripts."""
+    """Say what to type to go on with a run of one of the scripts."""
     path = os.path.relpath(_SCRIPTS / script)
     return shlex.join(["python", path, "--resume", str(folder)])

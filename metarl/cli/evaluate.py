@@ -126,7 +126,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
 
 
 def _family_of(options: EvaluateOptions) -> str | None:
-    """Where the run's family is, if it is not where it was, which is said.
+    """Find the run's family, and say where it is if that is not where it was.
 
     Raises:
         FamilyNotFoundError: it is not found.
@@ -139,7 +139,7 @@ def _family_of(options: EvaluateOptions) -> str | None:
 
 
 def _device_of(run_dir: Path) -> str:
-    """Where a run was trained.
+    """Return the device that a run was trained on.
 
     Raises:
         ValueError: it is not a run, or this machine has no such device.

@@ -168,7 +168,7 @@ def _analyse(agent: FewShotAgent, request: Request, steps: int | None) -> list[L
 
 
 def _generator(agent: FewShotAgent, request: Request) -> torch.Generator:
-    """As the evaluation's."""
+    """Make a generator like the evaluation's."""
     seed = torch_seed(request.seed, Phase.EVAL_ROLLOUT)
     return torch.Generator(agent.trainer.device).manual_seed(seed)
 

@@ -12,7 +12,7 @@ FIGURE_TYPES = ("png", "pdf", "svg")
 
 
 def draw_layers(changes: list[LayerChange], file: Path) -> None:
-    """How far each layer moves, and how similar its features stay, with 95 % intervals."""
+    """Draw how far each layer moves, and how similar its features stay, with 95 % intervals."""
     figure = Figure(figsize=(7.0, 2.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     layers = [c.layer for c in changes]

@@ -108,7 +108,7 @@ def _algorithms(family: TaskFamily, preset: str, algorithms: Mapping[str, Preset
 
 
 def _difference(family: TaskFamily, other: TaskFamily) -> str:
-    """What the tasks of a preset have that the family's have not."""
+    """Say what the tasks of a preset have that the family's have not."""
     parts = [
         str(distribution)
         for name, distribution in other.parameters.items()

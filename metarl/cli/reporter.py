@@ -16,7 +16,11 @@ class ConsoleReporter:
     """Shows a run on a console (a `Reporter`)."""
 
     def __init__(self, console: Console) -> None:
-        """Args: console: where to; errors go to standard error."""
+        """Report to a console.
+
+        Args:
+            console: where to; errors go to standard error.
+        """
         self.console = console
 
     def progress(self, completed: int, total: int) -> AbstractContextManager[Report]:

@@ -210,7 +210,7 @@ def _prepare_start(options: TrainOptions[Any], console: Console, note: str = "")
 
 
 def _compiles(mode: str, algo: str, device: str, algorithm: Any) -> bool:
-    """Whether a run of these options compiles; `auto` never does where there is nothing to."""
+    """Say whether a run of these options compiles; `auto` never does where there is nothing to."""
     nothing = mode == "auto" and not get_method(algo).compiles
     return resolve_compile("off" if nothing else mode, device, algorithm.iterations)
 

@@ -148,7 +148,7 @@ def _prepare_start(options: TrainFewShotOptions[Any], console: Console) -> Job:
 
 
 def _configured(options: TrainFewShotOptions[Any]) -> tuple[FewShotRunConfig, Source, str]:
-    """What options describe, its data, and how tasks are mapped, in words."""
+    """Return what options describe, its data, and how tasks are mapped, in words."""
     c = options.algorithm
     shots, queries = max(c.shots, c.eval_shots), max(c.queries, c.eval_queries)
     data = with_enough_examples(absolute(options.source), shots + queries)

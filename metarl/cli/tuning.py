@@ -20,7 +20,7 @@ class Defaults(NamedTuple):
     why: str  # what was seen of it
 
     def note(self, config: Any) -> str:
-        """What was chosen and stands in `config`, in words; empty where nothing was."""
+        """Say in words what was chosen and stands in `config`; nothing where nothing was."""
         kept = [f"{k} {v}" for k, v in self.chosen.items() if getattr(config, k) == v]
         if not kept:
             return ""

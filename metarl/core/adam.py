@@ -12,7 +12,7 @@ from metarl.core.params import Params, map_params
 
 
 class Moments(NamedTuple):
-    """What Adam remembers."""
+    """Adam remembers these moments."""
 
     first: Params
     second: Params

@@ -25,7 +25,7 @@ def inner_rates(params: Params, lr: float) -> Params:
 
 
 def step_shares(steps: int, iteration: int, iterations: int) -> list[float]:
-    """What the losses after 1 … K steps count (multi-step loss of MAML++, arXiv 1810.09502).
+    """Weigh the losses after 1 … K steps (multi-step loss of MAML++, arXiv 1810.09502).
 
     Args:
         steps: K, at least 1.

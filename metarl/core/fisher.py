@@ -38,9 +38,11 @@ class KeptGradient:
     """∇f at a point with its graph kept, and products with the Hessian of f there."""
 
     def __init__(self, f: Callable[[Params], Tensor], at: Params) -> None:
-        """Args:
-        f: `(params) -> scalar`.
-        at: the point; it is not part of any graph afterwards.
+        """Take a function, and keep the graph of its gradient at a point.
+
+        Args:
+            f: `(params) -> scalar`.
+            at: the point; it is not part of any graph afterwards.
         """
         self._at = leaves(at)
         with torch.enable_grad():
@@ -153,12 +155,12 @@ class Adaptation:
         return Jacobian(self.gradients, hessians, self._rates)
 
     def point(self, outer_batch: Any) -> FisherPoint:
-        """What `fisher_product` needs to know of this adaptation."""
+        """Return what `fisher_product` needs to know of this adaptation."""
         return FisherPoint(self.phis, self.batches, self.gradients, self._rates, outer_batch)
 
 
 class FisherPoint(NamedTuple):
-    """Where a Fisher product is taken, as tensors only."""
+    """A Fisher product is taken at this point, which holds tensors only."""
 
     phis: list[Params]  # φ_0 … φ_K
     batches: list[Any]  # of the K inner steps

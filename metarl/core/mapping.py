@@ -27,9 +27,10 @@ class Workers:
     """A thread per core that maps functions over tasks, or over groups of them, in order."""
 
     def __init__(self, threads: int = 1) -> None:
-        """Args: threads: at least 1; with 1 the calling thread does the work itself.
+        """Set threads up, each with one torch thread, as the calling one has while it works.
 
-        Each has one torch thread, the calling one too while it works.
+        Args:
+            threads: at least 1; with 1 the calling thread does the work itself.
         """
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")

@@ -55,14 +55,14 @@ def conjugate_gradient(
 
 
 class Candidate(NamedTuple):
-    """What the line search knows of one candidate."""
+    """The line search knows this of one candidate."""
 
     surrogate: float  # the loss to be decreased
     kl: float  # mean KL(old ‖ candidate)
 
 
 class LineSearch(NamedTuple):
-    """How a line search ended."""
+    """A line search ended like this."""
 
     vector: Tensor  # [P]; the start itself where no candidate was accepted
     accepted: bool

@@ -35,7 +35,7 @@ class CheckpointError(ValueError):
 
 
 class Checkpoint(NamedTuple):
-    """What was saved, verified."""
+    """A checkpoint holds what was saved, verified."""
 
     iteration: int  # iterations that were complete
     tensors: dict[str, Tensor]  # on the CPU
@@ -192,7 +192,7 @@ def _iteration(path: Path) -> int:
 
 
 def _inventory(folder: Path) -> str:
-    """What a folder holds instead of checkpoints, for the error message."""
+    """Say what a folder holds instead of checkpoints, for the error message."""
     if not folder.exists():
         return "it does not exist"
     if not folder.is_dir():

@@ -28,7 +28,7 @@ def resolve_device(device: str) -> Literal["cpu", "cuda"]:
 
 
 def resolve_compile(mode: str, device: str, iterations: int) -> bool:
-    """Whether `auto`, `on` or `off` means to compile: a run that is long enough to gain by it.
+    """Say whether to compile; `auto` does in a run that is long enough to gain by it.
 
     Compiling takes some seconds once and makes the Fisher product 1.5 times as fast on a CPU. On a
     GPU, where that is not measured, it must be asked for.

@@ -49,7 +49,7 @@ def enough_memory(tasks: int, each: str, way_out: str) -> Iterator[None]:
 
 
 def ran_out(error: BaseException) -> bool:
-    """Whether torch, one of CUDA's libraries, Warp or numpy was refused memory."""
+    """Say whether torch, one of CUDA's libraries, Warp or numpy was refused memory."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     theirs = type(error).__module__ in ("builtins", "torch")  # not one that we raise

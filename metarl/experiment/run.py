@@ -176,7 +176,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def read_results(folder: Path) -> dict[str, Any]:
-    """What a run has written to results.json so far; empty before its first evaluation.
+    """Read what a run has written to results.json so far; it is empty before its first evaluation.
 
     Raises:
         ValueError: it is not what a run writes.

@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Phase(IntEnum):
-    """What a stream is for: the first number of its path, so that no two purposes share one."""
+    """A phase is what a stream is for, the first number of its path: no two purposes share one."""
 
     INIT = 0  # initial parameters
     ROLLOUT = 2  # noise of training episodes, followed by (iteration, inner step)

@@ -160,7 +160,7 @@ def _init(
 
 
 def _acts(x: Tensor) -> bool:
-    """Whether inputs `[S, N, inputs]` are a single step on a GPU.
+    """Say whether inputs `[S, N, inputs]` are a single step on a GPU.
 
     cuDNN, made for sequences, would first copy all weights together, every time.
     """

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class ReturnsConfig(NamedTuple):
-    """How rewards become advantages."""
+    """These settings say how rewards become advantages."""
 
     discount: float  # γ in [0, 1]
     gae_lambda: float  # λ in [0, 1]

@@ -29,7 +29,7 @@ class CurvePoint(NamedTuple):
 
     @property
     def when(self) -> str:
-        """What the name of its scalar ends with."""
+        """The name of its scalar ends with this."""
         return f"after_{self.updates}"
 
 
@@ -42,7 +42,7 @@ class EpisodePoint(NamedTuple):
 
     @property
     def when(self) -> str:
-        """What the name of its scalar ends with."""
+        """The name of its scalar ends with this."""
         return f"episode_{self.episode}"
 
 
@@ -64,7 +64,7 @@ class Reference(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """How well an agent does on some tasks."""
+    """An evaluation says how well an agent does on some tasks."""
 
     curve: list[Point]  # of returns
     references: list[Reference]
@@ -76,7 +76,7 @@ class Evaluation(NamedTuple):
         return lists if self.success else {k: v for k, v in lists.items() if k != "success"}
 
     def scalars(self) -> dict[str, float]:
-        """Means by name: `return_after_1`, `success_episode_2`, …"""
+        """Return the means by name, such as `return_after_1` or `success_episode_2`."""
         returns = {f"return_{point.when}": point.mean for point in self.curve}
         return returns | {f"success_{point.when}": point.mean for point in self.success}
 
@@ -91,7 +91,7 @@ class Evaluation(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What T tasks came to at every point of a curve, each the mean over a task's episodes."""
+    """T tasks came to this at every point of a curve, each the mean over a task's episodes."""
 
     returns: np.ndarray  # [points, T]
     success: np.ndarray  # [points, T]; nan at points where no task's environment told of any
@@ -117,7 +117,7 @@ def episode_returns(episodes: Episodes) -> torch.Tensor:
 
 
 def episode_success(episodes: Episodes) -> torch.Tensor:
-    """Which episodes succeeded, `[T, E]` bool: those of which any step said so."""
+    """Say which episodes succeeded, `[T, E]` bool: those of which any step said so."""
     told = episodes.metrics.get(SUCCESS)
     if told is None:
         return torch.zeros_like(episodes.mask[..., 0])
@@ -125,7 +125,7 @@ def episode_success(episodes: Episodes) -> torch.Tensor:
 
 
 def tells_success(episodes: Episodes) -> bool:
-    """Whether any step told if it solved its task, or did not."""
+    """Say whether any step told if it solved its task, or did not."""
     return SUCCESS in episodes.metrics
 
 
@@ -147,7 +147,7 @@ def adaptation_curve(
     device: torch.device,
     workers: Workers | None = None,
 ) -> Outcome:
-    """Returns and success per task after 0 … `updates` updates, each measured on fresh episodes.
+    """Measure returns and success per task after 0 … `updates` updates, each on fresh episodes.
 
     The policy acts stochastically. The episodes that measure k updates are those that update
     k + 1 learns from, never those that it has learnt from.

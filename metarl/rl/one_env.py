@@ -29,9 +29,11 @@ class OneEnv:
     score = ""
 
     def __init__(self, env: gymnasium.Env[Any, Any], horizon: int) -> None:
-        """Args:
-        env: any Gymnasium environment; what its episodes return is passed on.
-        horizon: steps after which an episode is truncated, if `env` has not ended it before.
+        """Wrap an environment.
+
+        Args:
+            env: any Gymnasium environment; what its episodes return is passed on.
+            horizon: steps after which an episode is truncated, if `env` has not ended it before.
         """
         self._env = env
         self._elapsed = 0

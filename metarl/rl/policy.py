@@ -120,7 +120,7 @@ def _spread(dist: Dist, log_probs: Tensor) -> Tensor:
 
 
 def _joint(dist: Dist, values: Tensor) -> Tensor:
-    """What independent parts add up to, `[…]`."""
+    """Add up independent parts, `[…]`."""
     return values if "logits" in dist else values.sum(-1)
 
 
@@ -252,7 +252,7 @@ def make_policy(
 
 
 def choices_of(space: gymnasium.Space[Any]) -> tuple[int, ...]:
-    """How many values every part of a flat `MultiDiscrete` from 0 has; none of other spaces."""
+    """Count the values of every part of a flat `MultiDiscrete` from 0; other spaces have none."""
     multi = gymnasium.spaces.MultiDiscrete
     if not isinstance(space, multi) or len(space.shape) != 1 or space.start.any():
         return ()

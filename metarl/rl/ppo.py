@@ -36,7 +36,7 @@ class PpoConfig(Protocol):
 
     @property
     def entropy_schedule(self) -> str:
-        """As `lr_schedule`."""
+        """It names a schedule, as `lr_schedule` does."""
 
     @property
     def value_weight(self) -> float:
@@ -76,7 +76,7 @@ class PpoConfig(Protocol):
 
 
 class PpoState(Protocol):
-    """What the update steps; a NamedTuple that has these fields among others."""
+    """The update steps this; it is a NamedTuple that has these fields among others."""
 
     @property
     def params(self) -> Params:

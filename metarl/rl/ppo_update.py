@@ -23,14 +23,14 @@ State = TypeVar("State", bound=PpoState)
 
 
 class Schedule(NamedTuple):
-    """What changes from iteration to iteration."""
+    """These numbers change from iteration to iteration."""
 
     lr: float
     entropy_weight: float
 
 
 class Steps(NamedTuple):
-    """What the steps of an iteration say of themselves."""
+    """The steps of an iteration say this of themselves."""
 
     terms: Tensor  # [minibatches, terms], the means that each began with
     norms: Tensor  # [steps], of the gradients
@@ -46,11 +46,13 @@ class TrialPpo:
     def __init__(
         self, config: PpoConfig, policy: RecurrentPolicy, device: torch.device, workers: Workers
     ) -> None:
-        """Args:
-        config: hyper-parameters.
-        policy: whose parameters are stepped.
-        device: where they live.
-        workers: threads of the update on a CPU.
+        """Make the update of a policy's parameters.
+
+        Args:
+            config: hyper-parameters.
+            policy: whose parameters are stepped.
+            device: where they live.
+            workers: threads of the update on a CPU.
         """
         self.config = config
         self.policy = policy

@@ -28,13 +28,15 @@ class AdaptedPolicy:
         action_space: gymnasium.Space[Any],
         scaling: ActionScaling,
     ) -> None:
-        """Args:
-        policy: who acts.
-        phi: φ of one task, each `[1, …]`.
-        rng: of stochastic actions.
-        observation_space: of one environment.
-        action_space: of one environment.
-        scaling: the policy's units to the environment's.
+        """Take a policy, and the φ that one task has adapted.
+
+        Args:
+            policy: who acts.
+            phi: φ of one task, each `[1, …]`.
+            rng: of stochastic actions.
+            observation_space: of one environment.
+            action_space: of one environment.
+            scaling: the policy's units to the environment's.
         """
         self.observation_space = observation_space
         self.action_space = action_space

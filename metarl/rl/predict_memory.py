@@ -29,7 +29,7 @@ class _Actor(Protocol):
         """Raises ValueError where the memory cannot hold another step."""
 
     def output(self, memory: Memory, views: Tensor) -> Output:
-        """What the policy says of views `[N, D]` that follow `memory`."""
+        """Return what the policy says of views `[N, D]` that follow `memory`."""
 
 
 class AdaptedMemory:
@@ -51,15 +51,17 @@ class AdaptedMemory:
         scaling: ActionScaling,
         wrap: Callable[[Env], Env],
     ) -> None:
-        """Args:
-        learner: who acts.
-        memory: after adaptation, each `[1, …]`.
-        rng: of stochastic actions.
-        observation_space: of a trial: `[observation | action | reward | done]`.
-        action_space: of one environment.
-        scaling: the policy's units to the environment's.
-        wrap: shows an environment's previous action, reward and done, those of the last step of
-            adaptation first.
+        """Take a learner, and its memory after adaptation.
+
+        Args:
+            learner: who acts.
+            memory: after adaptation, each `[1, …]`.
+            rng: of stochastic actions.
+            observation_space: of a trial: `[observation | action | reward | done]`.
+            action_space: of one environment.
+            scaling: the policy's units to the environment's.
+            wrap: shows an environment's previous action, reward and done, those of the last step of
+                adaptation first.
         """
         self.observation_space = observation_space
         self.action_space = action_space

@@ -30,7 +30,7 @@ _HIDDEN_GAIN = math.sqrt(2)
 
 
 class Output(NamedTuple):
-    """What a policy says of every step `[S, N]`, or of one step `[N]`."""
+    """A policy says this of every step `[S, N]`, or of one step `[N]`."""
 
     dist: Dist  # parameters of the action's distribution, each [S, N, …]
     value: Tensor  # [S, N]
@@ -49,7 +49,7 @@ NO_EMBEDDINGS = Embeddings()
 
 
 class View(NamedTuple):
-    """How long the parts of a view are."""
+    """The parts of a view are this long."""
 
     obs: int
     action: int
@@ -178,7 +178,7 @@ class RecurrentPolicy:
     def noise(
         self, rng: np.random.Generator, shape: tuple[int, ...], device: torch.device = CPU
     ) -> Tensor:
-        """What `sample` needs: uniform `[*shape]` or `[*shape, K]`, or normal `[*shape, A]`."""
+        """Draw what `sample` needs: uniform `[*shape(, K)]`, or normal `[*shape, A]`."""
         if self.discrete:
             return uniform(rng, (*shape, len(self.choices)) if self.choices else shape, device)
         return normal(rng, (*shape, self.view.action), device)

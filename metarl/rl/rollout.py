@@ -21,7 +21,7 @@ State = TypeVar("State")
 
 
 class Action(NamedTuple):
-    """What an agent does in one step, and the distribution that it was drawn from."""
+    """An agent does this in one step, drawn from the distribution beside it."""
 
     action: (
         Tensor  # [T, E, A], or [T, E] or [T, E, K] int64 for discrete ones; in the policy's units
@@ -153,7 +153,7 @@ class _Share(NamedTuple, Generic[State]):
     acting: Tensor  # noise [H, T, E, …]
 
     def split(self, parts: Sequence[BatchedEnv]) -> list[_Share[State]]:
-        """What belongs to each part of the environments."""
+        """Cut it into what belongs to each part of the environments."""
         for name, values in self.tasks.items():
             if len(values) != self.env.num_tasks:
                 raise ValueError(
@@ -220,7 +220,7 @@ def _live(
 
 
 def may_ask(obs: np.ndarray | Tensor) -> bool:
-    """Whether what an environment returned may decide what runs; a GPU would be waited for."""
+    """Say whether an environment's output may decide what runs; a GPU would be waited for."""
     return not isinstance(obs, Tensor) or obs.device.type == "cpu"
 
 

@@ -51,7 +51,7 @@ class TrialAgent(Protocol):
         """The noise of actions, `shape` + the noise of one."""
 
     def output(self, memory: Memory, views: Tensor) -> Output:
-        """What the policy says of views `[N, D]` that follow `memory`."""
+        """Return what the policy says of views `[N, D]` that follow `memory`."""
 
 
 @one_thread()
@@ -157,7 +157,7 @@ def returns_by_episode(reward: Tensor, mask: Tensor, episode: Tensor, episodes: 
 
 
 def success_by_episode(trials: Trials, episodes: int) -> Tensor:
-    """Which of the K episodes of every trial succeeded, `[K, N]` bool: any step of them did.
+    """Say which of the K episodes of every trial succeeded, `[K, N]` bool: any step of them did.
 
     Args:
         trials: with the metric `success`.

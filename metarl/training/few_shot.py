@@ -34,7 +34,7 @@ class Diverged(RuntimeError):
 
 
 class FewShotPosition(NamedTuple):
-    """Where a run is; replaced as a whole, so that an error never sees half an iteration."""
+    """A position says where a run is; no error ever sees half an iteration."""
 
     iteration: int  # iterations that are complete
     state: FewShotState  # after them
@@ -165,7 +165,7 @@ class FewShotTraining:
             raise ValueError(str(error)) from None
 
     def agent(self) -> FewShotAgent:
-        """What has been learned so far."""
+        """Return what has been learned so far."""
         return FewShotAgent(self.parts, self.config, self.position.state, self.source, self.inputs)
 
     def evaluate(self) -> None:
@@ -209,13 +209,13 @@ class FewShotTraining:
             )
 
     def hparams(self) -> dict[str, Any]:
-        """What TensorBoard's HPARAMS tab shows of the configuration."""
+        """Return what TensorBoard's HPARAMS tab shows of the configuration."""
         config = self.config
         chosen = {"algo": config.algo, "preset": config.preset, "seed": config.seed}
         return to_json(config.algorithm) | to_json(config.data) | chosen
 
     def results(self, *, finished: bool) -> dict[str, Any]:
-        """What results.json holds."""
+        """Return what results.json holds."""
         evaluation = self.evaluation and {
             "iteration": self.evaluated_at,
             **self.evaluation.to_json(),

@@ -18,7 +18,7 @@ Metrics = dict[str, float]
 
 
 class Trainable(Protocol):
-    """What the loop needs of a training."""
+    """The loop needs this of a training."""
 
     config: Any  # has eval_every, 0 is at the end only, eval_tasks, evaluates, checkpoint_every
     evaluated_at: int  # iterations that were complete at the latest evaluation
@@ -54,10 +54,10 @@ class Trainable(Protocol):
         """Report the latest evaluation."""
 
     def hparams(self) -> dict[str, Any]:
-        """What TensorBoard's HPARAMS tab shows of the configuration."""
+        """Return what TensorBoard's HPARAMS tab shows of the configuration."""
 
     def results(self, *, finished: bool) -> dict[str, Any]:
-        """What results.json holds."""
+        """Return what results.json holds."""
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint of the iterations that are complete."""
@@ -93,7 +93,7 @@ class Interrupt:
 
     @contextmanager
     def may_end(self) -> Iterator[None]:
-        """What is done within ends at the first signal and leaves nothing half done."""
+        """Let the first signal end what is done within, which leaves nothing half done."""
         self._ends = True
         try:
             yield
@@ -175,7 +175,7 @@ def _iterate(training: Trainable, run: Run, reporter: Reporter, interrupt: Inter
 
 
 def _save_at_last(training: Trainable, run: Run) -> str:
-    """What is left of a run that fails, in words: the disk may be what has failed."""
+    """Save what is left of a run that fails, and say so; the disk may be what has failed."""
     try:
         training.save(run.folder)
         run.write_results(training.results(finished=False))
@@ -185,7 +185,7 @@ def _save_at_last(training: Trainable, run: Run) -> str:
 
 
 def _passed(every: int, before: int, done: int) -> bool:
-    """Whether a multiple of `every` lies in (before, done]; never where it is 0."""
+    """Say whether a multiple of `every` lies in (before, done]; none does where it is 0."""
     return every > 0 and done // every > before // every
 
 

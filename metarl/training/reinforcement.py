@@ -26,7 +26,7 @@ from metarl.training.reporter import Reporter
 
 
 class Position(NamedTuple):
-    """Where a run is; replaced as a whole, so that an error never sees half an iteration."""
+    """A position says where a run is; no error ever sees half an iteration."""
 
     iteration: int  # iterations that are complete
     state: State  # after them
@@ -224,7 +224,7 @@ class Training:
             reporter.evaluation(self.evaluation, title)
 
     def results(self, *, finished: bool) -> dict[str, Any]:
-        """What results.json holds."""
+        """Return what results.json holds."""
         evaluation = self.evaluation and {
             "split": "test",
             "iteration": self.evaluated_at,
@@ -254,7 +254,7 @@ class Training:
         return f"return {shown}  KL {kl:.4f}  {m['time/env_steps_per_second']:,.0f} steps/s"
 
     def hparams(self) -> dict[str, Any]:
-        """What TensorBoard's HPARAMS tab shows of the configuration."""
+        """Return what TensorBoard's HPARAMS tab shows of the configuration."""
         config = self.config
         return to_json(config.algorithm) | {
             "algo": config.algo,
@@ -270,6 +270,6 @@ class Training:
 
 
 def _is_idle(m: Metrics) -> bool:
-    """Whether an iteration had no update that was finite and not zero."""
+    """Say whether an iteration had no update that was finite and not zero."""
     outer = m.get("outer/zero_gradient", 0.0) + m.get("outer/non_finite", 0.0)
     return outer > 0 or m.get("ppo/steps") == 0

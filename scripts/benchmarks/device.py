@@ -56,7 +56,7 @@ def iteration_rows(size: Size) -> list[Row]:
 
 
 class Scale(NamedTuple):
-    """What so many environments cost."""
+    """So many environments cost this."""
 
     environments: int
     per_second: float  # steps of the environments, with policy, observation, reward and storage
@@ -126,7 +126,7 @@ def _rl2_iteration(size: Size) -> Row:
 
 
 def _parts(done: tuple[object, dict[str, float]], size: Size) -> Clock:
-    """How much of an iteration was sampling and how much the update."""
+    """Say how much of an iteration was sampling and how much the update."""
     _wait(size)
     return Clock({part: done[1][f"time/{part}"] for part in ("sampling", "update")})
 

@@ -31,9 +31,11 @@ class Work:
     """One meta-iteration of preset deleu2020."""
 
     def __init__(self, size: Size, *, compiled: bool) -> None:
-        """Args:
-        size: how many tasks and episodes.
-        compiled: compile Fisher product and line search.
+        """Make an algorithm, and environments for it.
+
+        Args:
+            size: how many tasks and episodes.
+            compiled: compile Fisher product and line search.
         """
         config = maml_trpo_preset("deleu2020", "half-cheetah-vel")
         family = make_family("half-cheetah-vel", "deleu2020", 5 if size.tiny else None)
@@ -48,7 +50,7 @@ class Work:
         self._algorithm.iteration(self._state, self._env, self._tasks, lambda k: rng(0, k))
 
     def controls(self) -> np.ndarray:
-        """What the policy does before adaptation, `[N, steps, nu]`."""
+        """Return what the policy does before adaptation, `[N, steps, nu]`."""
         learner, scaling = self._algorithm.learner(self._state), self._algorithm.scaling
         episodes, _ = rollout(
             learner,
@@ -63,7 +65,7 @@ class Work:
 
 
 class Growth(NamedTuple):
-    """What an iteration of so many tasks takes."""
+    """An iteration of so many tasks takes this."""
 
     tasks: int
     seconds: float

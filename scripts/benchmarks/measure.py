@@ -13,7 +13,7 @@ CORES = len(os.sched_getaffinity(0))
 
 
 class Size(NamedTuple):
-    """How much is measured."""
+    """A size says how much is measured."""
 
     tasks: int  # T
     episodes: int  # E
@@ -23,7 +23,7 @@ class Size(NamedTuple):
 
 
 class Clock(NamedTuple):
-    """What a repetition may return: how long its parts took."""
+    """A repetition may return it, to say how long its parts took."""
 
     seconds: dict[str, float]
 

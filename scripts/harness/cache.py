@@ -25,7 +25,7 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True)
 
     def get(self, arm: Arm) -> Result | None:
-        """What an arm came to, if it is known."""
+        """Return what an arm came to, if it is known."""
         place = self._place(arm)
         if not place.is_dir():
             return None

@@ -19,7 +19,7 @@ def checked_out(root: Path, commit: str, folder: Path) -> Iterator[Path]:
 
 
 def git(root: Path, *arguments: str) -> str:
-    """What git says.
+    """Return what git says.
 
     Raises:
         ValueError: it refuses.

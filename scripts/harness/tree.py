@@ -17,7 +17,7 @@ REFUSED = 2
 
 
 class Result(NamedTuple):
-    """What an arm came to in a tree."""
+    """An arm came to this in a tree."""
 
     trained: dict[str, Any]  # all tensors of the newest checkpoint
     evaluation: Any  # JSON
@@ -25,7 +25,7 @@ class Result(NamedTuple):
 
 
 class Failure(NamedTuple):
-    """What it said instead."""
+    """The tree said this instead."""
 
     refused: bool  # the tree does not know the arm
     message: str

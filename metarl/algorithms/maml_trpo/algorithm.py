@@ -52,13 +52,15 @@ class MamlTrpo:
         threads: int = 1,
         compiled: bool = False,
     ) -> None:
-        """Args:
-        config: hyper-parameters.
-        observation_space: of one environment, a flat `Box`.
-        action_space: of one environment, a `Box`, a `Discrete` or a `MultiDiscrete`.
-        device: where the tensors live.
-        threads: worker threads of rollouts and of the update on a CPU.
-        compiled: compile Fisher product and line search (faster after some seconds, once).
+        """Make the algorithm for environments of these spaces.
+
+        Args:
+            config: hyper-parameters.
+            observation_space: of one environment, a flat `Box`.
+            action_space: of one environment, a `Box`, a `Discrete` or a `MultiDiscrete`.
+            device: where the tensors live.
+            threads: worker threads of rollouts and of the update on a CPU.
+            compiled: compile Fisher product and line search (faster after some seconds, once).
         """
         self.config = config
         self.device = torch.device(device)
@@ -111,7 +113,7 @@ class MamlTrpo:
 
     @one_thread()
     def batch(self, state: MetaState, episodes: Episodes) -> tuple[PolicyBatch, Tensor]:
-        """What the losses learn from, with the observations that the policy sees.
+        """Return what the losses learn from, with the observations that the policy sees.
 
         Returns:
             The batch `[T, E, H, …]`, and the baseline's explained variance `[T]`.
@@ -130,7 +132,7 @@ class MamlTrpo:
         return MetaObjective(*problem)
 
     def inner(self, batch: PolicyBatch, step: int) -> PolicyBatch:
-        """What the inner loss learns from in a step, counted from 0.
+        """Return what the inner loss learns from in a step, counted from 0.
 
         Where few steps have large advantages, as those that reach a goal, standardising makes all
         others small: a clip gives those back their weight.

@@ -117,7 +117,7 @@ class MamlTrpoConfig:
             raise ValueError(f"{option} must be {allowed}, got {getattr(self, name)!r}")
 
     def step_factor(self, step: int) -> float:
-        """What α is multiplied by in a step of adaptation, counted from 0."""
+        """Return the factor on α in a step of adaptation, counted from 0."""
         trained = max(1, self.inner_steps)
         factor = self.inner_lr_decay ** min(step, trained - 1)
         return factor if step < trained else factor * self.later_inner_lr
@@ -129,12 +129,12 @@ class MamlTrpoConfig:
 
     @property
     def counts(self) -> bool:
-        """Whether an iteration depends on how many there were."""
+        """It is true where an iteration depends on how many there were."""
         return self.kl_schedule != "constant" or self.multi_step_iterations > 0
 
     @property
     def returns(self) -> ReturnsConfig:
-        """How rewards become advantages."""
+        """Say how rewards become advantages."""
         return ReturnsConfig(self.discount, self.gae_lambda, self.bootstrap_at_horizon)
 
 

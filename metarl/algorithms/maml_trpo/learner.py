@@ -20,18 +20,18 @@ from metarl.rl.rollout import Action
 
 
 class Adapting(NamedTuple):
-    """What a learner knows of T tasks."""
+    """A learner knows this of T tasks."""
 
     phi: Params  # [T, …]
     updates: int  # how many made it from θ
 
 
 class InnerLoop(Protocol):
-    """What the learner needs of the algorithm: the inner problem, and how it is spread."""
+    """The learner needs this of the algorithm: the inner problem, and how it is spread."""
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors live."""
+        """The tensors live on this device."""
 
     @property
     def losses(self) -> Losses:
@@ -39,7 +39,7 @@ class InnerLoop(Protocol):
 
     @property
     def stacked(self) -> bool:
-        """Whether all tasks are one batch, as on a GPU."""
+        """It is true where all tasks are one batch, as on a GPU."""
 
     @property
     def workers(self) -> Workers:
@@ -49,10 +49,10 @@ class InnerLoop(Protocol):
         """A pure function of φ."""
 
     def batch(self, state: MetaState, episodes: Episodes) -> tuple[PolicyBatch, Tensor]:
-        """What the losses learn from, and the baseline's explained variance `[T]`."""
+        """Return what the losses learn from, and the baseline's explained variance `[T]`."""
 
     def inner(self, batch: PolicyBatch, step: int) -> PolicyBatch:
-        """What the inner loss learns from in a step, counted from 0."""
+        """Return what the inner loss learns from in a step, counted from 0."""
 
 
 class MamlLearner:

@@ -29,7 +29,7 @@ class MultiStepObjective:
         workers: Workers,
         shares: Sequence[float],
     ) -> None:
-        """As `MetaObjective`; `shares` are the K weights, K ≥ 1, of sum 1."""
+        """Take what `MetaObjective` takes, and as `shares` the K weights, K ≥ 1, of sum 1."""
         self._after = [MetaObjective(state, num_tasks, setting, workers) for _ in shares]
         self._shares = shares
         self._taken = 0

@@ -19,7 +19,7 @@ from metarl.core.trust_region import Candidate
 
 
 class Losses(NamedTuple):
-    """What is descended and what bounds the step, of one task or of T stacked ones."""
+    """These losses are descended, or bound the step, of one task or of T stacked ones."""
 
     inner: LossFn  # (params, batch) -> scalar, what adaptation descends
     outputs: Callable[[Params, Any], Any]  # (params, batch) -> distributions of the policy
@@ -37,7 +37,7 @@ def _summed(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 class Setting(NamedTuple):
-    """How the outer problem is posed and computed."""
+    """A setting says how the outer problem is posed and computed."""
 
     losses: Losses  # of one task
     first_order: bool = False  # drop second derivatives
@@ -152,11 +152,13 @@ class MetaObjective:
     def __init__(
         self, state: MetaState, num_tasks: int, setting: Setting, workers: Workers
     ) -> None:
-        """Args:
-        state: θ_old and α.
-        num_tasks: T.
-        setting: how the outer problem is posed and computed.
-        workers: threads for one task at a time (fast on a CPU).
+        """Pose the outer problem of T tasks at θ_old.
+
+        Args:
+            state: θ_old and α.
+            num_tasks: T.
+            setting: how the outer problem is posed and computed.
+            workers: threads for one task at a time (fast on a CPU).
         """
         self.num_tasks = num_tasks
         self._state = state

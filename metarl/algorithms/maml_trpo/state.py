@@ -19,7 +19,7 @@ class MetaState(NamedTuple):
 
     @property
     def iterations(self) -> int:
-        """How many led here, where they are counted; else 0."""
+        """Return how many iterations led here, where they are counted; else 0."""
         return int(self.counters["iterations"]) if self.counters else 0
 
     def tensors(self) -> dict[str, Tensor]:

@@ -60,12 +60,15 @@ class Rl2:
         device: str | torch.device = "cpu",
         threads: int = 1,
     ) -> None:
-        """Args:
-        config: hyper-parameters.
-        observation_space: of a trial: `[observation | action | reward | done]`.
-        action_space: of one environment, a flat `Box`, a `Discrete` or a `MultiDiscrete` from 0.
-        device: where the tensors live.
-        threads: worker threads of the update on a CPU; they never change a result.
+        """Make the algorithm for trials of these spaces.
+
+        Args:
+            config: hyper-parameters.
+            observation_space: of a trial: `[observation | action | reward | done]`.
+            action_space: of one environment, a flat `Box`, a `Discrete` or a `MultiDiscrete`
+                from 0.
+            device: where the tensors live.
+            threads: worker threads of the update on a CPU; they never change a result.
 
         Raises:
             ValueError: a space that does not fit.
@@ -209,7 +212,7 @@ class Rl2:
         return without_padding(batch), state, float(explained)
 
     def _value_unit(self, horizon: int) -> Tensor:
-        """What the critic's outputs are multiples of at each step, `[horizon, 1]`."""
+        """Return what the critic's outputs are multiples of at each step, `[horizon, 1]`."""
         c = self.config
         if not c.value_per_step:
             return torch.ones(horizon, 1, device=self.device)
@@ -226,7 +229,7 @@ class Rl2:
 
 
 def _cell(config: Rl2Config) -> Cell:
-    """What remembers."""
+    """Make the cell that remembers."""
     if config.policy == "transformer":
         return Transformer(config.hidden, config.layers, config.heads, config.context)
     return make_cell(config.cell, config.hidden, layer_norm=config.layer_norm)

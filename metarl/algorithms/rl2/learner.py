@@ -19,7 +19,7 @@ from metarl.rl.transformer import Transformer, require_context
 
 
 class Acting(Protocol):
-    """What the learner needs of the algorithm: how its policy is asked, and where."""
+    """The learner needs this of the algorithm: how its policy is asked, and where."""
 
     @property
     def policy(self) -> RecurrentPolicy:
@@ -27,7 +27,7 @@ class Acting(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where memories live."""
+        """Memories live on this device."""
 
     def shown(self, state: Rl2State, views: Tensor) -> Tensor:
         """Views `[…, D]` as the policy sees them."""
@@ -71,7 +71,7 @@ class Rl2Learner:
 
     @one_thread()
     def output(self, memory: Memory, views: Tensor) -> Output:
-        """What the policy says of views `[N, D]` that follow `memory`."""
+        """Return what the policy says of views `[N, D]` that follow `memory`."""
         shown = self._algorithm.shown(self._state, views)
         return self._algorithm.policy.step(self._state.params, shown, memory)
 

@@ -38,10 +38,12 @@ class LinearMap(Generic[At, Vector, Result]):
     """`at(point)` gives `v ↦ f(point, v)`; points of equal shapes share the graphs."""
 
     def __init__(self, f: Callable[[At, Vector], Result], *, compiled: bool) -> None:
-        """Args:
-        f: linear in its second argument; takes and returns trees of tensors, closes over none.
-        compiled: compile both graphs (seconds, once per shapes); otherwise the same operations
-            run one by one.
+        """Take a function that is linear in its second argument.
+
+        Args:
+            f: linear in its second argument; takes and returns trees of tensors, closes over none.
+            compiled: compile both graphs (seconds, once per shapes); otherwise the same operations
+                run one by one.
         """
         self._f = f
         self._compiled = compiled

@@ -27,10 +27,12 @@ class Traced(Generic[Arguments, Result]):
     """
 
     def __init__(self, f: Callable[Arguments, Result], *, compiled: bool) -> None:
-        """Args:
-        f: takes and returns trees of tensors, and does not depend on their values.
-        compiled: fuse the graph (seconds, once per shapes); otherwise its operations run one by
-            one.
+        """Take the function to trace.
+
+        Args:
+            f: takes and returns trees of tensors, and does not depend on their values.
+            compiled: fuse the graph (seconds, once per shapes); otherwise its operations run one by
+                one.
         """
         self._f = f
         self._compiled = compiled
@@ -75,5 +77,5 @@ class Traced(Generic[Arguments, Result]):
 
 
 def _key(tensors: list[Any], spec: Any) -> Any:
-    """What arguments of one graph have in common."""
+    """Return what arguments of one graph have in common."""
     return spec, tuple((t.shape, t.stride(), t.dtype, t.device) for t in tensors)
