@@ -56,7 +56,7 @@ class MetaWorldAgent:
         remembers: bool,
         deterministic: bool,
     ) -> None:
-        """Take a learner, and the family that it was trained on.
+        """Take a learner, and how it acts.
 
         Args:
             learner: who acts and adapts.

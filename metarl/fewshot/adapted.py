@@ -34,7 +34,7 @@ _INPUTS, _NUMBERS = 1024, 2**18
 
 
 class AdaptedModel:
-    """What a few-shot agent has made of one task; takes and gives the user's own units."""
+    """A few-shot agent has made this of one task; it takes and gives the user's own units."""
 
     def __init__(
         self,
@@ -98,7 +98,7 @@ class AdaptedModel:
     @one_thread()
     @torch.no_grad()
     def attention(self, x: Any) -> Tensor:
-        """How much each of the S examples counts in a matching network's answers, `[N, S]`.
+        """Return how much each of the S examples counts in a matching network's answers, `[N, S]`.
 
         Raises:
             ValueError: another algorithm, or inputs of another shape.
@@ -165,7 +165,7 @@ class _Module(torch.nn.Module):
 
 
 def load_adapted(path: str | Path, *, device: str = "cpu") -> AdaptedModel:
-    """What `AdaptedModel.save` wrote.
+    """Load what `AdaptedModel.save` wrote.
 
     Args:
         path: of the file.
@@ -226,7 +226,7 @@ def as_inputs(given: Any, form: Schema, device: torch.device) -> Tensor:
 
 
 def _turned(found: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    """What would bring inputs into shape, in words; "" where nothing obvious would."""
+    """Say what would bring inputs into shape; "" where nothing obvious would."""
     ways = {
         "it is a single one: x[None]": found == wanted,
         "their channels come last: x.movedim(-1, 1)": found[1:] == (*wanted[1:], *wanted[:1]),

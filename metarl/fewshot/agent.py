@@ -41,7 +41,7 @@ BASELINE_TASKS = 100
 
 
 class FewShotAgent:
-    """What a run has learned: adapts to a new task from its support set."""
+    """A run has learned this: it adapts to a new task from its support set."""
 
     def __init__(
         self,

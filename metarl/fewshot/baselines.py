@@ -37,11 +37,13 @@ class OnItsOwn:
     def __init__(
         self, kind: Kind, make: Callable[[int], Any], inwards: Standard, ways: int
     ) -> None:
-        """Args:
-        kind: of the targets.
-        make: a model for so many examples (of a class, in classification).
-        inwards: what the inputs are standardised with.
-        ways: classes of a task; of no matter in regression.
+        """Make a model that is fitted to each support set alone.
+
+        Args:
+            kind: of the targets.
+            make: a model for so many examples (of a class, in classification).
+            inwards: what the inputs are standardised with.
+            ways: classes of a task; of no matter in regression.
         """
         self.kind: Kind = kind
         self._make = make
@@ -160,7 +162,7 @@ def _standard(train: Split) -> Standard:
 
 
 def _inverse(units: Standard) -> Standard:
-    """What turns what is learned back: (z − (−m/s)) / (1/s) = s z + m."""
+    """Turn what is learned back: (z − (−m/s)) / (1/s) = s z + m."""
     pairs: Iterable[tuple[float, float]] = zip(units.mean, units.deviation, strict=True)
     rows = [(-mean / deviation, 1 / deviation) for mean, deviation in pairs]
     return Standard(*map(tuple, zip(*rows, strict=True))) if rows else Standard()

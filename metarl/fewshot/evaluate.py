@@ -46,7 +46,7 @@ class Compared(NamedTuple):
 
 
 class Request(NamedTuple):
-    """Which tasks, and what is shown of them."""
+    """A request says which tasks are drawn, and what is shown of them."""
 
     part: Part
     tasks: int
@@ -116,7 +116,7 @@ class FewShotEvaluation(NamedTuple):
 
 
 def _numbers(row: dict[str, Any]) -> dict[str, float]:
-    """What JSON has as null is not a number."""
+    """Take what JSON has as null for not a number."""
     return {k: math.nan for k, v in row.items() if v is None and k != "steps"}
 
 
@@ -196,7 +196,7 @@ class FewShotOutcome(NamedTuple):
 
 
 class Drawn(NamedTuple):
-    """What the tasks are drawn from."""
+    """The tasks are drawn from these."""
 
     sources: Tensor | None = None  # [T]
     classes: Tensor | None = None  # [T, W]
@@ -204,7 +204,7 @@ class Drawn(NamedTuple):
 
     @classmethod
     def of(cls, source: Source, part: Part, owners: list[Tensor]) -> Drawn:
-        """What `Stocked.drawn` says of the tasks; turned images are of the class they were."""
+        """Gather what `Stocked.drawn` says of the tasks; turned images keep their class."""
         if not owners:
             return cls()
         which = torch.cat(owners)

@@ -24,14 +24,14 @@ SPARED, SPARED_EACH = 1.6e-6, 2e-11
 
 
 class MappingChoice(NamedTuple):
-    """How a run maps over tasks."""
+    """A choice says how a run maps over tasks."""
 
     config: FewShotRunConfig  # with `how` and `compiled` settled
     why: str  # it is compiled or not, in words; empty where that was no question
 
 
 def resolve_how(config: FewShotRunConfig, how: str, compile: str) -> MappingChoice:
-    """What `auto` means for these tasks, by their sizes, the device, and whether one can compile.
+    """Decide what `auto` means for these tasks, by their sizes, the device and the compiler.
 
     On a GPU it is one call for all tasks, and on a CPU, too, where they are small enough. A
     gradient is compiled by `auto` where all iterations together spare more than that costs.

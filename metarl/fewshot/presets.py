@@ -134,12 +134,12 @@ _DATA: dict[str, dict[str, int]] = {
 
 
 def data_options(preset: str) -> dict[str, Any]:
-    """How a preset makes tasks of data, where that differs from the defaults."""
+    """Say how a preset makes tasks of data, where that differs from the defaults."""
     return _DATA.get(preset, {})
 
 
 def overrides(preset: str, algo: str, data: str) -> Overrides:
-    """What `preset` changes for `algo` on `data`.
+    """Return what `preset` changes for `algo` on `data`.
 
     Raises:
         ValueError: an unknown preset, or one that says nothing about the two.

@@ -54,7 +54,7 @@ class FewShotRunConfig:
 
     @property
     def evaluates(self) -> bool:
-        """Whether there is anything to evaluate."""
+        """It is true where there is anything to evaluate."""
         return self.eval_tasks > 0
 
     def __post_init__(self) -> None:
@@ -67,12 +67,12 @@ class FewShotRunConfig:
 
 
 def describe(source: Source) -> dict[str, Any]:
-    """What a run's configuration says of its data."""
+    """Return what a run's configuration says of its data."""
     return {"form": Schema.of(source), "protocol": json.loads(json.dumps(source.describe()))}
 
 
 class FewShotBuilt(NamedTuple):
-    """What a configuration describes, but for its data."""
+    """A configuration describes these objects, but for its data."""
 
     learner: FewShotLearner
     trainer: FewShot
@@ -108,7 +108,7 @@ def build(config: FewShotRunConfig, *, threads: int) -> FewShotBuilt:
 
 
 def _make_learner(algo: str, config: Any, form: Schema) -> FewShotLearner:
-    """What the name stands for; MAML is told of the training classes, for its joint head."""
+    """Make the learner of a name; MAML is told of the training classes, for its joint head."""
     make, network = get_algorithm(algo).learner, make_network(config, form)
     if make is Maml:
         return Maml(config, form.kind, network, joint=form.train_classes)

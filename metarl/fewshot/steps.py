@@ -68,7 +68,7 @@ def _losses(learner: AdaptsWeights[Any], path: list[Params], examples: Examples)
 
 
 def _folds(kind: Kind, y: Tensor) -> Tensor:
-    """Which fold every example is in, `[N]`; each has some of every class."""
+    """Say which fold every example is in, `[N]`; each has some of every class."""
     if kind == "regression":
         least, place = len(y), torch.arange(len(y))
         what = "examples"

@@ -71,13 +71,15 @@ class FewShot:
         workers: Workers | None = None,
         device: str | torch.device = "cpu",
     ) -> None:
-        """Args:
-        config: hyper-parameters.
-        learner: whose loss is descended.
-        how: tasks in one vmapped call, one at a time, or on the threads of `workers`.
-        compiled: compile the vmapped gradient (seconds, once).
-        workers: the threads of "threads", and of evaluations.
-        device: where the tensors live.
+        """Take a learner, and how to map over tasks.
+
+        Args:
+            config: hyper-parameters.
+            learner: whose loss is descended.
+            how: tasks in one vmapped call, one at a time, or on the threads of `workers`.
+            compiled: compile the vmapped gradient (seconds, once).
+            workers: the threads of "threads", and of evaluations.
+            device: where the tensors live.
 
         Raises:
             ValueError: an unknown `how`, or "threads" without `workers`, or `compiled` without

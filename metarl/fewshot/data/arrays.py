@@ -90,7 +90,7 @@ def _regression(path: Path, x: np.ndarray, y: np.ndarray, hold: HoldOut) -> RowS
 
 
 def holds_images(path: Path) -> bool:
-    """Whether a .npz file is of classification, and x has more axes than rows of numbers.
+    """Say whether a .npz file is of classification, and x has more axes than rows of numbers.
 
     No file has none.
     """
@@ -102,7 +102,7 @@ def holds_images(path: Path) -> bool:
 
 
 def holds_tasks(path: Path) -> bool:
-    """Whether a .npz file is of regression; no file is not."""
+    """Say whether a .npz file is of regression; where there is no file, it is not."""
     try:
         return _read(path)["y"].ndim > 1
     except ValueError:

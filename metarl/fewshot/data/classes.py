@@ -132,7 +132,7 @@ class ClassSource:
     def drawn(
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
     ) -> tuple[Split, Tensor]:
-        """What `sample` gives, and which classes of the part the labels are, `[T, ways]`.
+        """Draw what `sample` gives, and say which classes of the part the labels are, `[T, ways]`.
 
         They are counted as in `class_names`. Support sets are in random order, for a learner that
         reads them in order must not find the classes one after another.
@@ -215,7 +215,7 @@ def random_classes(
 
 
 def classes_needed(ways: Ways, rotations: bool) -> Need:
-    """What the parts must have for tasks of so many ways; a turned class counts as another."""
+    """Count what the parts must have for tasks of so many ways; a turned class is another one."""
     turns = 4 if rotations else 1
     train, held = (-(-ways.of(part) // turns) for part in ("train", "test"))  # rounded up
     equal = ways.of("train") == ways.held_out

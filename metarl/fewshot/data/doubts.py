@@ -64,7 +64,7 @@ def _doubts(x: np.ndarray, answers: np.ndarray) -> Iterator[tuple[int, str]]:
 
 
 def _counting(x: np.ndarray) -> np.ndarray:
-    """Whether whole numbers rise, or fall, from every row to the next, `[D]`."""
+    """Say whether whole numbers rise, or fall, from every row to the next, `[D]`."""
     result = np.zeros(x.shape[1], bool)
     few = _steady(x[:_LEAST])  # nearly all others are out already
     result[few] = _steady(x[:, few])
@@ -80,7 +80,7 @@ def _steady(x: np.ndarray) -> np.ndarray:
 
 
 def _constant(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Whether a column that varies has one value in each class, `[D]`."""
+    """Say whether a column that varies has one value in each class, `[D]`."""
     first = np.unique(labels, return_index=True)[1]
     number = np.searchsorted(labels[first], labels)
     same = (x == x[first][number]).all(0)
@@ -89,7 +89,7 @@ def _constant(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def _order(x: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """How well the rows of each class lie together where a column sorts them, `[D]`.
+    """Say how well the rows of each class lie together where a column sorts them, `[D]`.
 
     1 − (n − least) / (chance − least) for n changes of class from one row to the next, which are
     at least one less than the classes. Rows are in random order, and so are those of one value.

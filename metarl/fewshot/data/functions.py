@@ -88,7 +88,7 @@ class FunctionSource:
         return x[order], y[order]
 
     def _task(self, random: np.random.Generator, number: int) -> Task:
-        """What the function returns: x `[n, d]` and y `[n, c]`, float64.
+        """Return what the function does: x `[n, d]` and y `[n, c]`, float64.
 
         Raises:
             ValueError: it fails, or returns something else.

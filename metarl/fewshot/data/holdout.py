@@ -15,7 +15,7 @@ Parts = dict[str, np.ndarray]
 
 
 class Need(NamedTuple):
-    """How many classes, or tasks, the parts must have."""
+    """The parts must have so many classes, or tasks."""
 
     train: int
     held: int  # in the test part, and in that of validation unless it is empty
@@ -29,7 +29,7 @@ class Need(NamedTuple):
 
 
 class HoldOut(NamedTuple):
-    """How classes, or tasks, are held out at random, and which are left out before."""
+    """A hold-out says how classes, or tasks, are held out at random, and which are left out before."""
 
     seed: int = 0
     counts: tuple[int, int, int] | None = None  # of the parts; by `SHARES` if None
@@ -56,7 +56,7 @@ class HoldOut(NamedTuple):
         return split_classes(count, self.seed, least=need.held)
 
     def describe(self) -> dict[str, Any]:
-        """What a protocol says of it."""
+        """Return what a protocol says of it."""
         folds = {"folds": self.folds, "fold": self.fold} if self.folds else {}
         return {"split_seed": self.seed, **folds}
 

@@ -33,7 +33,7 @@ INSIDE = {
 
 
 class _Image(NamedTuple):
-    """Where one lies."""
+    """An image lies here."""
 
     file: Path
     kind: str  # the class
@@ -163,7 +163,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _in_common(path: Path, images: list[_Image]) -> bool:
-    """Whether parts share a class, which is warned of."""
+    """Say whether parts share a class, and warn of it."""
     of_class: dict[str, str] = {}
     shared = [i.kind for i in images if of_class.setdefault(i.kind, i.part) != i.part]
     if shared:

@@ -65,7 +65,7 @@ class InputStatistics(NamedTuple):
         return cls(*(tensors[name] for name in names)) if held else None, rest
 
     def doubt(self, x: Tensor, given: Tensor, units: Standard) -> str:
-        """What is wrong with a support set in a sentence, "" where nothing seems so.
+        """Say what is wrong with a support set in a sentence; "" where nothing seems so.
 
         Args:
             x: inputs `[N, …]` as they are learned from.
@@ -96,7 +96,7 @@ class InputStatistics(NamedTuple):
         return f"{said}. Look at brightness, contrast, and how much of the image its subject fills"
 
     def _alike(self, x: Tensor) -> bool:
-        """Whether the middle image lies in the ranges, half as wide again on both sides."""
+        """Say whether the middle image lies in the ranges, half as wide again on both sides."""
         pairs = zip(_level_and_spread(x), (self.levels, self.spreads), strict=True)
         return all(_near(float(found.median()), *ends.tolist()) for found, ends in pairs)
 
@@ -133,7 +133,7 @@ def _level_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _near(value: float, low: float, high: float) -> bool:
-    """Whether it lies in a range, half as wide again and down to a quarter of its lower end."""
+    """Say whether it lies in a range, half as wide again and down to a quarter of its lower end."""
     margin = 0.5 * (high - low) + 0.02
     return max(low - margin, low / 4) <= value <= high + margin
 

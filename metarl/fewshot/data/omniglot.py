@@ -70,7 +70,7 @@ def omniglot_source(
 
 
 def _parts(background: int, evaluation: int, lake: bool, seed: int) -> dict[str, np.ndarray]:
-    """Which of the characters, those of the background set first, are in which part."""
+    """Say which of the characters, those of the background set first, are in which part."""
     if not lake:
         held = {"validation": 100, "test": 423}
         train = background + evaluation - sum(held.values())

@@ -77,7 +77,7 @@ class RowSource:
     def drawn(
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
     ) -> tuple[Split, torch.Tensor]:
-        """What `sample` gives, and which tasks of the part they are, `[T]`."""
+        """Draw what `sample` gives, and say which tasks of the part they are, `[T]`."""
         device = generator.device
         x, y, first, count, *pools = self._held(device)
         pool = pools[PARTS.index(part)]

@@ -24,7 +24,7 @@ class Standard:
         return cls(tuple(values.mean(0).tolist()), tuple(spread.tolist()))
 
     def inwards(self, values: Tensor) -> Tensor:
-        """What is learned from values `[…, D]` of the user's, float32."""
+        """Turn values `[…, D]` of the user's into those that are learned, float32."""
         if not self.mean:
             return values.float()
         return ((values.double() - self._row(self.mean, values)) / self._spread(values)).float()
@@ -36,7 +36,7 @@ class Standard:
         return (values.double() * self._spread(values) + self._row(self.mean, values)).float()
 
     def stretched(self, deviations: Tensor) -> Tensor:
-        """What deviations `[…, D]` of learned values are in the user's units, float32."""
+        """Turn deviations `[…, D]` of learned values into the user's units, float32."""
         if not self.mean:
             return deviations
         return (deviations.double() * self._spread(deviations)).float()
@@ -56,5 +56,5 @@ class Scaling:
     y: Standard = Standard()
 
     def inputs(self, x: Tensor) -> Tensor:
-        """What a network is given of inputs `[…]` of the user's; uint8 images become 0 … 1."""
+        """Turn inputs `[…]` of the user's into a network's; uint8 images become 0 … 1."""
         return x.float() / 255 if x.dtype == torch.uint8 else self.x.inwards(x)

@@ -11,7 +11,7 @@ from metarl.fewshot.data.task import Kind, Source
 
 @dataclass(frozen=True)
 class Schema:
-    """What a learner must know of its data; enough to use what it has learned without them."""
+    """A learner must know this of its data; it suffices to use what was learned without them."""
 
     name: str
     kind: Kind

@@ -27,7 +27,7 @@ DATA_VARIABLE = "METARL_DATA"
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Which data, and how tasks are made of it."""
+    """These options say which data are taken, and how tasks are made of them."""
 
     data: str = "sinusoid"
     """sinusoid, mixture, omniglot or parkinsons, or your own: folder:PATH (a folder of images per
@@ -84,7 +84,7 @@ class DataConfig:
         self.counts()
 
     def counts(self) -> tuple[int, int, int] | None:
-        """What `split` has for train, validation and test; None where it is a word.
+        """Return what `split` has for train, validation and test; None where it is a word.
 
         Raises:
             ValueError: it is neither.
@@ -102,7 +102,7 @@ class DataConfig:
         )
 
     def hold_out(self) -> HoldOut:
-        """What is held out at random.
+        """Say what is held out at random.
 
         Raises:
             ValueError: it is not said which of the folds.
@@ -123,7 +123,7 @@ def _ways(config: DataConfig) -> Ways:
 
 
 def _folder(config: DataConfig) -> Path:
-    """Where the archives of a data set lie."""
+    """Find the folder of the archives of a data set."""
     if config.data_dir:
         return Path(config.data_dir)
     if root := os.environ.get(DATA_VARIABLE):
@@ -185,7 +185,7 @@ def _csv(config: DataConfig, path: Path) -> Source:
 
 
 class Maker(NamedTuple):
-    """What makes a source."""
+    """It makes a source."""
 
     make: Callable[[DataConfig, Path], Source]
     options: set[str]  # of `DataConfig` that mean something for it
@@ -227,7 +227,7 @@ def make_source(config: DataConfig) -> Source:
 
 
 def _maker(data: str) -> tuple[Maker, Path]:
-    """What makes a source, and of which path.
+    """Find what makes a source, and of which path.
 
     Raises:
         ValueError: an unknown name (the message has all of them).
@@ -246,12 +246,12 @@ def _maker(data: str) -> tuple[Maker, Path]:
 
 
 def _is_module(where: str) -> bool:
-    """Whether a function may be found there."""
+    """Say whether a function may be found there."""
     return where.endswith(".py") or _module(where) is not None
 
 
 def _module(name: str) -> ModuleSpec | None:
-    """Where a module is, or the package around it; None where there is none. Imports nothing."""
+    """Find a module, or the package around it, and import nothing; None where there is none."""
     find_modules_here()
     top = name.partition(".")[0]
     return importlib.util.find_spec(top) if top.isidentifier() else None

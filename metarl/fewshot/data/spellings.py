@@ -24,7 +24,7 @@ def refuse_spellings(source: str, names: list[str], what: str) -> None:
 
 
 def _meaning(name: str) -> float | str:
-    """What two spellings share: the number that is meant, or all but the blanks."""
+    """Return what two spellings share: the number that is meant, or all but the blanks."""
     text = "".join(unicodedata.normalize("NFKC", name).split())
     try:
         number = float(text)

@@ -13,7 +13,11 @@ class OnDevice:
     """Tensors that move to a device when they are first asked for there, and stay."""
 
     def __init__(self, *tensors: Tensor) -> None:
-        """Args: tensors: of one device."""
+        """Take tensors that a device is to have copies of.
+
+        Args:
+            tensors: of one device.
+        """
         self._at = {tensors[0].device: tensors}
         self._first = tensors
 

@@ -46,11 +46,11 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """As in the run folder."""
+        """The run folder calls it so."""
 
     @property
     def kind(self) -> Kind:
-        """What the targets are."""
+        """The targets are of this kind."""
 
     @property
     def x_shape(self) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class Source(Protocol):
 
     @property
     def units(self) -> Scaling:
-        """What a user's own inputs and targets are measured in."""
+        """A user's own inputs and targets are measured in these."""
 
     def describe(self) -> dict[str, Any]:
         """The protocol, as JSON: whatever a number that is measured on it depends on.
@@ -96,7 +96,7 @@ class Stocked(Protocol):
     def drawn(
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator
     ) -> tuple[Split, Tensor]:
-        """What `Source.sample` gives, and what of the part they are, counted from 0.
+        """Draw what `Source.sample` gives, and say what of the part that is, counted from 0.
 
         The classes that the labels of each task stand for, `[T, ways]`, or the tasks, `[T]`.
         """

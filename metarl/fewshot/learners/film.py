@@ -82,6 +82,6 @@ class Film(OnNetwork[FilmConfig]):
         return self.network(adapted, x)
 
     def _shown(self, theta: Params, support: Examples) -> Tensor:
-        """What the set encoder sees of each example."""
+        """Return what the set encoder sees of each example."""
         x = support.x.flatten(1) if self._plain else self.network.features(theta, support.x)
         return torch.cat([x, support.y], -1) if self.kind == "regression" else x

@@ -136,7 +136,7 @@ class Maml(AdaptsWeights[MamlConfig]):
         return [start, *phis]
 
     def _moves(self, name: str) -> bool:
-        """Whether adaptation changes it."""
+        """Say whether adaptation changes a parameter."""
         if name.endswith(f".{KEEP}"):
             return False
         is_head = name.startswith(f"{HEAD}.")

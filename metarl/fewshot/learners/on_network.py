@@ -28,10 +28,12 @@ class OnNetwork(Generic[Config]):
     joint = 0
 
     def __init__(self, config: Config, kind: Kind, network: Network) -> None:
-        """Args:
-        config: hyper-parameters.
-        kind: of the targets.
-        network: whose weights are learned.
+        """Take hyper-parameters, and the network whose weights are learned.
+
+        Args:
+            config: hyper-parameters.
+            kind: of the targets.
+            network: whose weights are learned.
 
         Raises:
             ValueError: regression, for a learner that only classifies, or dropout for one whose

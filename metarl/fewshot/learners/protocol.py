@@ -26,36 +26,36 @@ class FewShotLearner(Protocol):
 
     @property
     def transductive(self) -> bool:
-        """Whether a prediction depends on the other queries."""
+        """It is true where a prediction depends on the other queries."""
 
     @property
     def takes_steps(self) -> bool:
-        """Whether it adapts by steps, of which there may be more than in training."""
+        """It is true where it adapts by steps, of which there may be more than in training."""
 
     @property
     def any_ways(self) -> bool:
-        """Whether training tasks may have another number of classes than those it is for."""
+        """It is true where training tasks may have more or fewer classes than those to come."""
 
     @property
     def vmaps(self) -> bool:
-        """Whether tasks can be mapped over in one call."""
+        """It is true where tasks can be mapped over in one call."""
 
     @property
     def undecayed(self) -> tuple[str, ...]:
-        """What the names of meta-parameters begin with that weight decay leaves alone."""
+        """Weight decay leaves meta-parameters alone whose names begin with one of these."""
 
     @property
     def joint(self) -> int:
         """Classes of the joint head, 0 without one; it is given theirs, see `JOINT_CLASSES`."""
 
     def constants(self, iteration: int) -> Params:
-        """What stands beside θ in the loss of every task after so many iterations."""
+        """Return what stands beside θ in the loss of every task after so many iterations."""
 
     def init(self, generator: torch.Generator) -> Params:
         """Fresh meta-parameters θ."""
 
     def loss(self, theta: Params, task: Split) -> Tensor:
-        """What meta-training descends: the outer loss of one task (a scalar)."""
+        """Compute what meta-training descends: the outer loss of one task (a scalar)."""
 
     def adapt(self, theta: Params, support: Examples, steps: int | None = None) -> Fitted:
         """Learn a support set, in as many steps as in training if not told otherwise."""

@@ -20,7 +20,7 @@ from metarl.fewshot.networks.network import without_head
 
 
 class Prototypes(NamedTuple):
-    """What is known of a task."""
+    """A prototypical network knows this of a task."""
 
     means: Tensor  # [C, width]
     there: Tensor  # [C] bool: classes that have examples

@@ -58,7 +58,7 @@ def head(params: Params, features: Tensor) -> Tensor:
 
 
 def dropout(network: Network, share: float, tasks: int, generator: torch.Generator) -> Params:
-    """What every task's features are multiplied by, `[T, width]` for each hidden layer.
+    """Draw what every task's features are multiplied by, `[T, width]` for each hidden layer.
 
     A task does without the same features in its support and query set: of each layer it keeps
     every feature with the probability 1 − `share`, and divides by it (arXiv 1207.0580). Added to
