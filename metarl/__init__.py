@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from metarl.agent import Agent, load_agent
     from metarl.fewshot.adapted import AdaptedModel, load_adapted
     from metarl.fewshot.agent import FewShotAgent, load_few_shot
+    from metarl.tasks import (
+        Beta,
+        Choice,
+        Dirichlet,
+        InDisk,
+        LogUniform,
+        Normal,
+        OnCircle,
+        TaskFamily,
+        Uniform,
+    )
 
 _HOME = {
     "AdaptedModel": "metarl.fewshot.adapted",
@@ -24,6 +35,15 @@ _HOME = {
     "load_adapted": "metarl.fewshot.adapted",
     "load_agent": "metarl.agent",
     "load_few_shot": "metarl.fewshot.agent",
+    "Beta": "metarl.tasks",
+    "Choice": "metarl.tasks",
+    "Dirichlet": "metarl.tasks",
+    "InDisk": "metarl.tasks",
+    "LogUniform": "metarl.tasks",
+    "Normal": "metarl.tasks",
+    "OnCircle": "metarl.tasks",
+    "TaskFamily": "metarl.tasks",
+    "Uniform": "metarl.tasks",
 }
 __all__ = [
     "AdaptedModel",
@@ -32,6 +52,15 @@ __all__ = [
     "load_adapted",
     "load_agent",
     "load_few_shot",
+    "Beta",
+    "Choice",
+    "Dirichlet",
+    "InDisk",
+    "LogUniform",
+    "Normal",
+    "OnCircle",
+    "TaskFamily",
+    "Uniform",
 ]
 __version__ = "0.1.0"
 

@@ -31,7 +31,7 @@ BELOW = {
 COUNTED = {"metarl.experiment.seeding", "metarl.experiment.config"}
 USERS = {"metarl.tasks.guard", "metarl.tasks.modules"}  # code of users, whatever it makes
 MAY_IMPORT: dict[str, set[str]] = {
-    "metarl": {"metarl.agent", "metarl.fewshot"},
+    "metarl": {"metarl.agent", "metarl.fewshot", "metarl.tasks"},
     "metarl.core": set(),
     "metarl.tasks": USERS,
     "metarl.tasks.guard": set(),
