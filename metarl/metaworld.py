@@ -3,8 +3,7 @@
     agent = metarl.load_agent(run)
     score = official_evaluation(agent.metaworld(), agent.family)
 
-The protocol steps N environments, each with a task of its own. It lets the agent adapt with the
-reward in sight, and then counts the episodes that succeed.
+It steps N tasks, lets the agent adapt with the reward in sight, and then counts successes.
 """
 
 from __future__ import annotations

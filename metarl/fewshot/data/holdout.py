@@ -29,7 +29,7 @@ class Need(NamedTuple):
 
 
 class HoldOut(NamedTuple):
-    """A hold-out says how classes, or tasks, are held out at random, and which are left out before."""
+    """A hold-out says which classes, or tasks, are held out at random, and which are left out."""
 
     seed: int = 0
     counts: tuple[int, int, int] | None = None  # of the parts; by `SHARES` if None
