@@ -57,7 +57,9 @@ def check_tasks(family: Family, tasks: Mapping[str, Any]) -> list[str]:
 
 
 def sign_advice(family: Family) -> str:
-    """What is positive in an environment, but not in all its tasks; empty if nothing is."""
+    """Say what is positive in an environment, but not in all its tasks; nothing if there is no
+    such.
+    """
     env: Any = family.make()
     found = []
     for name, declared in family.parameters.items() if env.way == "attributes" else ():

@@ -73,7 +73,7 @@ def _beta(distribution: Distribution) -> tuple[float, float]:
 
 
 class Belief(NamedTuple):
-    """What players believe of random MDPs before they see one."""
+    """Players believe this of random MDPs before they see one."""
 
     concentration: float = 1.0  # transitions ~ Dirichlet
     mean: float = 1.0  # mean rewards ~ N(mean, std²)
@@ -118,7 +118,7 @@ class Mdp:
         return p[:, order][..., order], r[:, order]
 
     def beliefs(self, parameters: Parameters) -> Belief:
-        """What players believe at first."""
+        """Return what players believe at first."""
         if self.belief is not None:
             return self.belief
         found = Belief(noise=self.noise)

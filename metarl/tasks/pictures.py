@@ -19,9 +19,11 @@ class Canvas:
     """A white square picture of the plane around a point, on which shapes are drawn."""
 
     def __init__(self, center: Place, width: float) -> None:
-        """Args:
-        center: of the picture, in the environment's units.
-        width: of the picture, in the same units.
+        """Make an empty picture.
+
+        Args:
+            center: of the picture, in the environment's units.
+            width: of the picture, in the same units.
         """
         self.pixels = np.full((SIZE, SIZE, 3), 255, dtype=np.uint8)
         steps = (np.arange(SIZE) + 0.5) / SIZE - 0.5

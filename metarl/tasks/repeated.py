@@ -12,7 +12,7 @@ from metarl.tasks.task import Tasks
 
 
 class Repeats(NamedTuple):
-    """How new some held-out tasks are."""
+    """These numbers say how new some held-out tasks are."""
 
     tasks: int  # drawn to be held out
     different: int  # of them
@@ -20,7 +20,7 @@ class Repeats(NamedTuple):
 
 
 def repeats(held_out: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray]) -> Repeats:
-    """How many held-out tasks are different ones, and how many are tasks of training."""
+    """Count how many held-out tasks are different ones, and how many are tasks of training."""
     drawn, known = _rows(held_out), set(_rows(trained))
     return Repeats(len(drawn), len(set(drawn)), sum(row in known for row in drawn))
 
@@ -38,7 +38,7 @@ def _value(value: np.ndarray) -> object:
 
 
 def repeats_advice(family: TaskFamily, held_out: Tasks, trained: Tasks) -> str:
-    """What to know of held-out tasks that are not new; empty where they are.
+    """Say what to know of held-out tasks that are not new; nothing where they are.
 
     Args:
         family: of the tasks.

@@ -24,9 +24,11 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
     metadata = {"render_modes": ["rgb_array"]}  # noqa: RUF012
 
     def __init__(self, family: Family, render_mode: str | None = None) -> None:
-        """Args:
-        family: whose task is stepped.
-        render_mode: "rgb_array", or None where nothing is to be drawn.
+        """Make one environment, which an engine steps.
+
+        Args:
+            family: whose task is stepped.
+            render_mode: "rgb_array", or None where nothing is to be drawn.
 
         Raises:
             ValueError: a render mode that the family does not have.

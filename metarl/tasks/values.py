@@ -23,7 +23,7 @@ def column(values: list[Any]) -> np.ndarray:
 
 
 def stacked(values: list[Any]) -> np.ndarray:
-    """As `column`, but whole numbers beside others are numbers like those."""
+    """Stack values as `column` does, but turn whole numbers beside others into such numbers."""
     found = column(values)
     if found.dtype != object:
         return found
@@ -48,7 +48,7 @@ def as_drawn(task: Mapping[str, Any], pattern: Any) -> Any:
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Whether two values are the same, a list no tuple and a whole number no float."""
+    """Say whether two values are the same, a list no tuple and a whole number no float."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
@@ -62,7 +62,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 def differing(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Which of two batches' values `[T, …]` of one shape are not the same, `[T]` bool."""
+    """Say which of two batches' values `[T, …]` of one shape are not the same, `[T]` bool."""
     if object in (one.dtype, other.dtype):
         return np.array([not equal(a, b) for a, b in zip(one, other, strict=True)])
     different: np.ndarray = (one != other).reshape(len(one), -1).any(1)
@@ -93,7 +93,7 @@ def _like(value: Any, pattern: Any) -> Any:
 
 
 def _kind(value: Any) -> Any:
-    """What numbers must share to be rows of one array; None for what is no number."""
+    """Return what numbers must share to be rows of one array; None for what is no number."""
     if isinstance(value, np.ndarray):
         return (np.ndarray, value.shape, value.dtype) if value.dtype.kind in "biuf" else None
     if type(value) in (list, tuple):

@@ -47,7 +47,7 @@ def stale_attributes(env: CustomEnv, one: Task, other: Task) -> list[str]:
 
 
 def unread(cls: type, name: str) -> bool:
-    """Whether no code that `reset` and `step` of a class may run mentions an attribute.
+    """Say whether no code that `reset` and `step` of a class may run mentions an attribute.
 
     False where that cannot be known: a path, sources that are not at hand, or an environment that
     hands itself to other code. Drawing is not looked at.
@@ -72,7 +72,7 @@ def unread(cls: type, name: str) -> bool:
 
 
 def _is_code(cls: type, name: str) -> bool:
-    """Whether an attribute of a class is a function, or a property that runs one."""
+    """Say whether an attribute of a class is a function, or a property that runs one."""
     held = inspect.getattr_static(cls, name, None)
     return callable(held) or isinstance(held, property | staticmethod | classmethod)
 

@@ -20,7 +20,7 @@ Env = gymnasium.Env[Any, Any]
 
 
 class Trajectory(NamedTuple):
-    """What an environment returned from a reset on."""
+    """An environment returned this from a reset on."""
 
     obs: np.ndarray  # [H + 1, O]
     reward: np.ndarray  # [H]

@@ -29,7 +29,7 @@ from metarl.tasks.guard import own_lines
 
 
 class Verdict(NamedTuple):
-    """What a rule says of a family."""
+    """A rule says this of a family."""
 
     rule: str
     passed: bool | None  # None where it was not checked, as a rule before it failed, or not shown

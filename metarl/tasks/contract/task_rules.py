@@ -36,7 +36,7 @@ class NotShown(Exception):
 
 
 def task_matters(family: TaskFamily) -> str:
-    """What is wrong where a parameter changes nothing; each is tried alone.
+    """Say what is wrong where a parameter changes nothing; each is tried alone.
 
     Raises:
         NotShown: the episodes that were played are paid nothing that could tell.
@@ -95,7 +95,7 @@ def _short_episodes_differ(family: TaskFamily, tasks: list[Task]) -> bool:
 
 
 def _whole_episodes_differ(family: TaskFamily, tasks: list[Task]) -> tuple[bool, str]:
-    """Whether one of many episodes with random actions does, and how many were played."""
+    """Say whether one of many episodes with random actions does, and how many were played."""
     number = min(EPISODES, max(PROBES, BUDGET // (family.horizon * len(tasks))))
     envs = [family.make() for _ in tasks]
     try:
@@ -114,13 +114,13 @@ def _whole_episodes_differ(family: TaskFamily, tasks: list[Task]) -> tuple[bool,
 
 
 def _pays_by_state(family: TaskFamily, task: Task) -> bool:
-    """Whether the same action is paid differently within an episode."""
+    """Say whether the same action is paid differently within an episode."""
     runs: list[Trajectory] = [play_each(family, [task], hold=k)[0] for k in range(1, PROBES)]
     return any(len(run.reward) > 2 and np.ptp(run.reward[:-1]) > 0 for run in runs)
 
 
 def _nothing_reads(family: TaskFamily, name: str) -> bool:
-    """Whether an attribute is one that an environment's author uses nowhere."""
+    """Say whether an attribute is one that an environment's author uses nowhere."""
     env = family.make()
     try:
         own = isinstance(env, CustomEnv) and env.way == "attributes"
@@ -130,7 +130,7 @@ def _nothing_reads(family: TaskFamily, name: str) -> bool:
 
 
 def task_survives(family: TaskFamily) -> str:
-    """What is wrong where a reset changes the task."""
+    """Say what is wrong where a reset changes the task."""
     task = some_tasks(family)[0]
     env, told = family.make(), family.make()  # `told` is given the task twice
     for one in (env, told):
@@ -148,7 +148,7 @@ def task_survives(family: TaskFamily) -> str:
 
 
 def task_is_hidden(family: TaskFamily) -> str:
-    """What is wrong where the task can be read off an observation."""
+    """Say what is wrong where the task can be read off an observation."""
     tasks = some_tasks(family)
     runs = play_each(family, tasks)
     hide = "leave it out, or an agent need not learn which task it has"
@@ -173,7 +173,7 @@ def task_is_hidden(family: TaskFamily) -> str:
 
 
 def _shown(tasks: list[Task], runs: list[Trajectory]) -> list[tuple[str, int, int]]:
-    """What each task's episode shows: a parameter, the component and the step that equal it."""
+    """Say what each task's episode shows: a parameter, the component and the step that equal it."""
     found = []
     for name in tasks[0]:
         values = stacked([task[name] for task in tasks])
@@ -189,7 +189,7 @@ def _shown(tasks: list[Task], runs: list[Trajectory]) -> list[tuple[str, int, in
 
 
 def stale_advice(family: TaskFamily) -> str:
-    """What would go stale when the task changes, and what to do; empty if nothing."""
+    """Say what would go stale when the task changes, and what to do; nothing if nothing would."""
     env = family.make()
     if not isinstance(env, CustomEnv):
         return ""

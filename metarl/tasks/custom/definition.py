@@ -127,7 +127,7 @@ class CustomDefinition:
         return env
 
     def way(self, env: Env, names: Iterable[str]) -> Apply:
-        """How an environment is told the values of `names`.
+        """Say how an environment is told the values of `names`.
 
         Raises:
             ValueError: it has no place for one of them; says which ways there are.

@@ -31,7 +31,10 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
     """
 
     def __init__(self, family: Family) -> None:
-        """Args: family: whose task is stepped.
+        """Make the environment, and find out how it is told a task.
+
+        Args:
+            family: whose task is stepped.
 
         Raises:
             ValueError: the environment cannot be made, its spaces are not supported, or it has

@@ -26,7 +26,7 @@ _STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
 def find_way(
     env: gymnasium.Env[Any, Any], names: list[str], asked: Way, arguments: list[str] | None
 ) -> Way:
-    """How `env` is told the values of `names`: as asked, or as `auto` finds out.
+    """Find how `env` is told the values of `names`: as asked, or as `auto` finds out.
 
     `set_task(task)` (garage, learn2learn, Meta-World) and `reset_task(task)` (pytorch-maml-rl,
     VariBAD) come first; then `reset(options={"task": …})`, of environments that show the
@@ -93,7 +93,7 @@ def require_place(env: gymnasium.Env[Any, Any], task: Any) -> None:
 
 
 def registered(env_id: str) -> EnvSpec:
-    """What Gymnasium's registry knows of `MyEnv-v0`, or of `my_module:MyEnv-v0`, which is imported.
+    """Look up `MyEnv-v0` in Gymnasium's registry, or `my_module:MyEnv-v0`, which is imported.
 
     Raises:
         ValueError: it does not know it, or the module cannot be imported.
@@ -121,7 +121,7 @@ def constructor_arguments(make: Any) -> list[str] | None:
 
 
 def _reads_a_task(env: Any) -> bool:
-    """Whether the source of a reset, the environment's or a wrapper's, names options' `task`."""
+    """Say whether the source of a reset, the environment's or a wrapper's, names `task`."""
     while True:
         try:
             source = inspect.getsource(type(env).reset)

@@ -49,7 +49,7 @@ def flat_observations(space: Space) -> tuple[spaces.Box, Callable[[Any], np.ndar
 
 
 def _shows_nothing(space: Space) -> bool:
-    """Whether observations have no number in them, as those of `Box((0,))` or `Dict({})`."""
+    """Say whether observations have no number in them, as those of `Box((0,))` or `Dict({})`."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
         return all(_shows_nothing(part) for _, part in _parts(space))
     return space.shape is not None and 0 in space.shape
@@ -131,7 +131,10 @@ class PlainEnv(gymnasium.Wrapper[np.ndarray, Any, Any, Any]):
     """An environment as a family shows it: flat observations, plain actions."""
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
-        """Args: env: of any supported spaces.
+        """Wrap an environment.
+
+        Args:
+            env: of any supported spaces.
 
         Raises:
             ValueError: its spaces are not supported.
@@ -143,11 +146,11 @@ class PlainEnv(gymnasium.Wrapper[np.ndarray, Any, Any, Any]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """As the environment."""
+        """Reset the environment behind it, and flatten what it shows."""
         obs, info = self.env.reset(seed=seed, options=options)
         return self._flatten(obs), info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """As the environment."""
+        """Step the environment behind it."""
         obs, reward, terminated, truncated, info = self.env.step(self._act(action))
         return self._flatten(obs), plain_reward(reward), terminated, truncated, info

@@ -30,14 +30,14 @@ class Distribution(Protocol):
         """`[n, …]` values outside the support, for out-of-distribution evaluation."""
 
     def contains(self, values: np.ndarray) -> np.ndarray:
-        """Which of `[n, …]` values lie in the support, `[n]` bool."""
+        """Say which of `[n, …]` values lie in the support, `[n]` bool."""
 
     def to_json(self) -> dict[str, Any]:
         """The name and the arguments."""
 
 
 def json_name(kind: type) -> str:
-    """How the JSON form names a distribution: `log_uniform` for `LogUniform`."""
+    """Return a distribution's name in the JSON form: `log_uniform` for `LogUniform`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind.__name__).lower()
 
 
@@ -77,7 +77,7 @@ def shape_of(n: int, size: Size) -> tuple[int, ...]:
 
 
 def power(size: Size) -> str:
-    """How many independent components: nothing for one."""
+    """Say how many independent components there are: nothing for one."""
     if isinstance(size, tuple) and len(size) > 1:
         return f"^({'×'.join(map(str, size))})"
     n = size[0] if isinstance(size, tuple) else size

@@ -53,7 +53,7 @@ class Choice(Described):
 
     @cached_property
     def numeric(self) -> bool:
-        """Whether the values are numbers or vectors of numbers."""
+        """It is true where the values are numbers or vectors of numbers."""
         return all(_kind(leaf) == "number" for leaf in _leaves(self.values))
 
     @property
@@ -100,7 +100,7 @@ class Choice(Described):
 
 
 def _leaves(value: Any) -> list[Any]:
-    """What vectors consist of."""
+    """Yield what vectors consist of."""
     if isinstance(value, list | tuple):
         return [leaf for item in value for leaf in _leaves(item)]
     return [value]

@@ -60,7 +60,7 @@ _TOKEN = re.compile(r"""\s*("[^"]*"|'[^']*'|[\w./:@+-]+|[\[\],])\s*""")
 
 
 def parse_vary(texts: Iterable[str]) -> dict[str, Distribution]:
-    """What `--vary g=uniform(6,14) --vary model.opt.gravity[2]=choice(-9.81,-3.7)` says.
+    """Read what `--vary g=uniform(6,14) --vary model.opt.gravity[2]=choice(-9.81,-3.7)` says.
 
     Raises:
         ValueError: malformed; shows the grammar.

@@ -12,9 +12,11 @@ class MujocoCamera:
     """Gymnasium's offscreen renderer on a model, by one of its cameras."""
 
     def __init__(self, model: Any, camera: str) -> None:
-        """Args:
-        model: the compiled model.
-        camera: the name of a camera in it.
+        """Make the renderer of a model.
+
+        Args:
+            model: the compiled model.
+            camera: the name of a camera in it.
 
         Raises:
             ImportError: Gymnasium's renderer lacks a package; says which extra has it.

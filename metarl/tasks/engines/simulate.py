@@ -23,11 +23,13 @@ class Rollouts:
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
     def __init__(self, model: Any, count: int, skip: int, threads: int) -> None:
-        """Args:
-        model: any of the models; they share their sizes.
-        count: how many states at most.
-        skip: physics steps per control step.
-        threads: physics threads.
+        """Make room for the states, and threads.
+
+        Args:
+            model: any of the models; they share their sizes.
+            count: how many states at most.
+            skip: physics steps per control step.
+            threads: physics threads.
         """
         self._pool = rollout.Rollout(nthread=threads)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
@@ -69,11 +71,13 @@ class Loops:
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS | mujoco.mjtState.mjSTATE_WARMSTART
 
     def __init__(self, model: Any, skip: int, threads: int, fields: Sequence[str]) -> None:
-        """Args:
-        model: any of the models; they share their sizes.
-        skip: physics steps per control step.
-        threads: physics threads.
-        fields: names of fields of MjData to be read after every control step.
+        """Start threads, each with data of its own.
+
+        Args:
+            model: any of the models; they share their sizes.
+            skip: physics steps per control step.
+            threads: physics threads.
+            fields: names of fields of MjData to be read after every control step.
         """
         self._skip = skip
         self._fields = fields

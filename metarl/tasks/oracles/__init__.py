@@ -18,7 +18,7 @@ _CHUNK = 10_000  # instances that play together
 
 
 def require_oracles(family: TaskFamily) -> Model:
-    """What the tasks of a family are.
+    """Return what the tasks of a family are.
 
     Raises:
         ValueError: nothing is known about them; or what was declared does not fit.

@@ -22,7 +22,7 @@ class TooManyStatesError(ValueError):
 def seen(
     successes: np.ndarray, failures: np.ndarray, prior: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What was seen of a trial, without the a − 1 successes and b − 1 failures of the prior."""
+    """Count what was seen of a trial, without the prior's a − 1 successes and b − 1 failures."""
     return successes - (prior[:, 0] - 1), failures - (prior[:, 1] - 1)
 
 
@@ -33,10 +33,12 @@ class BayesOptimal:
     """
 
     def __init__(self, arms: int, pulls: int, prior: np.ndarray | None = None) -> None:
-        """Args:
-        arms: k.
-        pulls: n.
-        prior: a and b of every arm's Beta distribution, `[k, 2]`; uniform if None.
+        """Solve bandits of so many arms and pulls.
+
+        Args:
+            arms: k.
+            pulls: n.
+            prior: a and b of every arm's Beta distribution, `[k, 2]`; uniform if None.
 
         Raises:
             TooManyStatesError: there are more states than `LIMIT`.

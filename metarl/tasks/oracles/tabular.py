@@ -21,7 +21,7 @@ LEAST_NOISE = 1e-3
 
 
 class Counts(NamedTuple):
-    """What has been seen of every instance."""
+    """This has been seen of every instance."""
 
     visits: np.ndarray  # [T, S, A, S]
     rewards: np.ndarray  # [T, S, A], summed
@@ -207,5 +207,5 @@ def _mean_reward(counts: Counts, belief: Belief) -> np.ndarray:
 
 
 def _weight(belief: Belief) -> float:
-    """How much one reward weighs beside the prior: w = std² / noise²."""
+    """Weigh one reward against the prior: w = std² / noise²."""
     return (belief.std / max(belief.noise, LEAST_NOISE * belief.std)) ** 2

@@ -34,11 +34,13 @@ class VectorEngine(Engine):
         num_episodes: int,
         workers: int = 0,
     ) -> None:
-        """Args:
-        family: any family.
-        num_tasks: T.
-        num_episodes: E.
-        workers: worker processes; 0 steps all environments in this process.
+        """Make the environments, here or in worker processes.
+
+        Args:
+            family: any family.
+            num_tasks: T.
+            num_episodes: E.
+            workers: worker processes; 0 steps all environments in this process.
 
         Raises:
             ValueError: a count is impossible, or the family cannot be sent to a worker.
@@ -137,7 +139,7 @@ class VectorEngine(Engine):
         return {}
 
     def _failure(self, when: str, error: WorkerError) -> EnvironmentFailure:
-        """Which environment it was, of which task, where in its episode."""
+        """Say which environment it was, of which task, where in its episode."""
         i = int(self._arrays.current[error.worker])
         task, episode = divmod(i, self.num_episodes)
         by = f" (worker {error.worker})" if self._pool is not None else ""

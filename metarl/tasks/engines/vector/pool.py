@@ -39,10 +39,12 @@ class WorkerError(RuntimeError):
     """A worker raised, died or hangs."""
 
     def __init__(self, worker: int, what: str, details: str = "") -> None:
-        """Args:
-        worker: its number.
-        what: what it did, as the end of a sentence whose subject is an environment.
-        details: its traceback, where it has one.
+        """Say what a worker did, and with which traceback.
+
+        Args:
+            worker: its number.
+            what: what it did, as the end of a sentence whose subject is an environment.
+            details: its traceback, where it has one.
         """
         super().__init__(what)
         self.worker = worker
@@ -54,10 +56,12 @@ class Pool:
     """W spawned processes over shared arrays; whatever happens to one of them ends all."""
 
     def __init__(self, family: Family, fields: Layout, bounds: Sequence[int]) -> None:
-        """Args:
-        family: what the environments are made of; its timeout holds for their calls.
-        fields: the layout of the shared arrays.
-        bounds: `[W + 1]`; worker w has the environments bounds[w] … bounds[w + 1] − 1.
+        """Start a worker process for each range of environments.
+
+        Args:
+            family: what the environments are made of; its timeout holds for their calls.
+            fields: the layout of the shared arrays.
+            bounds: `[W + 1]`; worker w has the environments bounds[w] … bounds[w + 1] − 1.
 
         Raises:
             ValueError: the family cannot be sent to another process.
@@ -162,7 +166,7 @@ def sendable(family: Family) -> bytes:
 
 
 def ending(process: SpawnProcess) -> str:
-    """How a process came to its end."""
+    """Say how a process came to its end."""
     code = process.exitcode
     if code is not None and code < 0:
         return signal.Signals(-code).name

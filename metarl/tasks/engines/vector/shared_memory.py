@@ -13,7 +13,7 @@ Metrics = dict[str, np.ndarray]
 
 
 class Field(NamedTuple):
-    """Where an array lies in the shared memory."""
+    """An array lies here in the shared memory."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -21,7 +21,7 @@ class Field(NamedTuple):
 
 
 class SharedArrays(NamedTuple):
-    """What an engine and its workers exchange; N environments, W workers."""
+    """An engine and its workers exchange these; N environments, W workers."""
 
     seed: np.ndarray  # [N] int64, of the next reset
     chosen: np.ndarray  # [N] bool, whom the next command is for
