@@ -205,7 +205,7 @@ def run_part(part: Piece, options: GpuOptions, device: str, before: float, left:
 
 
 def check_only(options: GpuOptions) -> None:
-    """Raises ValueError where the parts asked for do not exist or cannot run."""
+    """Refuse parts that do not exist or cannot run; raises ValueError."""
     names = [part.name for part in PARTS]
     if unknown := set(options.only) - set(names):
         raise ValueError(f"--only {', '.join(sorted(unknown))}: the parts are {', '.join(names)}")

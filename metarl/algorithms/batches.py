@@ -76,7 +76,7 @@ class _Env(_Shown):
     """An engine that draws the noise of all tasks, and outlives its batch."""
 
     def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
-        """Of the batch."""
+        """Draw the noise of all tasks, and take that of the batch."""
         reset, step = self._original.draw_noise(rng, self._batch.total)
         return EpisodeNoise(reset[self._batch.rows], step[:, self._batch.rows])
 
@@ -88,7 +88,7 @@ class _Algorithm(_Shown):
     """An algorithm whose learner draws the noise of all tasks."""
 
     def learner(self, state: Any) -> _Learner:
-        """Of the batch."""
+        """Return a learner that knows of the batch."""
         return _Learner(self._original.learner(state), self._batch)
 
 

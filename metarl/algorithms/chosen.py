@@ -25,7 +25,7 @@ class Seen(NamedTuple):
     rewards: tuple[float, float] | None  # that random actions meet; None where that failed
 
     def __str__(self) -> str:
-        """In words."""
+        """Say it in words."""
         kind = "discrete" if self.discrete else "continuous"
         found = "rewards that could not be looked at"
         if self.rewards:

@@ -36,7 +36,7 @@ def given_every(arguments: list[str], option: str) -> list[str]:
 
 
 def given_of(options: Any, *names: str) -> dict[str, Any]:
-    """Those options that were given, by name; None says that one was not."""
+    """Return the options that were given, by name; None says that one was not."""
     return {name: v for name in names if (v := getattr(options, name)) is not None}
 
 

@@ -104,7 +104,7 @@ def evaluate(options: EvaluateFewShotOptions) -> dict[str, Any]:
 
 
 def _require_files(options: EvaluateFewShotOptions) -> None:
-    """Raises ValueError where what is to be written could not be."""
+    """Refuse what is to be written and could not be; raises ValueError."""
     for name, file in (("json", options.json), ("analyse", options.analyse)):
         if file is None:
             continue
@@ -119,7 +119,7 @@ def _require_files(options: EvaluateFewShotOptions) -> None:
 
 
 def _steps(agent: FewShotAgent, steps: int | None) -> int | None:
-    """Of the report and the analysis; None for a learner that takes none.
+    """Return the steps of the report and the analysis; None for a learner that takes none.
 
     Raises:
         ValueError: steps of a learner that takes none, or fewer than none.
@@ -160,7 +160,7 @@ def _report(
 
 
 def _analyse(agent: FewShotAgent, request: Request, steps: int | None) -> list[LayerChange]:
-    """Of at most a hundred tasks."""
+    """Analyse at most a hundred tasks."""
     few = request._replace(tasks=min(request.tasks, 100))
     ((tasks, _),) = draw(agent.source, few, _generator(agent, request))
     network = make_network(agent.config.algorithm, agent.source)

@@ -98,7 +98,7 @@ def _presets(family: TaskFamily, algorithms: Mapping[str, Presets]) -> dict[str,
 
 
 def _algorithms(family: TaskFamily, preset: str, algorithms: Mapping[str, Presets]) -> list[str]:
-    """Those that have hyper-parameters of a preset for a family, or "tasks only"."""
+    """Name those that have hyper-parameters of a preset for a family, or say "tasks only"."""
     named = [
         algorithm
         for algorithm, presets in algorithms.items()

@@ -39,7 +39,7 @@ def changes_of(data: DataConfig, split_seeds: int) -> Changes:
 
 
 def require_fresh(folder: Path) -> None:
-    """Raises ValueError where there is something already."""
+    """Refuse a folder in which there is something already; raises ValueError."""
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise ValueError(
             f"{folder} is not an empty folder: choose another --run-dir, or --resume {folder}"
@@ -47,7 +47,7 @@ def require_fresh(folder: Path) -> None:
 
 
 def read_changes(folder: Path) -> Changes:
-    """Of a series that began before.
+    """Read the changes of a series that began before.
 
     Raises:
         ValueError: its file is not what a series writes.

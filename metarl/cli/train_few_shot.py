@@ -187,7 +187,7 @@ def _start(
 
 
 def _prepare_series(options: ResumeFewShotOptions, console: Console) -> Job:
-    """Those runs of a series that are not finished."""
+    """Go on with the runs of a series that are not finished."""
     folder = options.resume
     runs = read_changes(folder)
     return lambda: run_series(

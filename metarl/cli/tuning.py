@@ -31,7 +31,7 @@ class Defaults(NamedTuple):
 
 
 def defaults(arguments: list[str], algo: str, env: str, preset: str) -> Defaults:
-    """Those of the preset, or for one's own environment those chosen for what is seen of it.
+    """Take those of the preset, or for one's own environment choose by what is seen of it.
 
     Args:
         arguments: the command line, which says how the environment is made.
@@ -55,7 +55,7 @@ def defaults(arguments: list[str], algo: str, env: str, preset: str) -> Defaults
 
 
 def _is_own(env: str) -> bool:
-    """Of no catalogue."""
+    """Say whether an environment is in no catalogue."""
     return hints(env) is None
 
 

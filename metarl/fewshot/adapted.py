@@ -79,7 +79,7 @@ class AdaptedModel:
     @one_thread()
     @torch.no_grad()
     def deviation(self, x: Any) -> Tensor:
-        """Of the normal distributions that a CNP predicts, `[N, C]`.
+        """Return the deviations of the normal distributions that a CNP predicts, `[N, C]`.
 
         Raises:
             ValueError: another algorithm, classification, or inputs of another shape.
@@ -137,7 +137,7 @@ class AdaptedModel:
         return next(iter(self.theta.values())).device
 
     def _outputs(self, x: Tensor) -> Tensor:
-        """Of inputs on the parameters' device."""
+        """Predict inputs that are on the parameters' device."""
         units = self.config.form.units
         outputs = self.learner.predict(self.theta, self.adapted, units.inputs(x))
         if self.there is not None:

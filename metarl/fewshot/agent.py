@@ -113,7 +113,7 @@ class FewShotAgent:
         return self._adapted(examples, steps)
 
     def _adapted(self, examples: Examples, steps: int | str | None) -> AdaptedModel:
-        """To examples that have been looked at."""
+        """Adapt to examples that have been looked at."""
         learner, c, theta = self.learner, self.config.algorithm, self.state.theta
         with torch.no_grad():
             if not isinstance(learner, AdaptsWeights):
@@ -188,13 +188,13 @@ class FewShotAgent:
         )
 
     def _generator(self, seed: int, phase: Phase) -> torch.Generator:
-        """Of the tasks of an evaluation, or of others."""
+        """Make the generator of an evaluation's tasks, or of others."""
         generator = torch.Generator(self.trainer.device)
         return generator.manual_seed(torch_seed(seed, phase))
 
 
 def _require_finite(adapted: Fitted) -> None:
-    """Raises ValueError where something of an adapted state is no finite number."""
+    """Refuse an adapted state in which something is no finite number; raises ValueError."""
     if not all(bool(torch.isfinite(leaf).all()) for leaf in pytree.tree_leaves(adapted)):
         raise ValueError(
             "nothing finite can be learned from these examples, for they are too far from those "

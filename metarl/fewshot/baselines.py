@@ -146,7 +146,7 @@ def regressors(train: Split) -> dict[str, OnItsOwn]:
 
 
 def _best(learners: dict[str, OnItsOwn], train: Split) -> tuple[str, OnItsOwn]:
-    """Of the least mean squared error on the queries of the tasks."""
+    """Find the one of the least mean squared error on the queries of the tasks."""
 
     def error(learner: OnItsOwn) -> float:
         tasks = (take(train, t) for t in range(len(train.query.y)))

@@ -64,7 +64,7 @@ def compare(
 
 
 def baselines(source: Source, train: Split, ways: int) -> dict[str, OnItsOwn]:
-    """Those of a source's kind, settled on training tasks."""
+    """Make the models of a source's kind, settled on training tasks."""
     if source.kind == "regression":
         return regressors(train)
     return classifiers(train, source.units.x, ways)

@@ -55,7 +55,7 @@ class Request(NamedTuple):
     seed: int  # that the tasks come from
 
     def require(self) -> None:
-        """Raises ValueError where a count is below 1."""
+        """Refuse counts below 1; raises ValueError."""
         for name in ("tasks", "shots", "queries"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -183,7 +183,7 @@ def evaluate(
 
 
 class FewShotOutcome(NamedTuple):
-    """Of every task, after some steps."""
+    """Every task came to this, after some steps."""
 
     scores: Tensor  # [T]
     hits: Tensor  # [T, Q], whether each query's class was found; [T, 0] in regression
@@ -237,7 +237,7 @@ def outcome(
     how: TaskMapping,
     workers: Workers | None = None,
 ) -> FewShotOutcome:
-    """Of every task, float64 on the CPU."""
+    """Measure every task, in float64 on the CPU."""
 
     def one(task: Split) -> FewShotOutcome:
         with torch.no_grad():  # of the thread that does it

@@ -69,7 +69,7 @@ def _between(off: Tensor, index: Tensor) -> Tensor:
 
 
 def _sums(values: Tensor, index: Tensor) -> Tensor:
-    """Of the values `[N]` of every index, `[max + 1]`."""
+    """Sum the values `[N]` of every index, `[max + 1]`."""
     return values.new_zeros(int(index.max()) + 1).index_add(0, index, values)
 
 

@@ -63,7 +63,7 @@ def best_steps(learner: AdaptsWeights[Any], theta: Params, support: Examples, mo
 
 
 def _losses(learner: AdaptsWeights[Any], path: list[Params], examples: Examples) -> Tensor:
-    """Of the examples after every step."""
+    """Compute the losses of the examples after every step."""
     return torch.stack([learner.network_loss(phi, examples) for phi in path])
 
 

@@ -193,7 +193,7 @@ class FewShot:
         return loss, gradient
 
     def _task_loss(self, theta: Params, task: Split, given: Params) -> Tensor:
-        """Of one task, with what it is given."""
+        """Compute the loss of one task, with what it is given."""
         return self.learner.loss({**theta, **given}, task)
 
     def _one_task(self, theta: Params, task: Split, given: Params) -> tuple[Tensor, Params]:

@@ -46,11 +46,11 @@ class BatchedEnv(Protocol):
 
     @property
     def observation_space(self) -> gymnasium.spaces.Space[Any]:
-        """Of one environment: a flat `Box`."""
+        """One environment has this space, a flat `Box`."""
 
     @property
     def action_space(self) -> gymnasium.spaces.Space[Any]:
-        """Of one environment: a `Box`, a `Discrete` or a `MultiDiscrete` from 0."""
+        """One environment has this space: a `Box`, a `Discrete` or a `MultiDiscrete` from 0."""
 
     @property
     def parts(self) -> Sequence[BatchedEnv]:

@@ -98,7 +98,7 @@ class Outcome(NamedTuple):
 
     @classmethod
     def join(cls, parts: Iterable[Outcome]) -> Outcome:
-        """Of the tasks of all parts, in their order."""
+        """Join the tasks of all parts, in their order."""
         return cls(*(np.concatenate(each, 1) for each in zip(*parts, strict=True)))
 
     def rates(self) -> np.ndarray:

@@ -72,7 +72,7 @@ class PpoConfig(Protocol):
 
     @property
     def minibatches(self) -> int:
-        """Of an epoch."""
+        """An epoch has so many."""
 
 
 class PpoState(Protocol):
@@ -80,7 +80,7 @@ class PpoState(Protocol):
 
     @property
     def params(self) -> Params:
-        """Of the policy."""
+        """The policy has these parameters."""
 
     @property
     def first(self) -> Params:

@@ -26,7 +26,7 @@ class _Actor(Protocol):
         """The noise of actions."""
 
     def require_room(self, memory: Memory) -> None:
-        """Raises ValueError where the memory cannot hold another step."""
+        """Refuse a step that the memory cannot hold; raises ValueError."""
 
     def output(self, memory: Memory, views: Tensor) -> Output:
         """Return what the policy says of views `[N, D]` that follow `memory`."""

@@ -39,7 +39,7 @@ class Trainable(Protocol):
         """
 
     def line(self, metrics: Metrics) -> str:
-        """Those metrics in words."""
+        """Say the metrics in words."""
 
     def require_learning(self) -> None:
         """Raise one of `failures` where all iterations so far have changed nothing."""

@@ -27,7 +27,7 @@ class Losses(NamedTuple):
     kl: Callable[[Any, Any], Tensor]  # (outputs, batch) -> scalar, KL(behaviour ‖ outputs)
 
     def stacked(self) -> Losses:
-        """Of T stacked tasks: sums, so that gradients and Hessians stay per task."""
+        """Return those of T stacked tasks: sums, so that gradients and Hessians stay per task."""
         outputs = torch.func.vmap(self.outputs)
         return Losses(_summed(self.inner), outputs, _summed(self.surrogate), _summed(self.kl))
 
@@ -47,7 +47,7 @@ class Setting(NamedTuple):
     trial: Traced[..., tuple[Tensor, Tensor]] | None = None  # surrogate and KL; None is eager
 
     def traced(self, *, compiled: bool) -> Setting:
-        """With the Fisher product, and a trial of the line search, as one traced function each."""
+        """Trace the Fisher product, and a trial of the line search, as one function each."""
         losses = self.losses.stacked() if self.stacked else self.losses
         product = fisher_product(
             losses.inner, losses.outputs, losses.kl, first_order=self.first_order

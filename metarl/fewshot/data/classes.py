@@ -49,7 +49,7 @@ class Ways(NamedTuple):
     train: int = 0  # 0 is as held out
 
     def of(self, part: Part) -> int:
-        """In a part."""
+        """Return the classes of a task in a part."""
         return self.train or self.held_out if part == "train" else self.held_out
 
 
@@ -71,7 +71,7 @@ class ClassSource:
     kind: Kind = "classification"
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a part has too few classes, or what cannot be turned is to be."""
+        """Refuse parts of too few classes, and to turn what cannot be; raises ValueError."""
         shape = self.x_shape
         if self.rotations and (len(shape) != 3 or shape[1] != shape[2]):
             raise ValueError(
@@ -95,7 +95,7 @@ class ClassSource:
 
     @property
     def x_shape(self) -> tuple[int, ...]:
-        """Of one input."""
+        """One input has this shape."""
         return tuple(self.stock.x.shape[1:])
 
     def describe(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ class ClassSource:
         }
 
     def require(self, shots: int, queries: int) -> None:
-        """Raises ValueError where a class has fewer examples than a task takes."""
+        """Refuse classes with fewer examples than a task takes; raises ValueError."""
         used = np.concatenate([self.parts[part] for part in PARTS])
         count = self.stock.count.numpy()[used]
         if len(count) and count.min() < shots + queries:
@@ -163,7 +163,7 @@ class ClassSource:
         return Split(Examples(*support), Examples(*query)), chosen
 
     def class_names(self, part: Part) -> list[str]:
-        """Of all classes of a part, those made by rotations too."""
+        """Return the names of all classes of a part, those made by rotations too."""
         turns = ("", ", by 90°", ", by 180°", ", by 270°") if self.rotations else ("",)
         return [self.stock.names[i] + turn for i in self.parts[part] for turn in turns]
 

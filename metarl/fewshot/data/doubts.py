@@ -114,7 +114,7 @@ def _correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
-    """Of the values of every column of `[M, D]`, equal ones alike, around 0."""
+    """Rank the values of every column of `[M, D]`, equal ones alike, around 0."""
     ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]
     centred: np.ndarray = np.stack(ranks, 1) - np.mean(ranks, 1)
     return centred

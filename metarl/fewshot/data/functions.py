@@ -118,7 +118,7 @@ class FunctionSource:
         return found
 
     def _require_random(self, x: np.ndarray, y: np.ndarray) -> None:
-        """Raises ValueError where tasks do not come from the generator that the function is given.
+        """Refuse tasks that do not come from the generator that is given; raises ValueError.
 
         Args:
             x: of tasks that it has drawn, `[T, n, d]`.

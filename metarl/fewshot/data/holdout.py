@@ -24,7 +24,7 @@ class Need(NamedTuple):
     turns: int = 0  # ways that a class is good for; 0 where --ways is no question
 
     def of(self, part: Part) -> int:
-        """In a part."""
+        """Return what a part must have."""
         return self.train if part == "train" else self.held
 
 

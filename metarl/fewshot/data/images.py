@@ -137,7 +137,7 @@ def _images(path: Path) -> tuple[list[_Image], list[str]]:
 
 
 def _folders(path: Path) -> list[Path]:
-    """Those in a folder; raises ValueError where images lie beside them."""
+    """List the folders in one; raises ValueError where images lie beside them."""
     found = []
     for inside in _shown(path):
         if inside.suffix.lower() in SUFFIXES and inside.is_file():

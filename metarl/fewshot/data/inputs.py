@@ -20,7 +20,7 @@ class OutsideWarning(UserWarning):
 
 
 class InputStatistics(NamedTuple):
-    """Of the examples of training tasks, as they are learned from."""
+    """These statistics are of the examples of training tasks, as they are learned from."""
 
     mean: Tensor  # [*x_shape], of every number or pixel
     deviation: Tensor  # [*x_shape]
@@ -29,7 +29,7 @@ class InputStatistics(NamedTuple):
 
     @classmethod
     def of(cls, x: Tensor) -> InputStatistics:
-        """Of `[N, …]`."""
+        """Compute them of examples `[N, …]`."""
         rows = x.flatten(1).double()
         ends = torch.tensor([0.001, 0.999], dtype=torch.float64, device=x.device)
         level, spread = rows.mean(1), rows.std(1, correction=0)
@@ -45,7 +45,7 @@ class InputStatistics(NamedTuple):
     def drawn(
         cls, source: Source, shots: int, queries: int, generator: torch.Generator
     ) -> InputStatistics:
-        """Of training tasks of a source."""
+        """Compute them of training tasks of a source."""
         parts: list[Tensor] = []
         while sum(map(len, parts)) < EXAMPLES:
             task = source.sample(1, shots, queries, "train", generator)
@@ -58,7 +58,7 @@ class InputStatistics(NamedTuple):
 
     @classmethod
     def apart(cls, tensors: dict[str, Tensor]) -> tuple[InputStatistics | None, dict[str, Tensor]]:
-        """Those of a checkpoint, and its other tensors; None of one that has none yet."""
+        """Part those of a checkpoint from its other tensors; None where it has none yet."""
         names = [_PREFIX + name for name in cls._fields]
         rest = {name: t for name, t in tensors.items() if name not in names}
         held = all(name in tensors for name in names)
@@ -127,7 +127,7 @@ class InputStatistics(NamedTuple):
 
 
 def _level_and_spread(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Of every image, `[N]` each."""
+    """Return both of every image, `[N]` each."""
     rows = x.flatten(1)
     return rows.mean(1), rows.std(1, correction=0)
 

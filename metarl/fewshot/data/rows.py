@@ -39,7 +39,7 @@ class RowSource:
 
     @property
     def x_shape(self) -> tuple[int, ...]:
-        """Of one input."""
+        """One input has this shape."""
         return (self.x.shape[1],)
 
     @property
@@ -59,7 +59,7 @@ class RowSource:
         }
 
     def require(self, shots: int, queries: int) -> None:
-        """Raises ValueError where a task has fewer rows than are asked for."""
+        """Refuse tasks with fewer rows than are asked for; raises ValueError."""
         least = int(self.count.argmin())
         if self.count[least] < shots + queries:
             raise ValueError(

@@ -50,7 +50,7 @@ class Standard:
 
 @dataclass(frozen=True)
 class Scaling:
-    """Of inputs and targets."""
+    """Inputs and targets are scaled so."""
 
     x: Standard = Standard()
     y: Standard = Standard()

@@ -23,6 +23,6 @@ class Schema:
 
     @classmethod
     def of(cls, source: Source) -> Schema:
-        """Of a source's tasks."""
+        """Read it off a source's tasks."""
         classes = len(source.class_names("train")) if isinstance(source, ClassSource) else 0
         return cls(source.name, source.kind, source.x_shape, source.outputs, source.units, classes)

@@ -67,7 +67,7 @@ class DataConfig:
     """A column of csv:FILE that is no input; may be given again and again."""
 
     def __post_init__(self) -> None:
-        """Raises ValueError where a value is impossible for any data."""
+        """Refuse values that are impossible for any data; raises ValueError."""
         if self.image_size < 1:
             raise ValueError(f"--image-size must be at least 1, got {self.image_size}")
         if self.min_examples < 0:
@@ -138,7 +138,7 @@ _NEUTRAL = {"split": "random"}  # as good as no word, for functions and for runs
 
 
 def _refuse_unused(config: DataConfig, used: set[str]) -> None:
-    """Raises ValueError for options that mean nothing for the data."""
+    """Refuse options that mean nothing for the data; raises ValueError."""
     for option in fields(config):
         name = option.name
         value = getattr(config, name)

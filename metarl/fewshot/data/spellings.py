@@ -6,7 +6,7 @@ import unicodedata
 
 
 def refuse_spellings(source: str, names: list[str], what: str) -> None:
-    """Raises ValueError where two names are equal as numbers, or but for blanks.
+    """Refuse two names that are equal as numbers, or but for blanks; raises ValueError.
 
     Args:
         source: its name, for the message.

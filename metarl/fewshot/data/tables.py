@@ -53,7 +53,7 @@ class Table(NamedTuple):
         return cls(path, header, rows)
 
     def numbers(self, column: str) -> list[float]:
-        """Of every row.
+        """Return the numbers of every row.
 
         Raises:
             ValueError: one is not a finite number (line and column).
@@ -61,7 +61,7 @@ class Table(NamedTuple):
         return [self._number(line, column, text) for line, text in self._cells(column)]
 
     def labels(self, column: str) -> list[str]:
-        """Of every row, without the blanks around it.
+        """Return the label of every row, without the blanks around it.
 
         Raises:
             ValueError: one is missing (line and column).

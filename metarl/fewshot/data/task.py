@@ -54,7 +54,7 @@ class Source(Protocol):
 
     @property
     def x_shape(self) -> tuple[int, ...]:
-        """Of one input; images are `(channels, height, width)` in 0 … 1."""
+        """One input has this shape; images are `(channels, height, width)` in 0 … 1."""
 
     @property
     def outputs(self) -> int:
@@ -71,7 +71,7 @@ class Source(Protocol):
         """
 
     def require(self, shots: int, queries: int) -> None:
-        """Raises ValueError where the stock cannot give as many examples."""
+        """Refuse to give more examples than the stock can; raises ValueError."""
 
     def sample(
         self, tasks: int, shots: int, queries: int, part: Part, generator: torch.Generator

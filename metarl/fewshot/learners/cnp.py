@@ -79,7 +79,7 @@ class Cnp(OnNetwork[CnpConfig]):
         return outputs if self.kind == "classification" else outputs.chunk(2, -1)[0]
 
     def deviation(self, theta: Params, adapted: Tensor, x: Tensor) -> Tensor:
-        """Of the predictive normal distributions, `[N, C]`; in regression."""
+        """Return that of the predictive normal distributions, `[N, C]`; in regression."""
         raw = self._decoded(theta, adapted, x).chunk(2, -1)[1]
         return _MIN_STD + (1 - _MIN_STD) * functional.softplus(raw)
 

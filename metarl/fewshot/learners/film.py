@@ -56,7 +56,7 @@ class Film(OnNetwork[FilmConfig]):
         return params
 
     def loss(self, theta: Params, task: Split) -> Tensor:
-        """Of the queries; a scalar."""
+        """Compute the loss of the queries, a scalar."""
         outputs = self.predict(theta, self.adapt(theta, task.support), task.query.x)
         return losses.loss(self.kind, outputs, task.query.y)
 

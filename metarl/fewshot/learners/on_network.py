@@ -54,12 +54,12 @@ class OnNetwork(Generic[Config]):
         return {}
 
     def network_loss(self, params: Params, examples: Examples) -> Tensor:
-        """Of the network with such weights; a scalar."""
+        """Compute the loss of the network with such weights, a scalar."""
         return losses.loss(self.kind, self.network(params, examples.x), examples.y)
 
 
 def refuse_unused(config: FewShotConfig, algo: str, *names: str) -> None:
-    """Raises ValueError where an option that nothing would use is not its default."""
+    """Refuse options that nothing would use, but for their defaults; raises ValueError."""
     for name in names:
         default = getattr(FewShotConfig, name)
         if getattr(config, name) != default:

@@ -22,7 +22,7 @@ class FewShotLearner(Protocol):
 
     @property
     def kind(self) -> Kind:
-        """Of the targets."""
+        """The targets are of this kind."""
 
     @property
     def transductive(self) -> bool:

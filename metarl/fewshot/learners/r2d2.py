@@ -36,7 +36,7 @@ class R2D2(OnNetwork[R2D2Config]):
         return without_head(self.network.init(generator)) | own
 
     def loss(self, theta: Params, task: Split) -> Tensor:
-        """Of the queries; a scalar."""
+        """Compute the loss of the queries, a scalar."""
         outputs = self.predict(theta, self.adapt(theta, task.support), task.query.x)
         return losses.loss(self.kind, outputs, task.query.y)
 
@@ -61,6 +61,6 @@ class R2D2(OnNetwork[R2D2Config]):
         return losses.among(there, outputs)
 
     def _features(self, theta: Params, x: Tensor) -> Tensor:
-        """With a one beside them, for the bias: `[N, width + 1]`."""
+        """Put a one beside them, for the bias: `[N, width + 1]`."""
         features = self.network.features(theta, x)
         return torch.cat([features, torch.ones_like(features[:, :1])], -1)

@@ -55,7 +55,7 @@ class Snail(OnNetwork[SnailConfig]):
         return params | weights("head", (self.network.outputs, width), generator)
 
     def loss(self, theta: Params, task: Split) -> Tensor:
-        """Of the queries; a scalar."""
+        """Compute the loss of the queries, a scalar."""
         outputs = self.predict(theta, self.adapt(theta, task.support), task.query.x)
         return losses.loss(self.kind, outputs, task.query.y)
 

@@ -30,7 +30,7 @@ class Conv4:
     norm: Norm = "batch"
 
     def __post_init__(self) -> None:
-        """Raises ValueError for images of which nothing would be left."""
+        """Refuse images of which nothing would be left; raises ValueError."""
         if self.width < 1:
             raise ValueError(
                 f"--pooling max halves images four times, which leaves nothing of "
@@ -40,7 +40,7 @@ class Conv4:
 
     @property
     def width(self) -> int:
-        """Of the features."""
+        """There are so many features."""
         height, width = self.x_shape[1:]
         for _ in range(4):
             spare = 1 if self.pooling == "stride" else 0

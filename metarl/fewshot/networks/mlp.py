@@ -26,7 +26,7 @@ class Mlp:
 
     @property
     def width(self) -> int:
-        """Of the features."""
+        """There are so many features."""
         return self.hidden[-1] if self.hidden else self.inputs
 
     @property

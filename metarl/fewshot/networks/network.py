@@ -25,7 +25,7 @@ class Network(Protocol):
 
     @property
     def width(self) -> int:
-        """Of the features."""
+        """There are so many features."""
 
     @property
     def outputs(self) -> int:

@@ -19,7 +19,7 @@ _EPS = 1e-5
 
 
 def groups(channels: int) -> int:
-    """Of "group": eight channels each, or all in one where that does not divide them."""
+    """Count the groups of "group": eight channels each, or all in one where that fails."""
     return channels // 8 if channels % 8 == 0 else 1
 
 
