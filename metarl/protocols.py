@@ -15,6 +15,7 @@ from metarl.rl.data import BatchedEnv, Tasks
 from metarl.rl.evaluate import Outcome, Point
 from metarl.rl.rollout import ActionScaling
 from metarl.tasks import TaskFamily
+from metarl.tasks.protocols import EngineLike
 
 
 class State(Protocol):
@@ -78,7 +79,7 @@ class Predictor(Protocol):
         """The environment with the observations that `predict` needs."""
 
 
-MakeEngine = Callable[[int, int], BatchedEnv]
+MakeEngine = Callable[[int, int], EngineLike]
 """T tasks × E episodes of the family's environments."""
 
 

@@ -13,9 +13,9 @@ from metarl.experiment.machine import resolve_device
 from metarl.experiment.run import CONFIG, read_config
 from metarl.experiment.seeding import sequence
 from metarl.protocols import Algorithm, MakeEngine, Method
-from metarl.rl.data import BatchedEnv
 from metarl.tasks import FamilyNotFoundError, TaskFamily, family_from_json, load_family, make_engine
 from metarl.tasks.moved import find_again
+from metarl.tasks.protocols import EngineLike
 
 EVAL_TASKS = 40
 
@@ -208,7 +208,7 @@ def engine_maker(
 ) -> MakeEngine:
     """Makes T × E environments of a family on a named engine; see `make_engine`."""
 
-    def make(num_tasks: int, num_episodes: int) -> BatchedEnv:
+    def make(num_tasks: int, num_episodes: int) -> EngineLike:
         return make_engine(
             family,
             num_tasks,

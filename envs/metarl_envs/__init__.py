@@ -44,7 +44,7 @@ METAWORLD = "metaworld-"
 
 
 class BuiltIn:
-    """The catalogue that the entry point yields (a `metarl.tasks.protocols.Catalogue`)."""
+    """The catalogue that the entry point yields (a `metarl.tasks.registry.Catalogue`)."""
 
     unlisted = "metaworld-ml1-<environment>, metaworld-ml10 and metaworld-ml45 (extra metaworld)"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from math import pi
-from typing import Any
 
 import gymnasium
 import numpy as np
@@ -11,7 +10,9 @@ import numpy as np
 from metarl.tasks.distributions import Uniform
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.pictures import AGENT, GOAL, INK, Canvas
+from metarl.tasks.protocols import Stepped
 from metarl.tasks.task import Task
+from metarl.tasks.xp import Array, Shape, TaskArrays, Xp
 
 from .control import Control, symmetric, wrap
 
@@ -34,21 +35,22 @@ class Acrobot(Control):
     gravity, dt = 9.8, 0.2
     frames_per_second = 15
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 4]`: U(−.1, .1)."""
         return rng.uniform(-0.1, 0.1, (*shape, 4))
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """The state `[…, 4]`."""
         return noise
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """cos θ₁, sin θ₁, cos θ₂, sin θ₂ and the velocities, `[…, 6]`."""
         one, two = state[..., 0], state[..., 1]
         turned = xp.stack([xp.cos(one), xp.sin(one), xp.cos(two), xp.sin(two)], axis=-1)
-        return xp.concat([turned, state[..., 2:]], axis=-1)
+        obs: Array = xp.concat([turned, state[..., 2:]], axis=-1)
+        return obs
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics; torques −1, 0 and 1 on the second joint."""
         torque, h = xp.astype(action, state.dtype) - 1.0, self.dt
         k1 = self._slope(xp, state, torque, task)
@@ -64,7 +66,7 @@ class Acrobot(Control):
         reward = xp.astype(arrived, state.dtype) - 1.0
         return xp.stack([one, two, spin_one, spin_two], axis=-1), reward, arrived, {}
 
-    def _slope(self, xp: Any, state: Any, torque: Any, task: Any) -> Any:
+    def _slope(self, xp: Xp, state: Array, torque: Array, task: TaskArrays) -> Array:
         """d state / dt, `[…, 4]` (Sutton and Barto's book)."""
         m1, m2, l1, l2 = (task[k] for k in ("mass_1", "mass_2", "length_1", "length_2"))
         c1, c2, i1, i2 = l1 / 2, l2 / 2, m1 * l1**2, m2 * l2**2
@@ -77,7 +79,8 @@ class Acrobot(Control):
         phi1 = phi1 + (m1 * c1 + m2 * l1) * self.gravity * xp.cos(one - pi / 2)
         a2 = torque + d2 / d1 * phi1 - m2 * l1 * c2 * v1**2 * sin - phi2
         a2 = a2 / (m2 * c2**2 + i2 - d2**2 / d1)
-        return xp.stack([v1, v2, -(d2 * a2 + phi1) / d1, a2], axis=-1)
+        slope: Array = xp.stack([v1, v2, -(d2 * a2 + phi1) / d1, a2], axis=-1)
+        return slope
 
     def picture(self, state: np.ndarray, task: Task) -> np.ndarray:
         """Both links and the height to reach."""

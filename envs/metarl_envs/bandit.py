@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import gymnasium
 import numpy as np
@@ -10,13 +10,15 @@ import numpy as np
 from metarl.tasks.distributions import Beta
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.models import Bandit
+from metarl.tasks.protocols import NoiseSource, Stepped
 from metarl.tasks.task import Task, Tasks
+from metarl.tasks.xp import Array, Shape, TaskArrays, Xp
 
 
 class BernoulliBandit:
     """Arm a pays 1 with probability means[a], else 0. There is nothing to see: a constant 0."""
 
-    engine = "arrays"
+    engine: Literal["arrays"] = "arrays"
     ends_early = False
     score = "mean"
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
@@ -26,23 +28,23 @@ class BernoulliBandit:
         self.action_space = gymnasium.spaces.Discrete(arms)
         self.default_task: Task = {"means": ((np.arange(arms) + 0.5) / arms).tolist()}
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 0]`: an episode always starts the same way."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
+    def draw_step_noise(self, xp: Xp, rng: NoiseSource, shape: Shape) -> Array:
         """`[*shape, 1]`: the coin of a pull, U(0, 1)."""
         return rng.random((*shape, 1))
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """The state `[…, 1]`, zero: a bandit has none."""
         return task["means"][..., :1] * 0.0
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """`[…, 1]`."""
         return state
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics; `mean` is that of the arm pulled."""
         means = xp.broadcast_to(task["means"], (*action.shape, task["means"].shape[-1]))
         mean = xp.take_along_axis(means, action[..., None], axis=-1)[..., 0]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import mujoco
 import numpy as np
 
-from metarl.tasks.engines.physics import Physics
+from metarl.tasks.physics import Physics
+from metarl.tasks.xp import Array, Shape, Xp
 
 _ASSETS = Path(gymnasium.__file__).parent / "envs" / "mujoco" / "assets"
 
@@ -34,7 +34,7 @@ class Body:
     ends_early = False
 
     @cached_property
-    def model(self) -> Any:
+    def model(self) -> mujoco.MjModel:
         """The compiled MuJoCo model.
 
         A model file may ask the compiler for its total mass, which MuJoCo 4 has deprecated; the
@@ -58,26 +58,29 @@ class Body:
         """Seconds per control step."""
         return float(self.model.opt.timestep) * self.frame_skip
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, nq + nv]`: offsets of positions, U(−.1, .1), and of velocities, .1 N(0, 1)."""
         scale = self.position_noise
         position = rng.uniform(-scale, scale, (*shape, self.model.nq))
         velocity = scale * rng.standard_normal((*shape, self.model.nv))
         return np.concatenate([position, velocity], -1)
 
-    def observe(self, xp: Any, after: Physics) -> Any:
+    def observe(self, xp: Xp, after: Physics) -> Array:
         """`[…, O]`."""
-        return xp.concat([after.qpos[..., self.hidden :], after.qvel], axis=-1)
+        obs: Array = xp.concat([after.qpos[..., self.hidden :], after.qvel], axis=-1)
+        return obs
 
-    def position(self, xp: Any, after: Physics) -> Any:
+    def position(self, xp: Xp, after: Physics) -> Array:
         """Where the body is, in metres: `[…, 1]` in a plane, else `[…, 2]`."""
-        return after.qpos[..., : self.hidden]
+        place: Array = after.qpos[..., : self.hidden]
+        return place
 
-    def velocity(self, xp: Any, before: Physics, after: Physics) -> Any:
+    def velocity(self, xp: Xp, before: Physics, after: Physics) -> Array:
         """Metres per second over the control step, of `position`'s shape."""
-        return (self.position(xp, after) - self.position(xp, before)) / self.dt
+        velocity: Array = (self.position(xp, after) - self.position(xp, before)) / self.dt
+        return velocity
 
-    def fallen(self, xp: Any, after: Physics) -> Any:
+    def fallen(self, xp: Xp, after: Physics) -> Array:
         """Where the episode has ended for good, `[…]` bool; this body cannot fall."""
         return after.qpos[..., 0] * 0.0 > 0.0
 
@@ -97,12 +100,13 @@ class HalfCheetah(Body):
         """17 or 20."""
         return super().observation_size + 3 * len(self.derived)
 
-    def observe(self, xp: Any, after: Physics) -> Any:
+    def observe(self, xp: Xp, after: Physics) -> Array:
         """`[…, 17]` or `[…, 20]`."""
         state = super().observe(xp, after)
         if not self.derived:
             return state
-        return xp.concat([state, after.derived["xpos"][..., 3:6]], axis=-1)  # body 1
+        obs: Array = xp.concat([state, after.derived["xpos"][..., 3:6]], axis=-1)  # body 1
+        return obs
 
 
 class Ant(Body):
@@ -126,12 +130,13 @@ class Ant(Body):
         """27 or 29."""
         return super().observation_size + 2 * self.see_position
 
-    def observe(self, xp: Any, after: Physics) -> Any:
+    def observe(self, xp: Xp, after: Physics) -> Array:
         """`[…, 27]` or `[…, 29]`."""
         skipped = 0 if self.see_position else self.hidden
-        return xp.concat([after.qpos[..., skipped:], after.qvel], axis=-1)
+        obs: Array = xp.concat([after.qpos[..., skipped:], after.qvel], axis=-1)
+        return obs
 
-    def fallen(self, xp: Any, after: Physics) -> Any:
+    def fallen(self, xp: Xp, after: Physics) -> Array:
         """`[…]` bool."""
         if not self.falls:
             return super().fallen(xp, after)
@@ -146,7 +151,7 @@ class Swimmer(Body):
     frame_skip = 4
     hidden = 2
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, nq + nv]`: U(−.1, .1)."""
         return rng.uniform(-0.1, 0.1, (*shape, self.model.nq + self.model.nv))
 
@@ -157,14 +162,15 @@ class _Biped(Body):
     ends_early = True
     frame_skip = 4
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, nq + nv]`: U(−.005, .005)."""
         return rng.uniform(-0.005, 0.005, (*shape, self.model.nq + self.model.nv))
 
-    def observe(self, xp: Any, after: Physics) -> Any:
+    def observe(self, xp: Xp, after: Physics) -> Array:
         """`[…, O]`."""
         clipped = xp.clip(after.qvel, -10.0, 10.0)
-        return xp.concat([after.qpos[..., self.hidden :], clipped], axis=-1)
+        obs: Array = xp.concat([after.qpos[..., self.hidden :], clipped], axis=-1)
+        return obs
 
 
 class Hopper(_Biped):
@@ -172,11 +178,12 @@ class Hopper(_Biped):
 
     file = "hopper.xml"
 
-    def fallen(self, xp: Any, after: Physics) -> Any:
+    def fallen(self, xp: Xp, after: Physics) -> Array:
         """`[…]` bool."""
         rest = xp.concat([after.qpos[..., 2:], after.qvel], axis=-1)
         healthy = xp.all(xp.abs(rest) < 100.0, axis=-1)
-        return ~(healthy & (after.qpos[..., 1] > 0.7) & (xp.abs(after.qpos[..., 2]) < 0.2))
+        fallen: Array = ~(healthy & (after.qpos[..., 1] > 0.7) & (xp.abs(after.qpos[..., 2]) < 0.2))
+        return fallen
 
 
 class Walker2d(_Biped):
@@ -188,10 +195,11 @@ class Walker2d(_Biped):
         """Args: frame_skip: physics steps of 2 ms per control step."""
         self.frame_skip = frame_skip
 
-    def fallen(self, xp: Any, after: Physics) -> Any:
+    def fallen(self, xp: Xp, after: Physics) -> Array:
         """`[…]` bool."""
         height, angle = after.qpos[..., 1], after.qpos[..., 2]
-        return ~((height > 0.8) & (height < 2.0) & (xp.abs(angle) < 1.0))
+        fallen: Array = ~((height > 0.8) & (height < 2.0) & (xp.abs(angle) < 1.0))
+        return fallen
 
 
 class Humanoid(Body):
@@ -212,21 +220,22 @@ class Humanoid(Body):
         m = self.model
         return super().observation_size + (10 + 6) * (int(m.nbody) - 1) + int(m.nv) - 6
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, nq + nv]`: U(−.01, .01)."""
         return rng.uniform(-0.01, 0.01, (*shape, self.model.nq + self.model.nv))
 
-    def observe(self, xp: Any, after: Physics) -> Any:
+    def observe(self, xp: Xp, after: Physics) -> Array:
         """`[…, 270]`; the world and the root, which no actuator moves, are left out."""
         d = after.derived
         body = [d["cinert"][..., 10:], d["cvel"][..., 6:], d["qfrc_actuator"][..., 6:]]
-        return xp.concat([after.qpos[..., 2:], after.qvel, *body], axis=-1)
+        obs: Array = xp.concat([after.qpos[..., 2:], after.qvel, *body], axis=-1)
+        return obs
 
-    def position(self, xp: Any, after: Physics) -> Any:
+    def position(self, xp: Xp, after: Physics) -> Array:
         """The centre of mass, `[…, 2]`."""
         return after.derived["subtree_com"][..., :2]
 
-    def fallen(self, xp: Any, after: Physics) -> Any:
+    def fallen(self, xp: Xp, after: Physics) -> Array:
         """`[…]` bool."""
         height = after.qpos[..., 2]
         return ~((height > 1.0) & (height < 2.0))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 from math import pi
-from typing import Any
+from typing import Literal
 
 import gymnasium
 import numpy as np
@@ -16,16 +16,18 @@ import numpy as np
 from metarl.tasks.distributions import Uniform
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.pictures import AGENT, GOAL, INK, PALE, Canvas
+from metarl.tasks.protocols import NoiseSource, Stepped
 from metarl.tasks.task import Task
+from metarl.tasks.xp import Array, Shape, TaskArrays, Xp
 
 
 class Control:
     """What all of them share: the arrays engine, and steps without noise."""
 
-    engine = "arrays"
+    engine: Literal["arrays"] = "arrays"
     ends_early = True
 
-    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
+    def draw_step_noise(self, xp: Xp, rng: NoiseSource, shape: Shape) -> Array:
         """`[*shape, 0]`: physics is exact."""
         return np.zeros((*shape, 0))
 
@@ -46,20 +48,21 @@ class Pendulum(Control):
     dt = 0.05
     frames_per_second = 30
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 2]`: any angle, θ̇ in ±1 rad/s."""
         return rng.uniform([-pi, -1.0], [pi, 1.0], (*shape, 2))
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """The state `[…, 2]`."""
         return noise
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """cos θ, sin θ and θ̇, `[…, 3]`."""
         angle, speed = state[..., 0], state[..., 1]
-        return xp.stack([xp.cos(angle), xp.sin(angle), speed], axis=-1)
+        obs: Array = xp.stack([xp.cos(angle), xp.sin(angle), speed], axis=-1)
+        return obs
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics."""
         g, m, length = task["gravity"], task["mass"], task["length"]
         angle, speed, u = state[..., 0], state[..., 1], action[..., 0]
@@ -89,19 +92,19 @@ class CartPole(Control):
     frames_per_second = 50
     x_limit, angle_limit = 2.4, 12 * 2 * pi / 360
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 4]`: U(−.05, .05)."""
         return rng.uniform(-0.05, 0.05, (*shape, 4))
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """The state `[…, 4]`."""
         return noise
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """The state `[…, 4]`."""
         return state
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics; left is 0, right is 1."""
         half, pole = task["half_length"], task["pole_mass"]
         total = task["cart_mass"] + pole
@@ -138,19 +141,20 @@ class MountainCar(Control):
     gravity, goal = 0.0025, 0.5
     frames_per_second = 30
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 1]`: the position, U(−.6, −.4)."""
         return rng.uniform(-0.6, -0.4, (*shape, 1))
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """The state `[…, 2]`, at rest."""
-        return xp.concat([noise, noise * 0.0], axis=-1)
+        state: Array = xp.concat([noise, noise * 0.0], axis=-1)
+        return state
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """The state `[…, 2]`."""
         return state
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics; 0 is left, 1 nothing, 2 right."""
         x, v = state[..., 0], state[..., 1]
         throttle = xp.astype(action, state.dtype) - 1.0
@@ -176,9 +180,10 @@ def _height(x: float) -> float:
     return float(np.sin(3 * x) * 0.45 + 0.55)
 
 
-def wrap(xp: Any, angle: Any) -> Any:
+def wrap(xp: Xp, angle: Array) -> Array:
     """The same angle in [−π, π)."""
-    return xp.remainder(angle + pi, 2 * pi) - pi
+    wrapped: Array = xp.remainder(angle + pi, 2 * pi) - pi
+    return wrapped
 
 
 PENDULUM = TaskFamily(

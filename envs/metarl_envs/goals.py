@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-from metarl.tasks.engines.physics import Physics
+from metarl.tasks.physics import Physics
 from metarl.tasks.task import Task
+from metarl.tasks.xp import Array, Metrics, TaskArrays, Xp
 
 from .bodies import Body
 
@@ -19,8 +20,8 @@ class Goal(Protocol):
         """What a plain `reset()` takes."""
 
     def reward(
-        self, xp: Any, body: Body, before: Physics, action: Any, after: Physics, task: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, xp: Xp, body: Body, before: Physics, action: Array, after: Physics, task: TaskArrays
+    ) -> tuple[Array, Metrics]:
         """The reward `[…]` and the metrics; every array may have any leading axes."""
 
 
@@ -38,8 +39,8 @@ class RunAtVelocity:
         return {"velocity": self.default}
 
     def reward(
-        self, xp: Any, body: Body, before: Physics, action: Any, after: Physics, task: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, xp: Xp, body: Body, before: Physics, action: Array, after: Physics, task: TaskArrays
+    ) -> tuple[Array, Metrics]:
         """The reward `[…]` and the metrics."""
         v = body.velocity(xp, before, after)[..., 0]
         effort = xp.sum(action * action, axis=-1)
@@ -60,8 +61,8 @@ class RunForwardsOrBackwards:
         return {"direction": 1.0}
 
     def reward(
-        self, xp: Any, body: Body, before: Physics, action: Any, after: Physics, task: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, xp: Xp, body: Body, before: Physics, action: Array, after: Physics, task: TaskArrays
+    ) -> tuple[Array, Metrics]:
         """The reward `[…]` and the metrics."""
         v = body.velocity(xp, before, after)[..., 0]
         effort = xp.sum(action * action, axis=-1)
@@ -82,8 +83,8 @@ class RunTowards:
         return {"direction": [1.0, 0.0]}
 
     def reward(
-        self, xp: Any, body: Body, before: Physics, action: Any, after: Physics, task: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, xp: Xp, body: Body, before: Physics, action: Array, after: Physics, task: TaskArrays
+    ) -> tuple[Array, Metrics]:
         """The reward `[…]` and the metrics; `velocity` is that along d."""
         along = xp.sum(body.velocity(xp, before, after) * task["direction"], axis=-1)
         effort = xp.sum(action * action, axis=-1)
@@ -102,8 +103,8 @@ class Reach:
         return {"goal": [2.0, 0.0]}
 
     def reward(
-        self, xp: Any, body: Body, before: Physics, action: Any, after: Physics, task: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, xp: Xp, body: Body, before: Physics, action: Array, after: Physics, task: TaskArrays
+    ) -> tuple[Array, Metrics]:
         """The reward `[…]` and the metrics."""
         distance = xp.sum(xp.abs(body.position(xp, after) - task["goal"]), axis=-1)
         effort = xp.sum(action * action, axis=-1)
@@ -119,8 +120,8 @@ class RunForwards:
     default_task: Task = field(default_factory=dict)
 
     def reward(
-        self, xp: Any, body: Body, before: Physics, action: Any, after: Physics, task: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, xp: Xp, body: Body, before: Physics, action: Array, after: Physics, task: TaskArrays
+    ) -> tuple[Array, Metrics]:
         """The reward `[…]` and the metrics."""
         v = body.velocity(xp, before, after)[..., 0]
         upright = xp.astype(~body.fallen(xp, after), v.dtype)

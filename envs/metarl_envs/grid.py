@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Any
+from typing import Literal
 
 import gymnasium
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from metarl.tasks.distributions import Choice
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.pictures import AGENT, GOAL, PALE, Canvas
+from metarl.tasks.protocols import NoiseSource, Stepped
 from metarl.tasks.task import Task
+from metarl.tasks.xp import Array, Shape, TaskArrays, Xp
 
 CELLS = 5
 NEAR_START = ((0, 0), (0, 1), (1, 0), (1, 1))
@@ -23,30 +25,30 @@ class GridNavigation:
     Actions: stay, up (+y), right (+x), down (−y), left (−x); walls stop. The start is (0, 0).
     """
 
-    engine = "arrays"
+    engine: Literal["arrays"] = "arrays"
     ends_early = False
     frames_per_second = 4
     observation_space = gymnasium.spaces.Box(0.0, CELLS - 1.0, (2,), np.float32)
     action_space = gymnasium.spaces.Discrete(5)
     default_task: Task = {"goal": [4.0, 4.0]}  # noqa: RUF012
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 0]`: every episode starts in the corner."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
+    def draw_step_noise(self, xp: Xp, rng: NoiseSource, shape: Shape) -> Array:
         """`[*shape, 0]`: moves succeed."""
         return np.zeros((*shape, 0))
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """The cell (0, 0): `[…, 2]`."""
         return task["goal"] * 0.0
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """The cell (x, y), `[…, 2]`."""
         return state
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics."""
         up, right, down, left = (xp.astype(action == k, state.dtype) for k in (1, 2, 3, 4))
         state = xp.clip(state + xp.stack([right - left, up - down], axis=-1), 0.0, CELLS - 1.0)

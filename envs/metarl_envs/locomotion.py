@@ -7,15 +7,17 @@ mass). No episode ends before the horizon unless a body falls, which is a termin
 from __future__ import annotations
 
 from math import pi
-from typing import Any
+from typing import Literal
 
 import gymnasium
+import mujoco
 import numpy as np
 
 from metarl.tasks.distributions import Choice, InDisk, OnCircle, Uniform
-from metarl.tasks.engines.physics import Physics
 from metarl.tasks.family import TaskFamily
-from metarl.tasks.task import Tasks
+from metarl.tasks.physics import Physics
+from metarl.tasks.task import Task, Tasks
+from metarl.tasks.xp import Array, Metrics, TaskArrays, Xp
 
 from .bodies import Ant, Body, HalfCheetah, Hopper, Humanoid, Swimmer, Walker2d
 from .goals import Goal, Reach, RunAtVelocity, RunForwardsOrBackwards, RunTowards
@@ -24,7 +26,7 @@ from .goals import Goal, Reach, RunAtVelocity, RunForwardsOrBackwards, RunToward
 class Locomotion:
     """A body and its goal, as the threads engine steps them."""
 
-    engine = "threads"
+    engine: Literal["threads"] = "threads"
     camera = "track"
     changes_model = False
 
@@ -44,7 +46,7 @@ class Locomotion:
         self.ends_early = body.ends_early
 
     @property
-    def model(self) -> Any:
+    def model(self) -> mujoco.MjModel:
         """The compiled MuJoCo model; of the default task where tasks change it."""
         return self.body.model
 
@@ -64,9 +66,12 @@ class Locomotion:
         low, high = self.model.actuator_ctrlrange.astype(np.float32).T
         return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
+    def apply(self, model: mujoco.MjModel, task: Task) -> None:
+        """Nothing: all tasks have the same model."""
+
     def reward(
-        self, xp: Any, before: Physics, action: Any, after: Physics, task: Any
-    ) -> tuple[Any, dict[str, Any]]:
+        self, xp: Xp, before: Physics, action: Array, after: Physics, task: TaskArrays
+    ) -> tuple[Array, Metrics]:
         """The reward `[…]` and the metrics."""
         return self.goal.reward(xp, self.body, before, action, after, task)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import gymnasium
 import mujoco
@@ -20,6 +20,7 @@ import numpy as np
 from metarl.tasks.checking import check_task
 from metarl.tasks.distributions import Choice, Distribution
 from metarl.tasks.family import TaskFamily
+from metarl.tasks.protocols import Family
 from metarl.tasks.task import Task, unknown
 
 PREFIX = "metaworld-"
@@ -83,7 +84,7 @@ class MetaWorld:
     tests: int
     """How many environments are for testing."""
 
-    engine: ClassVar[str] = "vector"
+    engine: ClassVar[Literal["vector"]] = "vector"
     observation_space: ClassVar[gymnasium.spaces.Box] = gymnasium.spaces.Box(
         -np.inf, np.inf, (39,), np.float32
     )
@@ -97,9 +98,9 @@ class MetaWorld:
         first: Task = {"environment": 0} if len(self.environments) > 1 else {}
         return first | {"goal": 0}
 
-    def make(self, family: TaskFamily) -> MetaWorldEnv:
+    def make(self, family: Family) -> MetaWorldEnv:
         """One environment of a family of this definition."""
-        return MetaWorldEnv(family)
+        return MetaWorldEnv(family, self)
 
     def official_envs(
         self, family: TaskFamily, goals: int, parallel: int, *, seed: int, shows_history: bool
@@ -139,8 +140,12 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
     `reset(options={"task": {…}})` sets the task, which stays until another one is set.
     """
 
-    def __init__(self, family: TaskFamily) -> None:
-        """Args: family: whose task is stepped.
+    def __init__(self, family: Family, definition: MetaWorld) -> None:
+        """Make no simulation yet: which one it is, the task says.
+
+        Args:
+            family: whose task is stepped.
+            definition: that of the family.
 
         Raises:
             ValueError: its horizon is longer than Meta-World allows.
@@ -151,9 +156,10 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
                 f"{family.horizon}"
             )
         self.family = family
+        self._environments = definition.environments
         self.observation_space = family.observation_space
         self.action_space = family.action_space
-        self.task: Task = family.definition.default_task
+        self.task: Task = definition.default_task
         self._name = ""
         self._env: Any = None
         self._places: Places
@@ -170,7 +176,7 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
         super().reset(seed=seed)
         task = (options or {}).get("task", self.task)
         check_task(self.family, task)
-        names = self.family.definition.environments
+        names = self._environments
         name = names[_number("environment", task.get("environment", 0), len(names))]
         goal = _goals(name)[_number("goal", task["goal"], 2 * GOALS)]
         if name != self._name:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import pi
-from typing import Any
+from typing import Literal
 
 import gymnasium
 import numpy as np
@@ -11,13 +11,15 @@ import numpy as np
 from metarl.tasks.distributions import OnCircle, Uniform
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.pictures import AGENT, GOAL, PALE, Canvas
+from metarl.tasks.protocols import NoiseSource, Stepped
 from metarl.tasks.task import Task
+from metarl.tasks.xp import Array, Shape, TaskArrays, Xp
 
 
 class PointMass:
     """A point that starts at the origin and moves by its action, up to .1 in each axis."""
 
-    engine = "arrays"
+    engine: Literal["arrays"] = "arrays"
     ends_early = True
     frames_per_second = 10
     reach = 1.5  # of the picture, on each side of the origin
@@ -25,19 +27,19 @@ class PointMass:
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
     action_space = gymnasium.spaces.Box(-0.1, 0.1, (2,), np.float32)
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 0]`: the start is fixed."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
+    def draw_step_noise(self, xp: Xp, rng: NoiseSource, shape: Shape) -> Array:
         """`[*shape, 0]`: moves are exact."""
         return np.zeros((*shape, 0))
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """The origin: `[…, 2]`."""
         return task["goal"] * 0.0
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """The position `[…, 2]`."""
         return state
 
@@ -56,7 +58,7 @@ class PointNavigation(PointMass):
     default_task: Task = {"goal": [0.3, 0.3]}  # noqa: RUF012
     reach = 0.75
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics."""
         state = state + action
         gap = state - task["goal"]
@@ -75,7 +77,7 @@ class SparsePointNavigation(PointMass):
     default_task: Task = {"goal": [0.0, 1.0]}  # noqa: RUF012
     radius = 0.2
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics."""
         state = state + action
         gap = state - task["goal"]

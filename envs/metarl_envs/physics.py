@@ -7,8 +7,7 @@ body's mass and three principal moments of inertia and every geom's three coeffi
 
 from __future__ import annotations
 
-from typing import Any
-
+import mujoco
 import numpy as np
 
 from metarl.tasks.distributions import Distribution, LogUniform
@@ -35,13 +34,13 @@ class RandomPhysics(Locomotion):
             name: np.ones(values.shape).tolist() for name, values in varied(body.model).items()
         }
 
-    def apply(self, model: Any, task: Task) -> None:
+    def apply(self, model: mujoco.MjModel, task: Task) -> None:
         """Multiply the model's values by the task's factors, in place."""
         for name, values in varied(model).items():
             values *= np.asarray(task[name])
 
 
-def varied(model: Any) -> dict[str, np.ndarray]:
+def varied(model: mujoco.MjModel) -> dict[str, np.ndarray]:
     """What tasks change, as views of the model; the world (body 0) has no mass."""
     return {
         "mass": model.body_mass[1:],  # [bodies]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Literal
 
 import gymnasium
 import numpy as np
@@ -11,7 +11,9 @@ import numpy as np
 from metarl.tasks.distributions import Dirichlet, Distribution, Normal
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.models import Mdp
+from metarl.tasks.protocols import NoiseSource, Stepped
 from metarl.tasks.task import Task, Tasks
+from metarl.tasks.xp import Array, Shape, TaskArrays, Xp
 
 STATES, ACTIONS = 10, 5
 
@@ -22,7 +24,7 @@ class TabularMdp:
     The state is observed one-hot; an episode starts in state 0.
     """
 
-    engine = "arrays"
+    engine: Literal["arrays"] = "arrays"
     ends_early = False
     score = "mean"
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (STATES,), np.float32)
@@ -32,15 +34,16 @@ class TabularMdp:
         """Args: default_task: what a plain reset() takes."""
         self.default_task = default_task
 
-    def draw_reset_noise(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:
         """`[*shape, 0]`: every episode starts in state 0."""
         return np.zeros((*shape, 0))
 
-    def draw_step_noise(self, xp: Any, rng: Any, shape: tuple[int, ...]) -> Any:
+    def draw_step_noise(self, xp: Xp, rng: NoiseSource, shape: Shape) -> Array:
         """`[*shape, 2]`: where a step leads, U(0, 1), and its reward's N(0, 1)."""
-        return xp.stack([rng.random(shape), rng.standard_normal(shape)], axis=-1)
+        noise: Array = xp.stack([rng.random(shape), rng.standard_normal(shape)], axis=-1)
+        return noise
 
-    def start(self, xp: Any, task: Any, noise: Any) -> Any:
+    def start(self, xp: Xp, task: TaskArrays, noise: Array) -> Array:
         """State 0, one-hot and as a number, and the number of the task: `[…, S + 2]`.
 
         The tables of all tasks are one table then, of which a step takes rows.
@@ -54,13 +57,16 @@ class TabularMdp:
             raise ValueError(f"at most {most:,} tasks of tabular-mdp at once, got {tables:,}")
         counted = xp.arange(tables, dtype=none.dtype, device=none.device)
         number = xp.reshape(counted, (*none.shape[:-1], 1))
-        return xp.concat([none[..., :1] + 1.0, none[..., 1:], none[..., :1], number], axis=-1)
+        state: Array = xp.concat(
+            [none[..., :1] + 1.0, none[..., 1:], none[..., :1], number], axis=-1
+        )
+        return state
 
-    def observe(self, xp: Any, state: Any) -> Any:
+    def observe(self, xp: Xp, state: Array) -> Array:
         """`[…, S]`."""
         return state[..., :STATES]
 
-    def step(self, xp: Any, state: Any, action: Any, task: Any, noise: Any) -> Any:
+    def step(self, xp: Xp, state: Array, action: Array, task: TaskArrays, noise: Array) -> Stepped:
         """Next state, reward, terminated and metrics; `mean` is the reward's expectation."""
         number, first = (xp.astype(state[..., STATES + i], xp.int64) for i in (0, 1))
         row = (first * STATES + number) * ACTIONS + action

@@ -1,4 +1,4 @@
-"""Where the steps of episodes are kept until all of them are over."""
+"""Room for the steps of episodes until all of them are over."""
 
 from __future__ import annotations
 
@@ -14,10 +14,12 @@ class EpisodeBuffer:
     """Storage `[T, E, H, …]`, made when a field's first step arrives."""
 
     def __init__(self, shape: tuple[int, int], horizon: int, device: torch.device) -> None:
-        """Args:
-        shape: (T, E).
-        horizon: H.
-        device: where the fields are stored.
+        """Hold nothing yet.
+
+        Args:
+            shape: (T, E).
+            horizon: H.
+            device: where the fields are stored.
         """
         self._shape = (*shape, horizon)
         self._device = device

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any, NamedTuple
 
+import array_api_compat.numpy
 import gymnasium
 import numpy as np
 import torch
@@ -27,6 +29,9 @@ class OneEnv:
     num_episodes = 1
     parts = ()
     score = ""
+    xp: ModuleType = array_api_compat.numpy
+    device = "cpu"
+    ends_early = True
 
     def __init__(self, env: gymnasium.Env[Any, Any], horizon: int) -> None:
         """Wrap an environment.

@@ -7,7 +7,7 @@ dictionary with arrays that have a leading axis. An environment never draws its 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import Any, Literal
@@ -21,11 +21,15 @@ from metarl.tasks.custom.setters import Apply
 from metarl.tasks.distributions import Choice, Distribution
 from metarl.tasks.guard import guarded
 from metarl.tasks.models import Model
-from metarl.tasks.protocols import References
+from metarl.tasks.protocols import Definition, DrawsTasks
 from metarl.tasks.task import Task, Tasks, unknown
 from metarl.tasks.values import value_at
 
 SplitName = Literal["train", "test", "ood"]
+References = Callable[[Tasks, int], dict[str, np.ndarray]]
+"""`(tasks, horizon) -> {name: returns [T]}`: what policies reach that need no training."""
+_OF_ENV: Any = None
+"""No definition yet: that of a user's family is made of its `env`."""
 
 
 def _horizon_of(definition: CustomDefinition) -> int:
@@ -46,7 +50,7 @@ class TaskFamily:
 
     name: str = ""
     env_id: str = ""  # the Gymnasium id of the plain environment
-    definition: Any = None
+    definition: Definition = _OF_ENV
     parameters: Mapping[str, Distribution] = field(default_factory=dict)
     meaning: Mapping[str, str] = field(default_factory=dict)
     horizon: int = 0
@@ -74,7 +78,7 @@ class TaskFamily:
             }
             for name, value in completed.items():
                 object.__setattr__(self, name, value)
-        if self.definition is None:
+        if self.definition is _OF_ENV:
             raise ValueError('a family needs an environment, for example env="CartPole-v1"')
         if self.env is not None and not self.horizon:
             raise ValueError(
@@ -95,14 +99,12 @@ class TaskFamily:
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
         """Of one environment."""
-        space: gymnasium.spaces.Box = self.definition.observation_space
-        return space
+        return self.definition.observation_space
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
         """Of one environment."""
-        space: gymnasium.Space[Any] = self.definition.action_space
-        return space
+        return self.definition.action_space
 
     def with_options(self, preset: str | None = None, horizon: int | None = None) -> TaskFamily:
         """The family as a source defines it, or with another horizon.
@@ -123,9 +125,10 @@ class TaskFamily:
         """`n` independent tasks, like those of training."""
         if self.parameters:
             return {name: dist.sample(n, rng) for name, dist in self.parameters.items()}
+        if not isinstance(self.definition, DrawsTasks):
+            raise ValueError(f"{self.name} has no parameters, and its definition draws no tasks")
         own = partial(self.definition.sample_tasks, n, rng)
-        tasks: Tasks = guarded(own, f"drawing {n} task{'s'[: n > 1]} of {self.name}")
-        return tasks
+        return guarded(own, f"drawing {n} task{'s'[: n > 1]} of {self.name}")
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -165,8 +168,7 @@ class TaskFamily:
     def make(self) -> gymnasium.Env[Any, Any]:
         """One environment; `reset(options={"task": {…}})` sets its task, which then stays."""
         if self.definition.engine == "vector":
-            env: gymnasium.Env[Any, Any] = self.definition.make(self)
-            return env
+            return self.definition.make(self)
         from metarl.tasks.single import (
             FamilyEnv,  # it is stepped by an engine, and engines know families
         )

@@ -103,6 +103,7 @@ def _checked(family: TaskFamily, workers: int) -> TaskFamily:
 
 
 def _spaces(family: TaskFamily) -> tuple[gymnasium.Space[Any], gymnasium.Space[Any]]:
+    assert isinstance(family.definition, CustomDefinition)
     # what is made anew may have other spaces for another task
     number = TRIED if family.definition.apply == "constructor" else 1
 
@@ -135,9 +136,11 @@ def _of_own_tasks(env_id: str, horizon: int | None, workers: int) -> TaskFamily:
 
 def _if_drawn_by_others(family: TaskFamily) -> str:
     """The numbers of an environment without tasks of its own; empty if it has them."""
+    definition = family.definition
+    assert isinstance(definition, CustomDefinition)
 
     def look() -> str:
-        env = family.definition.build()
+        env = definition.build()
         known = ", ".join(numbers(env.unwrapped)) or "none"
         own = env.has_wrapper_attr("sample_tasks")
         env.close()

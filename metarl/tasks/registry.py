@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import Any, Protocol
 
 import gymnasium
 
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.guard import guarded
-from metarl.tasks.protocols import Catalogue
+from metarl.tasks.protocols import Family
 from metarl.tasks.single import FamilyEnv
 from metarl.tasks.task import unknown
 
@@ -21,6 +21,28 @@ GROUP = "metarl.families"
 """Entry points of this group in an installed package: an object that is called `catalogue` is one;
 any other is a family, under the entry point's name."""
 _FAMILIES: dict[str, TaskFamily] = {}
+
+
+class Catalogue(Protocol):
+    """The families of an installed package; making a catalogue imports none of them."""
+
+    @property
+    def unlisted(self) -> str:
+        """Families that `names` does not list, for people; empty where there are none."""
+
+    def names(self) -> Sequence[str]:
+        """The names that `make` knows, but for those that are a pattern."""
+
+    def env_ids(self) -> Mapping[str, str]:
+        """Gymnasium id of a plain environment → name of its family."""
+
+    def hints(self, name: str) -> Mapping[str, Any] | None:
+        """Hyper-parameters that a family suggests to every algorithm whose presets do not name it;
+        None where the catalogue has no family of that name.
+        """
+
+    def make(self, name: str) -> Family | None:
+        """The `TaskFamily` of that name; None where the catalogue has none."""
 
 
 def register_family(family: TaskFamily) -> None:

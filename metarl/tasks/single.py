@@ -31,9 +31,12 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
             render_mode: "rgb_array", or None where nothing is to be drawn.
 
         Raises:
-            ValueError: a render mode that the family does not have.
+            ValueError: a family of no array functions, or a render mode that it does not have.
         """
-        fps = getattr(family.definition, "frames_per_second", None)
+        definition = family.definition
+        if definition.engine == "vector":
+            raise ValueError(f"{family.name} makes its environments itself: use family.make()")
+        fps = getattr(definition, "frames_per_second", None)
         modes = [] if fps is None else ["rgb_array"]
         if render_mode is not None and render_mode not in modes:
             raise ValueError(
@@ -45,7 +48,7 @@ class FamilyEnv(gymnasium.Env[np.ndarray, Any]):
         self.family = family
         self.observation_space = family.observation_space
         self.action_space = family.action_space
-        self.task: Task = copy.deepcopy(family.definition.default_task)
+        self.task: Task = copy.deepcopy(definition.default_task)
         self._tasks = stack_tasks([self.task])
         self._engine = make_engine(family, 1, 1, threads=1)
 

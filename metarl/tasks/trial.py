@@ -13,22 +13,24 @@ A trial is a decision process of its own, which terminates after its K-th episod
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import array_api_compat.numpy as _xp
 import gymnasium
 import numpy as np
 
+from metarl.tasks.protocols import EngineLike
 from metarl.tasks.task import Task
 from metarl.tasks.views import ActionCode, History, action_size, join, trial_space
+from metarl.tasks.xp import Array, Metrics, TaskArrays
 
 
 class TrialNoise(NamedTuple):
     """All the randomness of one trial of every environment."""
 
-    reset: Any  # [K, T, E, …]
-    step: Any  # [K · H, T, E, …]
+    reset: Array  # [K, T, E, …]
+    step: Array  # [K · H, T, E, …]
 
 
 class TrialEngine:
@@ -40,11 +42,11 @@ class TrialEngine:
     most.
     """
 
-    parts = ()  # acting for all at once
+    parts: Sequence[EngineLike] = ()  # acting for all at once
 
-    def __init__(self, env: Any, episodes: int, *, endless: bool = False) -> None:
+    def __init__(self, env: EngineLike, episodes: int, *, endless: bool = False) -> None:
         """Args:
-        env: an engine, or whatever speaks its protocol.
+        env: steps the episodes.
         episodes: K.
         endless: show after a trial's end how a further episode starts, again from the state in
             which its last one did, so that what it would be worth can be asked.
@@ -58,13 +60,13 @@ class TrialEngine:
         self._env = env
         self._endless = endless
         self.episodes = episodes
-        self.num_tasks: int = env.num_tasks
-        self.num_episodes: int = env.num_episodes
+        self.num_tasks = env.num_tasks
+        self.num_episodes = env.num_episodes
         self.horizon = int(env.horizon) * episodes
         self.observation_space = trial_space(env.observation_space, env.action_space)
-        self.action_space: gymnasium.Space[Any] = env.action_space
-        self._xp = xp = getattr(env, "xp", _xp)
-        device = getattr(env, "device", "cpu")
+        self.action_space = env.action_space
+        self._xp = xp = env.xp
+        device = env.device
         self._host = str(device) == "cpu"
         self._encode = ActionCode(env.action_space, xp, device)
         shape = (self.num_tasks, self.num_episodes)
@@ -80,8 +82,7 @@ class TrialEngine:
     @property
     def score(self) -> str:
         """As the engine."""
-        score: str = self._env.score
-        return score
+        return self._env.score
 
     def draw_noise(self, rng: np.random.Generator) -> TrialNoise:
         """What K episodes need, one after the other."""
@@ -91,7 +92,7 @@ class TrialEngine:
             self._xp.concat([part.step for part in parts]),
         )
 
-    def reset(self, tasks: Any, noise: Any, mask: Any = None) -> Any:
+    def reset(self, tasks: TaskArrays, noise: Array, mask: Array | None = None) -> Array:
         """Start trials where `mask` holds (everywhere by default); `[T, E, O + A + 2]`.
 
         Args:
@@ -110,7 +111,7 @@ class TrialEngine:
         self._last = History(action * kept[..., None], reward * kept, done * kept)
         return join(xp, obs, self._last)
 
-    def step(self, action: Any, noise: Any) -> tuple[Any, Any, Any, Any, dict[str, Any]]:
+    def step(self, action: Array, noise: Array) -> tuple[Array, Array, Array, Array, Metrics]:
         """One step of every trial.
 
         Returns:
@@ -134,14 +135,14 @@ class TrialEngine:
         metrics = {**metrics, "episode": episode}
         return join(xp, obs, self._last), reward, over, over & ~over, metrics
 
-    def _may_hold(self, again: Any) -> bool:
+    def _may_hold(self, again: Array) -> bool:
         """Whether an episode may have to be restarted; asking a GPU would wait for it."""
         if self._host:
             return bool(again.any())
-        apart = bool(self._env.ends_early) or not self._together
+        apart = self._env.ends_early or not self._together
         return apart or self._steps % self._env.horizon == 0
 
-    def _restart(self, mask: Any) -> Any:
+    def _restart(self, mask: Array) -> Array:
         """Start the next episode where `mask` holds; observations `[T, E, O]`."""
         rows = self._xp.clip(self._episode, max=self.episodes - 1)
         return self._env.reset(self._tasks, self._noise[rows, *self._rows], mask)
@@ -201,8 +202,7 @@ class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
             options = {**(options or {}), "task": self._draw_task(self._rng)}
         obs, info = self.env.reset(seed=seed, options=options)
         self._episode = 0
-        view: np.ndarray = join(_xp, obs, self._before)
-        return view, info
+        return join(_xp, obs, self._before), info
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; `info["trial_episode"]` counts the episodes of the trial from 0."""

@@ -8,13 +8,15 @@ import array_api_compat.numpy as _xp
 import gymnasium
 import numpy as np
 
+from metarl.tasks.xp import Array, Xp
+
 
 class History(NamedTuple):
     """What an agent is shown of the step before."""
 
-    action: Any  # […, A], see `ActionCode`
-    reward: Any  # […]
-    done: Any  # […]
+    action: Array  # […, A], see `ActionCode`
+    reward: Array  # […]
+    done: Array  # […]
 
 
 def action_size(space: gymnasium.Space[Any]) -> int:
@@ -50,7 +52,7 @@ class ActionCode:
     other one is mapped, and 2 beyond it; where both are, actions stay.
     """
 
-    def __init__(self, space: gymnasium.Space[Any], xp: Any = _xp, device: Any = "cpu") -> None:
+    def __init__(self, space: gymnasium.Space[Any], xp: Xp = _xp, device: object = "cpu") -> None:
         """Args:
         space: of the actions.
         xp: the array namespace of the actions.
@@ -60,7 +62,7 @@ class ActionCode:
             ValueError: a space that `action_size` refuses.
         """
         self._xp = xp
-        self._bounds: tuple[Any, ...] | None = None
+        self._bounds: tuple[Array, ...] | None = None
         self._several = isinstance(space, gymnasium.spaces.MultiDiscrete)
         if isinstance(space, gymnasium.spaces.Box):
             low, high = space.low.astype(np.float64), space.high.astype(np.float64)
@@ -76,15 +78,17 @@ class ActionCode:
             # of every entry of the code: the part of the action, and the value that sets it
             self._part, self._number = (xp.asarray(x, device=device) for x in (part, number))
 
-    def __call__(self, action: Any) -> Any:
+    def __call__(self, action: Array) -> Array:
         """Of actions `[…, A]`, `[…]` discrete ones, or `[…, K]` discrete ones of K parts."""
         xp = self._xp
         if self._bounds is None:
             row = xp.take(action, self._part, axis=-1) if self._several else action[..., None]
-            return xp.astype(row == self._number, xp.float32)
+            code: Array = xp.astype(row == self._number, xp.float32)
+            return code
         low, high, center, half = self._bounds
         clipped = xp.clip(xp.astype(action, xp.float64), low, high)
-        return xp.astype((clipped - center) / half, xp.float32)
+        code = xp.astype((clipped - center) / half, xp.float32)
+        return code
 
 
 def trial_space(
@@ -104,8 +108,9 @@ def trial_space(
     return gymnasium.spaces.Box(-np.inf, np.inf, (size,), np.float32)
 
 
-def join(xp: Any, obs: Any, history: History) -> Any:
+def join(xp: Xp, obs: Array, history: History) -> Array:
     """The agent's view `[…, O + A + 2]` float32 of observations `[…, O]`."""
     reward, done = history.reward[..., None], history.done[..., None]
     parts = (obs, history.action, reward, done)
-    return xp.concat([xp.astype(part, xp.float32) for part in parts], axis=-1)
+    view: Array = xp.concat([xp.astype(part, xp.float32) for part in parts], axis=-1)
+    return view

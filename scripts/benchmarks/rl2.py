@@ -95,6 +95,7 @@ def cheetah_rows(size: Size) -> list[Row]:
     sample = _sampling(algorithm, env, tasks)
     controls = algorithm.scaling(sample().action.transpose(0, 1)).clip(-1, 1).astype(np.float64)
     cheetah = make_family("half-cheetah-vel").definition
+    assert cheetah.engine == "threads"
     return [
         raw_limit([cheetah.model] * config.tasks, cheetah.frame_skip, controls),
         (f"rl2, sampling of {config.tasks} trials", sample, steps),

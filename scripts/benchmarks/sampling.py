@@ -30,7 +30,8 @@ def sampling(size: Size) -> list[Row]:
     Families without a MuJoCo model are stepped with random actions, see `array_rows`.
     """
     family = make_family(size.env, horizon=5 if size.tiny else None)
-    if family.definition.engine == "arrays":
+    definition = family.definition
+    if definition.engine != "threads":
         return array_rows(family, size)
     algorithm = make_algorithm(maml_trpo_preset("default", size.env), CORES, env=size.env)
     run, engine = collect(algorithm, algorithm.init(0), family, size)
@@ -47,7 +48,7 @@ def sampling(size: Size) -> list[Row]:
     others = size.env == "half-cheetah-vel"
     models = [model for part in engine.parts or [engine] for model in part.models]
     return [
-        raw_limit(models, family.definition.frame_skip, controls[:, :taken]),
+        raw_limit(models, definition.frame_skip, controls[:, :taken]),
         (name, run, int(episodes.mask.sum())),
         *([sync_vector(controls), *envpool_rows(controls)] if others else []),
     ]

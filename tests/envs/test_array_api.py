@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from metarl.tasks import family_names, make_family
-from metarl.tasks.engines.physics import Physics
 from metarl.tasks.family import TaskFamily
+from metarl.tasks.physics import Physics
 
 FAMILIES = [make_family(name) for name in family_names()]
 ON_ARRAYS = [family for family in FAMILIES if family.definition.engine == "arrays"]

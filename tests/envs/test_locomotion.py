@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from metarl.tasks import TaskFamily, make_engine, make_family, stack_tasks, task_at
-from metarl.tasks.engines.physics import Physics
+from metarl.tasks.physics import Physics
 from metarl_envs.locomotion import LOCOMOTION
 
 NO_CONTACTS = {"include_cfrc_ext_in_observation": False}

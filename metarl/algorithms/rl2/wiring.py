@@ -24,6 +24,7 @@ from metarl.rl.predict_memory import AdaptedMemory
 from metarl.rl.rollout import rollout
 from metarl.rl.transformer import require_context
 from metarl.tasks import TaskFamily
+from metarl.tasks.protocols import EngineLike
 from metarl.tasks.trial import TrialEngine, TrialEnv
 from metarl.tasks.views import History, action_size, trial_space
 
@@ -163,7 +164,7 @@ def _views(family: TaskFamily) -> gymnasium.spaces.Box:
 
 
 def _trials(
-    config: Rl2Config, env: BatchedEnv, episodes: int, *, endless: bool = False
+    config: Rl2Config, env: EngineLike, episodes: int, *, endless: bool = False
 ) -> TrialEngine:
     """Trials that the policy can remember."""
     trials = TrialEngine(env, episodes, endless=endless)

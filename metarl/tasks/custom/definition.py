@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import gymnasium
 import numpy as np
@@ -45,7 +45,7 @@ class CustomDefinition:
     example: Mapping[str, Any] = field(default_factory=dict, compare=False)
     """A task, where tasks are arguments of the constructor."""
 
-    engine: ClassVar[str] = "vector"
+    engine: ClassVar[Literal["vector"]] = "vector"
 
     def __post_init__(self) -> None:
         """Refuse a way of applying tasks that there is not."""
@@ -145,7 +145,7 @@ class CustomDefinition:
 
     def make(self, family: Family) -> CustomEnv:
         """One environment of a family of this definition."""
-        return CustomEnv(family)
+        return CustomEnv(family, self)
 
     def sample_tasks(self, n: int, rng: np.random.Generator) -> Tasks:
         """Tasks of the environment's own `sample_tasks(n)`, seeded by `rng`.

@@ -17,7 +17,7 @@ from metarl.tasks.custom.setters import (
     set_attribute,
 )
 from metarl.tasks.custom.spaces import flat_observations, plain_actions, plain_reward
-from metarl.tasks.protocols import Family, GymDefinition
+from metarl.tasks.protocols import BuiltByOthers, Family
 from metarl.tasks.task import Task
 from metarl.tasks.values import LONE, as_drawn, equal
 
@@ -30,18 +30,19 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
     changes a MuJoCo model, what MuJoCo computed from that model is computed again.
     """
 
-    def __init__(self, family: Family) -> None:
+    def __init__(self, family: Family, definition: BuiltByOthers) -> None:
         """Make the environment, and find out how it is told a task.
 
         Args:
             family: whose task is stepped.
+            definition: that of the family.
 
         Raises:
             ValueError: the environment cannot be made, its spaces are not supported, or it has
                 no place for the family's parameters.
         """
-        definition: GymDefinition = family.definition
         self.family = family
+        self._definition = definition
         self.env = definition.build()
         self.observation_space, self._flatten = flat_observations(self.env.observation_space)
         self.action_space, self._act = plain_actions(self.env.action_space)
@@ -103,7 +104,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         Raises:
             ValueError: it has other spaces, which one agent cannot have.
         """
-        before, self.env = self.env, self.family.definition.build(**named)
+        before, self.env = self.env, self._definition.build(**named)
         before.close()
         for what in ("observation_space", "action_space"):
             one, other = getattr(before, what), getattr(self.env, what)
@@ -117,7 +118,7 @@ class CustomEnv(gymnasium.Env[np.ndarray, Any]):
         """A task as the environment is told it: by names, and alone where it has none."""
         named = copy.deepcopy(dict(task))
         if not self.family.parameters:
-            plain = as_drawn(named, self.family.definition.pattern)
+            plain = as_drawn(named, self._definition.pattern)
             return dict(plain) if isinstance(plain, Mapping) else {LONE: plain}, plain
         if self.way in METHODS:  # those who draw arrays are given arrays
             named = {k: np.asarray(v) if isinstance(v, list) else v for k, v in named.items()}

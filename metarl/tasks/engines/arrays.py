@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from metarl.tasks.engines.base import Engine, EpisodeNoise, StepOutput
-from metarl.tasks.protocols import Family
-from metarl.tasks.task import Tasks
+from metarl.tasks.protocols import ArraysDefinition, Drawable, Family
+from metarl.tasks.xp import Array, TaskArrays
 
 
 class ArraysEngine(Engine):
@@ -17,13 +15,13 @@ class ArraysEngine(Engine):
     def __init__(self, family: Family, num_tasks: int, num_episodes: int) -> None:
         """Raises ValueError for a family whose definition is not made of array functions."""
         super().__init__(family, num_tasks, num_episodes)
-        if family.definition.engine != "arrays":
+        definition = family.definition
+        if definition.engine != "arrays":
             raise ValueError(
-                f"the arrays engine cannot run {family.name}; "
-                f"use --engine {family.definition.engine}"
+                f"the arrays engine cannot run {family.name}; use --engine {definition.engine}"
             )
-        self._definition = family.definition
-        self._state: Any = None
+        self._definition: ArraysDefinition = definition
+        self._state: np.ndarray | None = None  # [T, E, S]
 
     def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
         """As the family defines it, first for resets, then for all steps."""
@@ -32,7 +30,7 @@ class ArraysEngine(Engine):
             reset, self._definition.draw_step_noise(np, rng, (self.horizon, *self.shape))
         )
 
-    def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
+    def reset(self, tasks: TaskArrays, noise: Array, mask: Array | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
         chosen = self._start(tasks, mask)
         start = self._definition.start(np, self._tasks, noise)
@@ -40,21 +38,24 @@ class ArraysEngine(Engine):
         if self._state is not None and mask is not None:
             start = np.where(chosen[..., None], start, self._state)
         self._state = start
-        return self._observe()
+        return self._observe(start)
 
-    def step(self, action: Any, noise: Any) -> StepOutput:
+    def step(self, action: Array, noise: Array) -> StepOutput:
         """One step of every environment."""
+        assert self._state is not None, "reset first"
         self._state, reward, terminated, metrics = self._definition.step(
             np, self._state, self._fit(action), self._tasks, noise
         )
-        return StepOutput(self._observe(), reward, terminated, self._truncated(), metrics)
+        obs = self._observe(self._state)
+        return StepOutput(obs, reward, terminated, self._truncated(), metrics)
 
     def picture(self) -> np.ndarray:
         """`[400, 400, 3]` uint8: the first environment, as the family draws it."""
+        if not isinstance(self._definition, Drawable):
+            return super().picture()
+        assert self._state is not None, "reset first"
         task = {name: values[0, 0] for name, values in self._tasks.items()}
-        pixels: np.ndarray = self._definition.picture(self._state[0, 0], task)
-        return pixels
+        return self._definition.picture(self._state[0, 0], task)
 
-    def _observe(self) -> np.ndarray:
-        obs: np.ndarray = self._definition.observe(np, self._state).astype(np.float32)
-        return obs
+    def _observe(self, state: np.ndarray) -> np.ndarray:
+        return self._definition.observe(np, state).astype(np.float32)

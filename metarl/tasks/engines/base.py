@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import array_api_compat.numpy
 import gymnasium
 import numpy as np
 
@@ -13,23 +14,24 @@ from metarl.tasks.checking import check_tasks
 from metarl.tasks.protocols import Family
 from metarl.tasks.task import Tasks
 from metarl.tasks.values import differing
+from metarl.tasks.xp import Array, Metrics, TaskArrays, Xp
 
 
 class EpisodeNoise(NamedTuple):
     """All the randomness of one episode of every environment."""
 
-    reset: np.ndarray  # [T, E, …]
-    step: np.ndarray  # [H, T, E, …]
+    reset: Array  # [T, E, …]
+    step: Array  # [H, T, E, …]
 
 
 class StepOutput(NamedTuple):
     """The result of one step; there is no autoreset, `obs` is the true successor."""
 
-    obs: np.ndarray  # [T, E, O] float32
-    reward: np.ndarray  # [T, E] float64
-    terminated: np.ndarray  # [T, E] bool
-    truncated: np.ndarray  # [T, E] bool
-    metrics: dict[str, np.ndarray]  # each [T, E]; `info/…` are infos of somebody's environment
+    obs: Array  # [T, E, O] float32
+    reward: Array  # [T, E] float64, or float32 on a device
+    terminated: Array  # [T, E] bool
+    truncated: Array  # [T, E] bool
+    metrics: Metrics  # each [T, E]; `info/…` are infos of somebody's environment
 
 
 class EnvironmentFailure(RuntimeError):
@@ -37,7 +39,10 @@ class EnvironmentFailure(RuntimeError):
 
 
 class Engine:
-    """Spaces and clock of T tasks × E episodes of a family."""
+    """Spaces and clock of T tasks × E episodes of a family; a `protocols.EngineLike`."""
+
+    xp: Xp = array_api_compat.numpy
+    device: object = "cpu"
 
     def __init__(self, family: Family, num_tasks: int, num_episodes: int) -> None:
         """Raises ValueError where a count is below 1."""
@@ -60,6 +65,12 @@ class Engine:
         return ()
 
     @property
+    def ends_early(self) -> bool:
+        """True where an episode may end before the horizon; any environment of somebody's may."""
+        definition = self.family.definition
+        return definition.engine == "vector" or definition.ends_early
+
+    @property
     def score(self) -> str:
         """The metric that is each reward's expectation, where the definition declares one."""
         declared: str = getattr(self.family.definition, "score", "")
@@ -74,22 +85,22 @@ class Engine:
         """All the randomness of one episode, in a fixed order."""
         raise NotImplementedError
 
-    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Any:
+    def reset(self, tasks: TaskArrays, noise: Array, mask: Array | None = None) -> Array:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
         raise NotImplementedError
 
-    def step(self, action: Any, noise: Any) -> StepOutput:
+    def step(self, action: Array, noise: Array) -> StepOutput:
         """One step of every environment."""
         raise NotImplementedError
 
-    def _start(self, tasks: Tasks, mask: np.ndarray | None) -> np.ndarray:
+    def _start(self, tasks: TaskArrays, mask: Array | None) -> np.ndarray:
         """Set the tasks, restart the masked clocks and return the mask `[T, E]`."""
         self._set_tasks(tasks, mask)
         chosen = np.ones(self.shape, dtype=bool) if mask is None else np.asarray(mask)
         self._elapsed[chosen] = 0
         return chosen
 
-    def _set_tasks(self, tasks: Tasks, mask: Any) -> bool:
+    def _set_tasks(self, tasks: TaskArrays, mask: Array | None) -> bool:
         """Copy and check tasks that are others than those of the last reset; whether they are.
 
         They are compared by value: what becomes of the caller's arrays changes no episode.
@@ -110,7 +121,7 @@ class Engine:
         self._tasks = self._over_episodes(tasks)
         return True
 
-    def _changed(self, tasks: Tasks) -> np.ndarray:
+    def _changed(self, tasks: TaskArrays) -> np.ndarray:
         """Which of the tasks are others than those of the last reset, `[T]` bool."""
         given = {name: np.asarray(values) for name, values in tasks.items()}
         if {k: v.shape for k, v in given.items()} != {k: v.shape for k, v in self._given.items()}:
@@ -120,7 +131,7 @@ class Engine:
             changed |= differing(values, self._given[name])
         return changed
 
-    def _on_host(self, mask: Any) -> np.ndarray:
+    def _on_host(self, mask: Array) -> np.ndarray:
         return np.asarray(mask)
 
     def _refuse_other_tasks(self, changed: np.ndarray) -> None:
@@ -131,11 +142,11 @@ class Engine:
                 "episodes of it go on: reset all of its episodes, or keep it"
             )
 
-    def _over_episodes(self, tasks: Tasks) -> Tasks:
+    def _over_episodes(self, tasks: TaskArrays) -> Tasks:
         """`[T, …]` to `[T, 1, …]`, so that a task broadcasts over its episodes."""
         return {name: np.array(values, dtype=np.float64)[:, None] for name, values in tasks.items()}
 
-    def _fit(self, action: Any) -> np.ndarray:
+    def _fit(self, action: Array) -> np.ndarray:
         """Actions clipped to a `Box`, in float64, or checked to be indices, in int64.
 
         Raises:

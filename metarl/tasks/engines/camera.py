@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import mujoco
 import numpy as np
 
@@ -11,7 +9,7 @@ import numpy as np
 class MujocoCamera:
     """Gymnasium's offscreen renderer on a model, by one of its cameras."""
 
-    def __init__(self, model: Any, camera: str) -> None:
+    def __init__(self, model: mujoco.MjModel, camera: str) -> None:
         """Make the renderer of a model.
 
         Args:
@@ -30,7 +28,7 @@ class MujocoCamera:
             self._model, self._data, width=480, height=480, camera_name=camera
         )
 
-    def shoot(self, state: np.ndarray, spec: Any) -> np.ndarray:
+    def shoot(self, state: np.ndarray, spec: mujoco.mjtState) -> np.ndarray:
         """`[480, 480, 3]` uint8 of a state vector that `spec` describes."""
         mujoco.mj_setState(self._model, self._data, state, spec)
         mujoco.mj_forward(self._model, self._data)

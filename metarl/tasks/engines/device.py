@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from metarl.tasks.engines.base import Engine, EpisodeNoise, StepOutput
-from metarl.tasks.protocols import Family
+from metarl.tasks.protocols import ArraysDefinition, Family, MujocoDefinition
 from metarl.tasks.task import Tasks
+from metarl.tasks.xp import Array, Shape, TaskArrays
 
 
 class DeviceEngine(Engine):
@@ -24,11 +25,8 @@ class DeviceEngine(Engine):
 
     xp = xp
 
-    @property
-    def ends_early(self) -> bool:
-        """Whether an episode may end before the horizon."""
-        early: bool = self.family.definition.ends_early
-        return early
+    device: torch.device
+    _definition: MujocoDefinition | ArraysDefinition
 
     def __init__(
         self, family: Family, num_tasks: int, num_episodes: int, device: str | torch.device
@@ -43,9 +41,9 @@ class DeviceEngine(Engine):
         space = family.action_space
         if isinstance(space, gymnasium.spaces.Box):
             self._bounds = self.tensor(space.low), self.tensor(space.high)
-        self._uploaded: dict[str, Tensor] = {}  # the tasks, [T, 1, …]
+        self._uploaded: TaskArrays = {}  # the tasks, tensors [T, 1, …]
 
-    def tensor(self, values: Any) -> Tensor:
+    def tensor(self, values: Array | Tensor) -> Tensor:
         """float32 on the device, or the tensor's own type if it is not a float."""
         tensor = torch.as_tensor(np.asarray(values)) if not isinstance(values, Tensor) else values
         dtype = torch.float32 if tensor.is_floating_point() else tensor.dtype
@@ -53,14 +51,13 @@ class DeviceEngine(Engine):
 
     def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
         """As the family defines it, first for resets, then for all steps."""
-        definition = self.family.definition
-        reset = self.tensor(definition.draw_reset_noise(rng, self.shape))
-        return EpisodeNoise(reset, self._step_noise(rng))  # type: ignore[arg-type]
+        reset = self.tensor(self._definition.draw_reset_noise(rng, self.shape))
+        return EpisodeNoise(as_array(reset), as_array(self._step_noise(rng)))
 
     def _step_noise(self, rng: np.random.Generator) -> Tensor:
         return torch.zeros((self.horizon, *self.shape, 0), device=self.device)
 
-    def _begin(self, tasks: Tasks, mask: Any) -> Tensor:
+    def _begin(self, tasks: TaskArrays, mask: Array | None) -> Tensor:
         """Set the tasks, restart the masked clocks and return the mask `[T, E]`."""
         if self._set_tasks(tasks, mask):
             self._take(self._given)
@@ -71,14 +68,14 @@ class DeviceEngine(Engine):
         self._clock = torch.where(chosen, 0, self._clock)
         return chosen
 
-    def _on_host(self, mask: Any) -> np.ndarray:
+    def _on_host(self, mask: Array) -> np.ndarray:
         return torch.as_tensor(mask).cpu().numpy()
 
     def _take(self, tasks: Tasks) -> None:
         """Upload tasks that the engine has not had."""
-        self._uploaded = {name: self.tensor(values) for name, values in self._tasks.items()}
+        self._uploaded = {k: as_array(self.tensor(v)) for k, v in self._tasks.items()}
 
-    def _allowed(self, action: Any) -> Tensor:
+    def _allowed(self, action: Array | Tensor) -> Tensor:
         """Actions clipped to a `Box`."""
         tensor = self.tensor(action)
         return tensor if self._bounds is None else torch.clamp(tensor, *self._bounds)
@@ -92,18 +89,20 @@ class DeviceEngine(Engine):
 class TorchArraysEngine(DeviceEngine):
     """Families that need no physics engine, by their own array functions on torch."""
 
+    _definition: ArraysDefinition
+
     def __init__(
         self, family: Family, num_tasks: int, num_episodes: int, device: str | torch.device
     ) -> None:
         """Raises ValueError for a family whose definition is not made of array functions."""
         super().__init__(family, num_tasks, num_episodes, device)
-        if family.definition.engine != "arrays":
+        definition = family.definition
+        if definition.engine != "arrays":
             raise ValueError(
-                f"the arrays engine cannot run {family.name}; "
-                f"use --engine {family.definition.engine}"
+                f"the arrays engine cannot run {family.name}; use --engine {definition.engine}"
             )
-        self._definition = family.definition
-        self._state: Any = None
+        self._definition = definition
+        self._state: Array | None = None  # a tensor [T, E, S]
 
     def _step_noise(self, rng: np.random.Generator) -> Tensor:
         draw, shape = self._definition.draw_step_noise, (self.horizon, *self.shape)
@@ -111,26 +110,36 @@ class TorchArraysEngine(DeviceEngine):
             return self.tensor(draw(np, rng, shape))
         return self.tensor(draw(xp, TensorSource(rng, self.device), shape))
 
-    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Tensor:
+    def reset(self, tasks: TaskArrays, noise: Array, mask: Array | None = None) -> Array:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
         chosen = self._begin(tasks, mask)
-        start = self._definition.start(xp, self._uploaded, self.tensor(noise))
-        start = torch.broadcast_to(start, (*self.shape, start.shape[-1])).clone()
+        start = self._definition.start(xp, self._uploaded, as_array(self.tensor(noise)))
+        start = self.xp.broadcast_to(start, (*self.shape, start.shape[-1])).clone()
         if self._state is not None and mask is not None:
-            start = torch.where(chosen[..., None], start, self._state)
+            start = self.xp.where(chosen[..., None], start, self._state)
         self._state = start
-        return self._observe()
+        return self._observe(start)
 
-    def step(self, action: Any, noise: Any) -> StepOutput:
+    def step(self, action: Array, noise: Array) -> StepOutput:
         """One step of every environment."""
+        assert self._state is not None, "reset first"
+        allowed, drawn = as_array(self._allowed(action)), as_array(self.tensor(noise))
         self._state, reward, terminated, metrics = self._definition.step(
-            xp, self._state, self._allowed(action), self._uploaded, self.tensor(noise)
+            xp, self._state, allowed, self._uploaded, drawn
         )
-        return StepOutput(self._observe(), reward, terminated, self._out_of_time(), metrics)  # type: ignore[arg-type]
+        obs, late = self._observe(self._state), as_array(self._out_of_time())
+        return StepOutput(obs, reward, terminated, late, metrics)
 
-    def _observe(self) -> Tensor:
-        obs: Tensor = self._definition.observe(xp, self._state).float()
-        return obs
+    def _observe(self, state: Array) -> Array:
+        obs = self._definition.observe(xp, state)
+        seen: Array = self.xp.astype(obs, self.xp.float32, copy=False)
+        return seen
+
+
+def as_array(tensor: Any) -> Array:
+    """A tensor as families are written for, arrays of any namespace; see `metarl.tasks.xp`."""
+    array: Array = tensor
+    return array
 
 
 class TensorSource:
@@ -144,10 +153,10 @@ class TensorSource:
         self._generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
         self._device = device
 
-    def random(self, shape: tuple[int, ...]) -> Tensor:
+    def random(self, shape: Shape, /) -> Array:
         """U[0, 1)."""
-        return torch.rand(shape, generator=self._generator, device=self._device)
+        return as_array(torch.rand(shape, generator=self._generator, device=self._device))
 
-    def standard_normal(self, shape: tuple[int, ...]) -> Tensor:
+    def standard_normal(self, shape: Shape, /) -> Array:
         """N(0, 1)."""
-        return torch.randn(shape, generator=self._generator, device=self._device)
+        return as_array(torch.randn(shape, generator=self._generator, device=self._device))

@@ -5,17 +5,17 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import mujoco
 import numpy as np
 
 from metarl.tasks.engines.base import Engine, EpisodeNoise, StepOutput
 from metarl.tasks.engines.camera import MujocoCamera
-from metarl.tasks.engines.physics import Physics
 from metarl.tasks.engines.simulate import Derived, Loops, Rollouts
-from metarl.tasks.protocols import Family
-from metarl.tasks.task import Tasks, task_at
+from metarl.tasks.physics import Physics
+from metarl.tasks.protocols import Family, MujocoDefinition
+from metarl.tasks.task import task_at
+from metarl.tasks.xp import Array, TaskArrays
 
 
 class ThreadsEngine(Engine):
@@ -38,17 +38,18 @@ class ThreadsEngine(Engine):
             ValueError: the family has no MuJoCo model, or a count is below 1.
         """
         super().__init__(family, num_tasks, num_episodes)
-        if family.definition.engine != "threads":
+        definition = family.definition
+        if definition.engine != "threads":
             raise ValueError(
                 f"the threads engine cannot run {family.name}, which has no MuJoCo model; "
-                f"use --engine {family.definition.engine}"
+                f"use --engine {definition.engine}"
             )
         threads = len(os.sched_getaffinity(0)) if threads is None else threads
         if threads < 1:
             raise ValueError(f"threads must be at least 1, got {threads}")
         self._threads = threads
         self._parts: list[ThreadsEngine] = []
-        self._definition = family.definition
+        self._definition: MujocoDefinition = definition
         model, skip = self._definition.model, self._definition.frame_skip
         count, fields = num_tasks * num_episodes, self._definition.derived
         self._simulate = (
@@ -77,7 +78,7 @@ class ThreadsEngine(Engine):
             ]
         return self._parts
 
-    def _initial_state(self, model: Any) -> np.ndarray:
+    def _initial_state(self, model: mujoco.MjModel) -> np.ndarray:
         spec = self._simulate.spec
         data, state = mujoco.MjData(model), np.zeros(mujoco.mj_stateSize(model, spec))
         mujoco.mj_getState(model, data, state, spec)
@@ -88,7 +89,7 @@ class ThreadsEngine(Engine):
         reset = self._definition.draw_reset_noise(rng, self.shape)
         return EpisodeNoise(reset, np.zeros((self.horizon, *self.shape, 0)))
 
-    def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
+    def reset(self, tasks: TaskArrays, noise: Array, mask: Array | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]` float32."""
         chosen = self._start(tasks, mask).reshape(-1)
         if self._definition.changes_model:
@@ -105,13 +106,13 @@ class ThreadsEngine(Engine):
         return self._observe(self._physics())
 
     @property
-    def models(self) -> list[Any]:
+    def models(self) -> list[mujoco.MjModel]:
         """The MuJoCo model of every environment, T · E of them, those of a task in a row."""
         return self._models
 
-    def _models_of(self, tasks: Tasks) -> list[Any]:
+    def _models_of(self, tasks: TaskArrays) -> list[mujoco.MjModel]:
         """One model per task, the same for all its episodes."""
-        models: list[Any] = []
+        models: list[mujoco.MjModel] = []
         scratch = mujoco.MjData(self._definition.model)
         for i in range(self.num_tasks):
             model = copy.copy(self._definition.model)
@@ -120,7 +121,7 @@ class ThreadsEngine(Engine):
             models += [model] * self.num_episodes
         return models
 
-    def step(self, action: Any, noise: Any) -> StepOutput:
+    def step(self, action: Array, noise: Array) -> StepOutput:
         """One control step (frame_skip physics steps) of every environment."""
         clipped = self._fit(action)
         before = self._physics()
@@ -150,8 +151,7 @@ class ThreadsEngine(Engine):
         return Physics(grid[..., 1 : 1 + nq], grid[..., 1 + nq : 1 + nq + nv], derived)
 
     def _observe(self, physics: Physics) -> np.ndarray:
-        obs: np.ndarray = self._definition.observe(np, physics).astype(np.float32)
-        return obs
+        return self._definition.observe(np, physics).astype(np.float32)
 
     def picture(self) -> np.ndarray:
         """`[480, 480, 3]` uint8: the first environment, by the camera that follows it."""

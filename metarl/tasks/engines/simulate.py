@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import mujoco
 import numpy as np
@@ -22,7 +21,7 @@ class Rollouts:
 
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS
 
-    def __init__(self, model: Any, count: int, skip: int, threads: int) -> None:
+    def __init__(self, model: mujoco.MjModel, count: int, skip: int, threads: int) -> None:
         """Make room for the states, and threads.
 
         Args:
@@ -36,12 +35,12 @@ class Rollouts:
         self._states = np.zeros((count, skip, mujoco.mj_stateSize(model, self.spec)))
         self._controls = np.zeros((count, skip, model.nu))
 
-    def forward(self, models: Sequence[Any], states: np.ndarray) -> Derived:
+    def forward(self, models: Sequence[mujoco.MjModel], states: np.ndarray) -> Derived:
         """Nothing is derived."""
         return {}
 
     def step(
-        self, models: Sequence[Any], states: np.ndarray, controls: np.ndarray
+        self, models: Sequence[mujoco.MjModel], states: np.ndarray, controls: np.ndarray
     ) -> tuple[np.ndarray, Derived]:
         """States `[N, S]` after a control step with controls `[N, nu]`."""
         count = len(states)
@@ -70,7 +69,9 @@ class Loops:
 
     spec = mujoco.mjtState.mjSTATE_FULLPHYSICS | mujoco.mjtState.mjSTATE_WARMSTART
 
-    def __init__(self, model: Any, skip: int, threads: int, fields: Sequence[str]) -> None:
+    def __init__(
+        self, model: mujoco.MjModel, skip: int, threads: int, fields: Sequence[str]
+    ) -> None:
         """Start threads, each with data of its own.
 
         Args:
@@ -84,34 +85,39 @@ class Loops:
         self._pool = ThreadPoolExecutor(threads)
         self._data = [mujoco.MjData(model) for _ in range(threads)]
 
-    def forward(self, models: Sequence[Any], states: np.ndarray) -> Derived:
+    def forward(self, models: Sequence[mujoco.MjModel], states: np.ndarray) -> Derived:
         """The fields, each `[N, n]`, of states `[N, S]` that no step led to."""
 
-        def one(i: int, data: Any) -> None:
+        def one(i: int, data: mujoco.MjData) -> None:
             data.ctrl[:] = 0.0
             mujoco.mj_forward(models[i], data)
 
         return self._each(models, states, one)
 
     def step(
-        self, models: Sequence[Any], states: np.ndarray, controls: np.ndarray
+        self, models: Sequence[mujoco.MjModel], states: np.ndarray, controls: np.ndarray
     ) -> tuple[np.ndarray, Derived]:
         """States `[N, S]` after a control step with controls `[N, nu]`, and the fields."""
         after = np.empty_like(states)
 
-        def one(i: int, data: Any) -> None:
+        def one(i: int, data: mujoco.MjData) -> None:
             data.ctrl[:] = controls[i]
             mujoco.mj_step(models[i], data, self._skip)
             mujoco.mj_getState(models[i], data, after[i], self.spec)
 
         return after, self._each(models, states, one)
 
-    def _each(self, models: Sequence[Any], states: np.ndarray, one: Any) -> Derived:
+    def _each(
+        self,
+        models: Sequence[mujoco.MjModel],
+        states: np.ndarray,
+        one: Callable[[int, mujoco.MjData], None],
+    ) -> Derived:
         """Set every state, do `one` thing to it and read the fields."""
         count = len(states)
         found = {f: np.empty((count, getattr(self._data[0], f).size)) for f in self._fields}
 
-        def work(data: Any, share: np.ndarray) -> None:
+        def work(data: mujoco.MjData, share: np.ndarray) -> None:
             for i in share:
                 mujoco.mj_setState(models[i], data, states[i], self.spec)
                 one(i, data)

@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from metarl.tasks.engines.base import EnvironmentFailure, StepOutput
-from metarl.tasks.engines.device import DeviceEngine
-from metarl.tasks.engines.physics import Physics
+from metarl.tasks.engines.device import DeviceEngine, as_array
 from metarl.tasks.engines.warp_memory import contacts, free_bytes, gib, rows, size_in_bytes
-from metarl.tasks.protocols import Family
+from metarl.tasks.physics import Physics
+from metarl.tasks.protocols import Family, MujocoDefinition
 from metarl.tasks.task import Tasks, task_at
+from metarl.tasks.xp import Array, TaskArrays
 
 TASK_FIELDS = (
     "body_mass",
@@ -57,13 +58,14 @@ class WarpEngine(DeviceEngine):
                 the installed MuJoCo, there is no such device, or too little memory on it.
         """
         super().__init__(family, num_tasks, num_episodes, device)
-        if family.definition.engine != "threads":
+        definition = family.definition
+        if definition.engine != "threads":
             raise ValueError(
                 f"the warp engine cannot run {family.name}, which has no MuJoCo model; "
-                f"use --engine {family.definition.engine}"
+                f"use --engine {definition.engine}"
             )
         self._warp, self._mjw = _packages()
-        self._definition = family.definition
+        self._definition: MujocoDefinition = definition
         self._skip = self._definition.frame_skip
         self._count = num_tasks * num_episodes
         self._cpu_model = solvable(self._definition.model)
@@ -110,7 +112,7 @@ class WarpEngine(DeviceEngine):
             f"are free, room for {free // one} at most; take fewer tasks or episodes"
         )
 
-    def reset(self, tasks: Tasks, noise: Any, mask: Any = None) -> Tensor:
+    def reset(self, tasks: TaskArrays, noise: Array, mask: Array | None = None) -> Array:
         """Start episodes where `mask` holds; observations `[T, E, O]`."""
         chosen = self._begin(tasks, mask).reshape(-1, 1)
         offsets = self.tensor(noise).reshape(self._count, -1)
@@ -130,17 +132,19 @@ class WarpEngine(DeviceEngine):
         self._physics_now = self._physics()
         return self._observe(self._physics_now)
 
-    def step(self, action: Any, noise: Any) -> StepOutput:
+    def step(self, action: Array, noise: Array) -> StepOutput:
         """One control step (frame_skip physics steps) of every environment."""
         assert self._physics_now is not None, "reset first"
         clipped, before = self._allowed(action), self._physics_now
         self._tensors["ctrl"].copy_(clipped.reshape(self._count, -1))
         self._advance()
         after = self._physics_now = self._physics()
-        reward, metrics = self._definition.reward(self.xp, before, clipped, after, self._uploaded)
+        reward, metrics = self._definition.reward(
+            self.xp, before, as_array(clipped), after, self._uploaded
+        )
         terminated = self._definition.terminated(self.xp, after)
-        obs, truncated = self._observe(after), self._out_of_time()
-        return StepOutput(obs, reward, terminated, truncated, metrics)  # type: ignore[arg-type]
+        obs, truncated = self._observe(after), as_array(self._out_of_time())
+        return StepOutput(obs, reward, terminated, truncated, metrics)
 
     def require_room(self) -> None:
         """Refuse contacts that were dropped since the last reset; it waits for the device.
@@ -225,16 +229,19 @@ class WarpEngine(DeviceEngine):
     def _physics(self) -> Physics:
         """A copy of the states as `[T, E, …]`."""
         t = self._tensors
-        derived = {k: v.reshape(*self.shape, -1).clone() for k, v in self._derived.items()}
-        qpos, qvel = (t[name].reshape(*self.shape, -1).clone() for name in ("qpos", "qvel"))
-        return Physics(qpos, qvel, derived)
+        derived = {k: self._copied(v) for k, v in self._derived.items()}
+        return Physics(self._copied(t["qpos"]), self._copied(t["qvel"]), derived)
 
-    def _observe(self, physics: Physics) -> Tensor:
-        obs: Tensor = self._definition.observe(self.xp, physics).float()
-        return obs
+    def _copied(self, values: Tensor) -> Array:
+        return as_array(values.reshape(*self.shape, -1).clone())
+
+    def _observe(self, physics: Physics) -> Array:
+        obs = self._definition.observe(self.xp, physics)
+        seen: Array = self.xp.astype(obs, self.xp.float32, copy=False)
+        return seen
 
 
-def solvable(model: Any) -> Any:
+def solvable(model: mujoco.MjModel) -> mujoco.MjModel:
     """The model with a solver that MuJoCo Warp has."""
     if model.opt.solver != mujoco.mjtSolver.mjSOL_PGS:
         return model

@@ -1,4 +1,4 @@
-"""How much memory environments need on MuJoCo Warp, and how much there is."""
+"""Memory that environments need on MuJoCo Warp, and memory that there is."""
 
 from __future__ import annotations
 

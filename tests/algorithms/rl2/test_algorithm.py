@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from typing import Any
 
+import array_api_compat.numpy
 import gymnasium
 import numpy as np
 import pytest
@@ -394,6 +395,7 @@ class CueEnv:
     """The cue, −1 or 1, is shown at the first step of the first episode; naming it pays later."""
 
     num_episodes, horizon, parts = 1, 3, ()
+    xp, device, ends_early = array_api_compat.numpy, "cpu", False
     observation_space = gymnasium.spaces.Box(-1, 1, (1,))
     action_space = gymnasium.spaces.Discrete(2)
 

@@ -17,6 +17,7 @@ from metarl.tasks.engines.vector.shared_memory import Metrics, layout, shared_ar
 from metarl.tasks.engines.vector.worker import WorkerEnvs
 from metarl.tasks.protocols import Family
 from metarl.tasks.task import Task, Tasks, task_at
+from metarl.tasks.xp import Array, TaskArrays
 
 
 class VectorEngine(Engine):
@@ -79,7 +80,7 @@ class VectorEngine(Engine):
         shape = (self.num_tasks if num_tasks is None else num_tasks, self.num_episodes)
         return EpisodeNoise(rng.integers(2**31, size=shape), np.zeros((self.horizon, *shape, 0)))
 
-    def reset(self, tasks: Tasks, noise: Any, mask: np.ndarray | None = None) -> np.ndarray:
+    def reset(self, tasks: TaskArrays, noise: Array, mask: Array | None = None) -> np.ndarray:
         """Start episodes where `mask` holds; observations `[T, E, O]` float32.
 
         Raises:
@@ -97,7 +98,7 @@ class VectorEngine(Engine):
         self._call("reset", [(self._task_of[i:j],) for i, j in self._ranges()])
         return self._observations()
 
-    def step(self, action: Any, noise: Any) -> StepOutput:
+    def step(self, action: Array, noise: Array) -> StepOutput:
         """One step of every environment whose episode goes on.
 
         Raises:
@@ -134,7 +135,7 @@ class VectorEngine(Engine):
         except (Exception, SystemExit) as error:
             raise self._failure(f"in {name}", _here(error)) from error
 
-    def _over_episodes(self, tasks: Tasks) -> Tasks:
+    def _over_episodes(self, tasks: TaskArrays) -> Tasks:
         """Of no use: every environment is told its own task."""
         return {}
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+from metarl.tasks.xp import Array
 
 
 class Physics(NamedTuple):
     """What may be read of the simulator after a control step; any leading axes."""
 
-    qpos: Any  # […, nq]
-    qvel: Any  # […, nv]
-    derived: Mapping[str, Any]  # the fields of MjData that a body asks for, flattened: […, n]
+    qpos: Array  # […, nq]
+    qvel: Array  # […, nv]
+    derived: Mapping[str, Array]  # the fields of MjData that a body asks for, flattened: […, n]
