@@ -24,7 +24,11 @@ class BernoulliBandit:
     observation_space = gymnasium.spaces.Box(0.0, 1.0, (1,), np.float32)
 
     def __init__(self, arms: int) -> None:
-        """Args: arms: k, how many."""
+        """Make a bandit.
+
+        Args:
+            arms: k, how many.
+        """
         self.action_space = gymnasium.spaces.Discrete(arms)
         self.default_task: Task = {"means": ((np.arange(arms) + 0.5) / arms).tolist()}
 

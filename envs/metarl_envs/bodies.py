@@ -71,7 +71,7 @@ class Body:
         return obs
 
     def position(self, xp: Xp, after: Physics) -> Array:
-        """Where the body is, in metres: `[…, 1]` in a plane, else `[…, 2]`."""
+        """Return where the body is, in metres: `[…, 1]` in a plane, else `[…, 2]`."""
         place: Array = after.qpos[..., : self.hidden]
         return place
 
@@ -81,7 +81,7 @@ class Body:
         return velocity
 
     def fallen(self, xp: Xp, after: Physics) -> Array:
-        """Where the episode has ended for good, `[…]` bool; this body cannot fall."""
+        """Say where the episode has ended for good, `[…]` bool; this body cannot fall."""
         return after.qpos[..., 0] * 0.0 > 0.0
 
 
@@ -92,7 +92,11 @@ class HalfCheetah(Body):
     frame_skip = 5
 
     def __init__(self, *, torso: bool = False) -> None:
-        """Args: torso: observe the torso's position (x, y, z) too."""
+        """Make the body.
+
+        Args:
+            torso: observe the torso's position (x, y, z) too.
+        """
         self.derived = ("xpos",) if torso else ()
 
     @property
@@ -118,9 +122,11 @@ class Ant(Body):
     hidden = 2
 
     def __init__(self, *, see_position: bool = False, falls: bool = True) -> None:
-        """Args:
-        see_position: observe x and y of the torso too.
-        falls: whether an ant out of its range of heights ends the episode.
+        """Make the ant.
+
+        Args:
+            see_position: observe x and y of the torso too.
+            falls: whether an ant out of its range of heights ends the episode.
         """
         self.see_position = see_position
         self.falls = falls
@@ -192,7 +198,11 @@ class Walker2d(_Biped):
     file = "walker2d_v5.xml"
 
     def __init__(self, *, frame_skip: int = 4) -> None:
-        """Args: frame_skip: physics steps of 2 ms per control step."""
+        """Make the body.
+
+        Args:
+            frame_skip: physics steps of 2 ms per control step.
+        """
         self.frame_skip = frame_skip
 
     def fallen(self, xp: Xp, after: Physics) -> Array:

@@ -22,7 +22,7 @@ from metarl.tasks.xp import Array, Shape, TaskArrays, Xp
 
 
 class Control:
-    """What all of them share: the arrays engine, and steps without noise."""
+    """All of them share this: the arrays engine, and steps without noise."""
 
     engine: Literal["arrays"] = "arrays"
     ends_early = True

@@ -17,7 +17,7 @@ class Goal(Protocol):
 
     @property
     def default_task(self) -> Task:
-        """What a plain `reset()` takes."""
+        """A plain `reset()` takes this task."""
 
     def reward(
         self, xp: Xp, body: Body, before: Physics, action: Array, after: Physics, task: TaskArrays

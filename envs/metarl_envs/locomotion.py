@@ -31,9 +31,11 @@ class Locomotion:
     changes_model = False
 
     def __init__(self, body: Body, goal: Goal) -> None:
-        """Args:
-        body: physics and observation.
-        goal: the reward.
+        """Join a body and a goal.
+
+        Args:
+            body: physics and observation.
+            goal: the reward.
         """
         self.body = body
         self.goal = goal
@@ -62,7 +64,7 @@ class Locomotion:
 
     @property
     def action_space(self) -> gymnasium.spaces.Box:
-        """What the actuators take."""
+        """The actuators take these actions."""
         low, high = self.model.actuator_ctrlrange.astype(np.float32).T
         return gymnasium.spaces.Box(low, high, dtype=np.float32)
 

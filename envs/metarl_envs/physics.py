@@ -25,9 +25,11 @@ class RandomPhysics(Locomotion):
     changes_model = True
 
     def __init__(self, body: Body, goal: RunForwards) -> None:
-        """Args:
-        body: at its default values.
-        goal: Gymnasium's own reward.
+        """Join a body and a goal.
+
+        Args:
+            body: at its default values.
+            goal: Gymnasium's own reward.
         """
         super().__init__(body, goal)
         self.default_task = {
@@ -41,7 +43,7 @@ class RandomPhysics(Locomotion):
 
 
 def varied(model: mujoco.MjModel) -> dict[str, np.ndarray]:
-    """What tasks change, as views of the model; the world (body 0) has no mass."""
+    """Return what tasks change, as views of the model; the world (body 0) has no mass."""
     return {
         "mass": model.body_mass[1:],  # [bodies]
         "inertia": model.body_inertia[1:],  # [bodies, 3]

@@ -31,7 +31,11 @@ class TabularMdp:
     action_space = gymnasium.spaces.Discrete(ACTIONS)
 
     def __init__(self, default_task: Task) -> None:
-        """Args: default_task: what a plain reset() takes."""
+        """Make the definition.
+
+        Args:
+            default_task: what a plain reset() takes.
+        """
         self.default_task = default_task
 
     def draw_reset_noise(self, rng: np.random.Generator, shape: Shape) -> np.ndarray:

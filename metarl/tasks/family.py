@@ -138,14 +138,14 @@ class TaskFamily:
 
     @property
     def number(self) -> int | None:
-        """How many tasks there are, where the parameters say that there is an end of them."""
+        """Count the tasks, where the parameters say that there is an end of them."""
         kinds = self.parameters.values()
         sizes = [len(set(dist.values)) for dist in kinds if isinstance(dist, Choice)]
         return math.prod(sizes) if sizes and len(sizes) == len(kinds) else None
 
     @property
     def finite(self) -> bool:
-        """Whether train and test draw from the same finitely many tasks."""
+        """It is true where train and test draw from the same finitely many tasks."""
         return self.number is not None and not self.test_parameters
 
     def split(self, name: SplitName) -> TaskSplit:
@@ -162,7 +162,7 @@ class TaskFamily:
         return TaskSplit(self, name)
 
     def reference_returns(self, tasks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns `[T]` on `tasks` to compare with, by name; empty where none is known."""
+        """Compute returns `[T]` on `tasks` to compare with, by name; none where none is known."""
         return {} if self.references is None else self.references(dict(tasks), self.horizon)
 
     def make(self) -> gymnasium.Env[Any, Any]:
@@ -176,7 +176,7 @@ class TaskFamily:
         return FamilyEnv(self)
 
     def to_json(self) -> dict[str, Any]:
-        """What a run records of its family."""
+        """Return what a run records of its family."""
         held_out = _described(self.test_parameters)
         return {
             "name": self.name,
@@ -188,7 +188,7 @@ class TaskFamily:
         }
 
     def _origin(self) -> dict[str, Any]:
-        """What makes a user's family again; nothing for a registered one."""
+        """Return what makes a user's family again; nothing for a registered one."""
         if self.source:
             return {"source": self.source}
         if isinstance(self.env, str) and isinstance(self.apply, str):

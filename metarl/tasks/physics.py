@@ -9,7 +9,7 @@ from metarl.tasks.xp import Array
 
 
 class Physics(NamedTuple):
-    """What may be read of the simulator after a control step; any leading axes."""
+    """This may be read of the simulator after a control step; any leading axes."""
 
     qpos: Array  # […, nq]
     qvel: Array  # […, nv]

@@ -62,12 +62,12 @@ def family_names() -> list[str]:
 
 
 def unlisted() -> list[str]:
-    """What catalogues say of families that are patterns of names."""
+    """Collect what catalogues say of families that are patterns of names."""
     return [each.unlisted for each in catalogues() if each.unlisted]
 
 
 def hints(name: str) -> Mapping[str, Any] | None:
-    """What a family of a catalogue suggests as hyper-parameters; None for families of users."""
+    """Return the hyper-parameters that a catalogue's family suggests; None of a user's."""
     found = (each.hints(name) for each in catalogues())
     return next((suggested for suggested in found if suggested is not None), None)
 

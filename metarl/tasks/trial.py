@@ -45,11 +45,13 @@ class TrialEngine:
     parts: Sequence[EngineLike] = ()  # acting for all at once
 
     def __init__(self, env: EngineLike, episodes: int, *, endless: bool = False) -> None:
-        """Args:
-        env: steps the episodes.
-        episodes: K.
-        endless: show after a trial's end how a further episode starts, again from the state in
-            which its last one did, so that what it would be worth can be asked.
+        """Wrap an engine, so that an episode of it is a trial.
+
+        Args:
+            env: steps the episodes.
+            episodes: K.
+            endless: show after a trial's end how a further episode starts, again from the state in
+                which its last one did, so that what it would be worth can be asked.
 
         Raises:
             ValueError: K below 1, no fixed horizon, or a space that does not fit.
@@ -81,11 +83,11 @@ class TrialEngine:
 
     @property
     def score(self) -> str:
-        """As the engine."""
+        """It is the engine's."""
         return self._env.score
 
     def draw_noise(self, rng: np.random.Generator) -> TrialNoise:
-        """What K episodes need, one after the other."""
+        """Draw what K episodes need, one after the other."""
         parts = [self._env.draw_noise(rng) for _ in range(self.episodes)]
         return TrialNoise(
             self._xp.stack([part.reset for part in parts]),
@@ -136,7 +138,7 @@ class TrialEngine:
         return join(xp, obs, self._last), reward, over, over & ~over, metrics
 
     def _may_hold(self, again: Array) -> bool:
-        """Whether an episode may have to be restarted; asking a GPU would wait for it."""
+        """Say whether an episode may have to be restarted; asking a GPU would wait for it."""
         if self._host:
             return bool(again.any())
         apart = self._env.ends_early or not self._together
@@ -148,7 +150,7 @@ class TrialEngine:
         return self._env.reset(self._tasks, self._noise[rows, *self._rows], mask)
 
     def require_room(self) -> None:
-        """As the engine."""
+        """Ask the engine for room."""
         self._env.require_room()
 
     def close(self) -> None:
@@ -171,11 +173,13 @@ class TrialEnv(gymnasium.Wrapper[np.ndarray, Any, np.ndarray, Any]):
         draw_task: Callable[[np.random.Generator], Task] | None = None,
         before: History | None = None,
     ) -> None:
-        """Args:
-        env: ends its episodes itself.
-        episodes: K.
-        draw_task: gives the task of the next trial, set by `reset(options={"task": …})`.
-        before: what a trial starts with instead of zeros.
+        """Wrap an environment, so that an episode of it is a trial.
+
+        Args:
+            env: ends its episodes itself.
+            episodes: K.
+            draw_task: gives the task of the next trial, set by `reset(options={"task": …})`.
+            before: what a trial starts with instead of zeros.
 
         Raises:
             ValueError: K below 1, or a space that does not fit.

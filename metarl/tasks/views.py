@@ -12,7 +12,7 @@ from metarl.tasks.xp import Array, Xp
 
 
 class History(NamedTuple):
-    """What an agent is shown of the step before."""
+    """An agent is shown this of the step before."""
 
     action: Array  # […, A], see `ActionCode`
     reward: Array  # […]
@@ -32,7 +32,7 @@ def action_size(space: gymnasium.Space[Any]) -> int:
 
 
 def _choices(space: gymnasium.Space[Any]) -> tuple[int, ...]:
-    """How many values every part of a discrete action has."""
+    """Count the values of every part of a discrete action."""
     if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
         return (int(space.n),)
     multi = gymnasium.spaces.MultiDiscrete
@@ -53,10 +53,12 @@ class ActionCode:
     """
 
     def __init__(self, space: gymnasium.Space[Any], xp: Xp = _xp, device: object = "cpu") -> None:
-        """Args:
-        space: of the actions.
-        xp: the array namespace of the actions.
-        device: where they live.
+        """Say how actions of a space are shown.
+
+        Args:
+            space: of the actions.
+            xp: the array namespace of the actions.
+            device: where they live.
 
         Raises:
             ValueError: a space that `action_size` refuses.

@@ -75,7 +75,7 @@ def make_engine(
 
 
 def _has_warp() -> bool:
-    """Whether MuJoCo Warp is installed; warns where it is not."""
+    """Say whether MuJoCo Warp is installed, and warn where it is not."""
     found = find_spec("mujoco_warp") is not None
     if not found:
         warnings.warn(

@@ -24,7 +24,7 @@ class ArraysEngine(Engine):
         self._state: np.ndarray | None = None  # [T, E, S]
 
     def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
-        """As the family defines it, first for resets, then for all steps."""
+        """Draw as the family defines it, first for resets, then for all steps."""
         reset = self._definition.draw_reset_noise(rng, self.shape)
         return EpisodeNoise(
             reset, self._definition.draw_step_noise(np, rng, (self.horizon, *self.shape))

@@ -122,7 +122,7 @@ class Engine:
         return True
 
     def _changed(self, tasks: TaskArrays) -> np.ndarray:
-        """Which of the tasks are others than those of the last reset, `[T]` bool."""
+        """Say which of the tasks are others than those of the last reset, `[T]` bool."""
         given = {name: np.asarray(values) for name, values in tasks.items()}
         if {k: v.shape for k, v in given.items()} != {k: v.shape for k, v in self._given.items()}:
             return np.ones(self.num_tasks, dtype=bool)

@@ -50,7 +50,7 @@ class DeviceEngine(Engine):
         return tensor.to(self.device, dtype, non_blocking=True)
 
     def draw_noise(self, rng: np.random.Generator) -> EpisodeNoise:
-        """As the family defines it, first for resets, then for all steps."""
+        """Draw as the family defines it, first for resets, then for all steps."""
         reset = self.tensor(self._definition.draw_reset_noise(rng, self.shape))
         return EpisodeNoise(as_array(reset), as_array(self._step_noise(rng)))
 
@@ -146,9 +146,11 @@ class TensorSource:
     """Draws tensors where they are used, from a seed that a generator gives."""
 
     def __init__(self, rng: np.random.Generator, device: torch.device) -> None:
-        """Args:
-        rng: gives the seed.
-        device: where the tensors are to be.
+        """Seed a generator of torch by one of numpy.
+
+        Args:
+            rng: gives the seed.
+            device: where the tensors are to be.
         """
         self._generator = torch.Generator(device).manual_seed(int(rng.integers(2**63)))
         self._device = device

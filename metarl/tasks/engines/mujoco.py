@@ -28,11 +28,13 @@ class ThreadsEngine(Engine):
     def __init__(
         self, family: Family, num_tasks: int, num_episodes: int, threads: int | None = None
     ) -> None:
-        """Args:
-        family: a MuJoCo family.
-        num_tasks: T.
-        num_episodes: E.
-        threads: physics threads; all cores by default.
+        """Make states and threads for all environments.
+
+        Args:
+            family: a MuJoCo family.
+            num_tasks: T.
+            num_episodes: E.
+            threads: physics threads; all cores by default.
 
         Raises:
             ValueError: the family has no MuJoCo model, or a count is below 1.

@@ -47,11 +47,13 @@ class WarpEngine(DeviceEngine):
         num_episodes: int,
         device: str | torch.device = "cuda",
     ) -> None:
-        """Args:
-        family: a MuJoCo family.
-        num_tasks: T.
-        num_episodes: E.
-        device: of torch and Warp alike.
+        """Put all environments on the device.
+
+        Args:
+            family: a MuJoCo family.
+            num_tasks: T.
+            num_episodes: E.
+            device: of torch and Warp alike.
 
         Raises:
             ValueError: the family has no MuJoCo model, the extra is not installed or does not fit
