@@ -33,7 +33,7 @@ class Control:
 
 
 def symmetric(*high: float) -> gymnasium.spaces.Box:
-    """From −high to high."""
+    """Make the space from −high to high."""
     bound = np.array(high, dtype=np.float32)
     return gymnasium.spaces.Box(-bound, bound, dtype=np.float32)
 
@@ -176,7 +176,7 @@ class MountainCar(Control):
 
 
 def _height(x: float) -> float:
-    """Of the mountain car's track."""
+    """Return the height of the mountain car's track."""
     return float(np.sin(3 * x) * 0.45 + 0.55)
 
 

@@ -211,7 +211,7 @@ class MetaWorldEnv(gymnasium.Env[np.ndarray, np.ndarray]):
 
 
 def _number(name: str, value: float, count: int) -> int:
-    """Of an environment or a goal."""
+    """Return the number of an environment or a goal."""
     if not (float(value).is_integer() and 0 <= value < count):
         raise ValueError(f"{name} must be an integer from 0 to {count - 1}, got {value}")
     return int(value)

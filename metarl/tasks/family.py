@@ -98,12 +98,12 @@ class TaskFamily:
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
-        """Of one environment."""
+        """One environment has this space."""
         return self.definition.observation_space
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
-        """Of one environment."""
+        """One environment has this space."""
         return self.definition.action_space
 
     def with_options(self, preset: str | None = None, horizon: int | None = None) -> TaskFamily:
@@ -132,7 +132,7 @@ class TaskFamily:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of one value of each parameter."""
+        """Return the shape of one value of each parameter."""
         drawn = {k: dist.sample(1, np.random.default_rng(0)) for k, dist in self.parameters.items()}
         return {name: values.shape[1:] for name, values in drawn.items()}
 

@@ -192,7 +192,7 @@ class Family(Protocol):
 
     @property
     def definition(self) -> Definition:
-        """Its pure array functions, or what makes its environments."""
+        """It holds the pure array functions, or makes environments."""
 
     @property
     def parameters(self) -> Mapping[str, Distribution]:
@@ -216,11 +216,11 @@ class Family(Protocol):
 
     @property
     def observation_space(self) -> gymnasium.spaces.Box:
-        """Of one environment, flat."""
+        """One environment has this space, a flat one."""
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
-        """Of one environment."""
+        """One environment has this space."""
 
     def make(self) -> gymnasium.Env[Any, Any]:
         """One environment; `reset(options={"task": {…}})` sets its task."""
@@ -263,11 +263,11 @@ class EngineLike(Protocol):
 
     @property
     def observation_space(self) -> gymnasium.Space[Any]:
-        """Of one environment."""
+        """One environment has this space."""
 
     @property
     def action_space(self) -> gymnasium.Space[Any]:
-        """Of one environment."""
+        """One environment has this space."""
 
     @property
     def parts(self) -> Sequence[EngineLike]:

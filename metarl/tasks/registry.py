@@ -111,7 +111,7 @@ def register_with_gymnasium() -> None:
 
 @cache
 def catalogues() -> tuple[Catalogue, ...]:
-    """Those of installed packages; one that cannot be imported is warned of and left out."""
+    """Load those of installed packages; one that cannot be imported is warned of and left out."""
     found: list[Catalogue] = []
     for entry in entry_points(group=GROUP):
         if entry.attr == "catalogue":

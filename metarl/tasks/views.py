@@ -81,7 +81,7 @@ class ActionCode:
             self._part, self._number = (xp.asarray(x, device=device) for x in (part, number))
 
     def __call__(self, action: Array) -> Array:
-        """Of actions `[…, A]`, `[…]` discrete ones, or `[…, K]` discrete ones of K parts."""
+        """Encode actions `[…, A]`, `[…]` discrete ones, or `[…, K]` discrete ones of K parts."""
         xp = self._xp
         if self._bounds is None:
             row = xp.take(action, self._part, axis=-1) if self._several else action[..., None]

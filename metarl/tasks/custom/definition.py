@@ -80,7 +80,7 @@ class CustomDefinition:
 
     @cached_property
     def spaces(self) -> tuple[gymnasium.spaces.Box, gymnasium.Space[Any]]:
-        """Of observations and of actions, as agents meet them."""
+        """Return those of observations and of actions, as agents meet them."""
         env = self.build()
         try:
             return flat_observations(env.observation_space)[0], plain_actions(env.action_space)[0]
@@ -138,7 +138,7 @@ class CustomDefinition:
 
     @cached_property
     def _arguments(self) -> list[str] | None:
-        """Of the constructor; None where it takes any."""
+        """List the constructor's arguments; None where it takes any."""
         if not isinstance(self.env, str):
             return constructor_arguments(self.env)
         return constructor_arguments(registered(self.env).entry_point)

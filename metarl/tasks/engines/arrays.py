@@ -13,7 +13,7 @@ class ArraysEngine(Engine):
     """Steps all environments by the family's own array functions, in numpy."""
 
     def __init__(self, family: Family, num_tasks: int, num_episodes: int) -> None:
-        """Raises ValueError for a family whose definition is not made of array functions."""
+        """Refuse a family whose definition is not made of array functions; raises ValueError."""
         super().__init__(family, num_tasks, num_episodes)
         definition = family.definition
         if definition.engine != "arrays":

@@ -45,7 +45,7 @@ class Engine:
     device: object = "cpu"
 
     def __init__(self, family: Family, num_tasks: int, num_episodes: int) -> None:
-        """Raises ValueError where a count is below 1."""
+        """Refuse counts below 1; raises ValueError."""
         for name, count in (("tasks", num_tasks), ("episodes", num_episodes)):
             if count < 1:
                 raise ValueError(f"{name} must be at least 1, got {count}")
@@ -135,7 +135,7 @@ class Engine:
         return np.asarray(mask)
 
     def _refuse_other_tasks(self, changed: np.ndarray) -> None:
-        """Of tasks `[T]` of which some episodes go on."""
+        """Refuse to change tasks `[T]` of which some episodes go on."""
         if changed.any():
             raise ValueError(
                 f"task {int(changed.argmax())} of {self.family.name} may not change while "

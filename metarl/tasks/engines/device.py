@@ -31,7 +31,7 @@ class DeviceEngine(Engine):
     def __init__(
         self, family: Family, num_tasks: int, num_episodes: int, device: str | torch.device
     ) -> None:
-        """Raises ValueError where a count is below 1, or torch has no such device."""
+        """Refuse counts below 1, and a device that torch has not; raises ValueError."""
         super().__init__(family, num_tasks, num_episodes)
         self.device = torch.device(device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
@@ -94,7 +94,7 @@ class TorchArraysEngine(DeviceEngine):
     def __init__(
         self, family: Family, num_tasks: int, num_episodes: int, device: str | torch.device
     ) -> None:
-        """Raises ValueError for a family whose definition is not made of array functions."""
+        """Refuse a family whose definition is not made of array functions; raises ValueError."""
         super().__init__(family, num_tasks, num_episodes, device)
         definition = family.definition
         if definition.engine != "arrays":

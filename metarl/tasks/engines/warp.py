@@ -104,7 +104,7 @@ class WarpEngine(DeviceEngine):
         return self._mjw.make_data(model, nworld=count, nconmax=contacts(model), njmax=rows(model))
 
     def _too_many(self, varied: tuple[str, ...], free: int) -> str:
-        """That the environments do not fit; it measures one of them on the CPU."""
+        """Say that the environments do not fit; it measures one of them on the CPU."""
         with self._warp.ScopedDevice("cpu"):
             one = size_in_bytes(self._make_data(1), self._warp.array)
         one += sum(4 * getattr(self._cpu_model, name).size for name in varied)

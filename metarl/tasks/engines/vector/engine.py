@@ -136,7 +136,7 @@ class VectorEngine(Engine):
             raise self._failure(f"in {name}", _here(error)) from error
 
     def _over_episodes(self, tasks: TaskArrays) -> Tasks:
-        """Of no use: every environment is told its own task."""
+        """Keep them out: every environment is told its own task."""
         return {}
 
     def _failure(self, when: str, error: WorkerError) -> EnvironmentFailure:
