@@ -14,7 +14,6 @@ from metarl.tasks.distributions import Beta, Choice, Dirichlet
 
 if TYPE_CHECKING:  # families make definitions that check their tasks
     from metarl.tasks.protocols import Family
-    from metarl.tasks.task import Task
 
 PROBABILITIES = (Beta, Dirichlet)
 
@@ -23,7 +22,7 @@ class OutOfRange(UserWarning):
     """A task from outside its family's range: out of distribution, and played all the same."""
 
 
-def check_task(family: Family, task: Task | Any) -> None:
+def check_task(family: Family, task: object) -> None:
     """Check one task, and warn where it is out of distribution.
 
     Raises:
@@ -98,7 +97,7 @@ def _all_inside(family: Family, name: str, given: Any) -> bool:
     return not outside.any()
 
 
-def _as_numbers(given: Any) -> np.ndarray | None:
+def _as_numbers(given: object) -> np.ndarray | None:
     """`[T, …]` float64; None where they are no numbers, or not all of one shape."""
     try:
         values = np.asarray(given)

@@ -47,7 +47,7 @@ def as_drawn(task: Mapping[str, Any], pattern: Any) -> Any:
     return {name: _like(value, pattern.get(name)) for name, value in task.items()}
 
 
-def equal(one: Any, other: Any) -> bool:
+def equal(one: object, other: object) -> bool:
     """Say whether two values are the same, a list no tuple and a whole number no float."""
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return one.keys() == other.keys() and all(equal(one[k], other[k]) for k in one)
@@ -69,7 +69,7 @@ def differing(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return different
 
 
-def _sort(value: Any) -> Any:
+def _sort(value: object) -> str | type:
     """Truth values, whole numbers and other numbers are different, numpy's or Python's."""
     for name, kinds in _NUMBERS.items():
         if isinstance(value, kinds):

@@ -25,13 +25,13 @@ class Compiled:
         """No model has been looked at."""
         self._known: dict[int, _Known] = {}
 
-    def look(self, owner: Any) -> None:
+    def look(self, owner: object) -> None:
         """Remember what the models of an object are like."""
         self._known = {id(m): self._known.get(id(m)) or _Known(m) for m in models(owner)}
         for one in self._known.values():
             one.look()
 
-    def follow(self, owner: Any) -> None:
+    def follow(self, owner: object) -> None:
         """Compute the constants of every model again that was changed since it was looked at."""
         for model in models(owner):
             if id(model) in self._known:  # a new one has just been compiled
@@ -61,7 +61,7 @@ class _Known:
         return b"".join(view.tobytes() for view in self._causes)
 
 
-def models(owner: Any) -> list[Any]:
+def models(owner: object) -> list[Any]:
     """The MuJoCo models among the attributes of an object, and among those of its attributes."""
     mujoco = sys.modules.get("mujoco")
     if mujoco is None:  # where nobody has imported it there is no model
@@ -85,7 +85,7 @@ def stale_constants(models: Iterable[Any]) -> list[str]:
     return stale
 
 
-def _held(owner: Any) -> list[Any]:
+def _held(owner: object) -> list[Any]:
     return list(getattr(owner, "__dict__", {}).values())
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
-
+from metarl.tasks.custom.setters import Env
 from metarl.tasks.values import LONE, as_drawn, column, equal, value_at
 
 if TYPE_CHECKING:  # families make definitions that draw tasks
     from metarl.tasks.task import Tasks
 
 
-def own_tasks(env: gymnasium.Env[Any, Any], n: int, seed: int) -> list[Any]:
+def own_tasks(env: Env, n: int, seed: int) -> list[Any]:
     """`n` tasks that an environment draws after a reset with a seed, as its author draws them.
 
     Raises:
@@ -36,7 +35,7 @@ def own_tasks(env: gymnasium.Env[Any, Any], n: int, seed: int) -> list[Any]:
     return tasks
 
 
-def draw(env: gymnasium.Env[Any, Any], n: int, seed: int, owner: str) -> tuple[Tasks, Any]:
+def draw(env: Env, n: int, seed: int, owner: str) -> tuple[Tasks, Any]:
     """`n` tasks of an environment as arrays, and the first of them as it was drawn.
 
     Raises:

@@ -15,6 +15,8 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 if TYPE_CHECKING:  # families make these definitions
     from metarl.tasks.task import Task
 
+Env = gymnasium.Env[Any, Any]
+"""Somebody's environment, of whatever spaces."""
 Way = Literal["auto", "attributes", "set_task", "reset_task", "options", "constructor"]
 WAYS = ("auto", "attributes", "set_task", "reset_task", "options", "constructor")
 METHODS: tuple[Way, ...] = ("set_task", "reset_task")
@@ -23,9 +25,7 @@ _OPTION = re.compile(r"options\b.*[\"']task[\"']")
 _STEP = re.compile(r"([A-Za-z_]\w*)|\[(\d+)\]")
 
 
-def find_way(
-    env: gymnasium.Env[Any, Any], names: list[str], asked: Way, arguments: list[str] | None
-) -> Way:
+def find_way(env: Env, names: list[str], asked: Way, arguments: list[str] | None) -> Way:
     """Find how `env` is told the values of `names`: as asked, or as `auto` finds out.
 
     `set_task(task)` (garage, learn2learn, Meta-World) and `reset_task(task)` (pytorch-maml-rl,
@@ -61,7 +61,7 @@ def find_way(
     return "attributes" if asked == "auto" else asked
 
 
-def _spoken(env: gymnasium.Env[Any, Any], names: list[str]) -> Way | None:
+def _spoken(env: Env, names: list[str]) -> Way | None:
     """A way that the environment itself has to be told a task."""
     for method in METHODS:
         if env.has_wrapper_attr(method):
@@ -72,7 +72,7 @@ def _spoken(env: gymnasium.Env[Any, Any], names: list[str]) -> Way | None:
     return None
 
 
-def require_place(env: gymnasium.Env[Any, Any], task: Any) -> None:
+def require_place(env: Env, task: object) -> None:
     """Refuse a task of the environment's own that it has no way to be told.
 
     Raises:
@@ -120,7 +120,7 @@ def constructor_arguments(make: Any) -> list[str] | None:
     return [one.name for one in found if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
 
 
-def _reads_a_task(env: Any) -> bool:
+def _reads_a_task(env: Env) -> bool:
     """Say whether the source of a reset, the environment's or a wrapper's, names `task`."""
     while True:
         try:
@@ -134,7 +134,7 @@ def _reads_a_task(env: Any) -> bool:
         env = env.env
 
 
-def numbers(owner: Any) -> dict[str, Any]:
+def numbers(owner: object) -> dict[str, Any]:
     """The public attributes of an object that are numbers or arrays of numbers, by name."""
     found = {}
     for name in sorted({*dir(type(owner)), *getattr(owner, "__dict__", {})}):
@@ -146,12 +146,12 @@ def numbers(owner: Any) -> dict[str, Any]:
     return found
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> bool:
     """A number, and no bool."""
     return isinstance(value, int | float | np.number) and not isinstance(value, bool)
 
 
-def get_attribute(root: Any, path: str) -> Any:
+def get_attribute(root: object, path: str) -> Any:
     """The value at `length`, `model.opt.gravity[2]` …: numbers, a truth value or a string.
 
     Raises:
@@ -165,7 +165,7 @@ def get_attribute(root: Any, path: str) -> Any:
     return value
 
 
-def set_attribute(root: Any, path: str, value: Any) -> None:
+def set_attribute(root: object, path: str, value: Any) -> None:
     """Set what `get_attribute` gets, which keeps its kind; arrays keep their shape, too.
 
     Raises:
@@ -201,7 +201,7 @@ def _as_kind(old: Any, value: Any, path: str) -> Any:
     return int(value) if whole else float(value)
 
 
-def _put(root: Any, path: str, value: Any) -> None:
+def _put(root: object, path: str, value: object) -> None:
     """Elements are set in a copy of their array, which environments of a class may share."""
     owner, last = _walk(root, path)
     if isinstance(last, int):
@@ -212,7 +212,7 @@ def _put(root: Any, path: str, value: Any) -> None:
         setattr(owner, last, value)
 
 
-def _walk(root: Any, path: str) -> tuple[Any, str | int]:
+def _walk(root: object, path: str) -> tuple[Any, str | int]:
     """The object that holds the last step of a path, and that step."""
     if not _PATH.fullmatch(path):
         raise ValueError(f"{path!r} is no attribute; write length or model.opt.gravity[2]")
@@ -235,7 +235,7 @@ def _get(owner: Any, step: str | int, path: str) -> Any:
         ) from None
 
 
-def own_limit(env: gymnasium.Env[Any, Any]) -> int | None:
+def own_limit(env: Env) -> int | None:
     """The time limit of a made environment: the one it was registered with, or the shortest."""
     limits = [] if env.spec is None else [env.spec.max_episode_steps]
     while isinstance(env, gymnasium.Wrapper):
@@ -243,9 +243,6 @@ def own_limit(env: gymnasium.Env[Any, Any]) -> int | None:
             limits.append(env._max_episode_steps)
         env = env.env
     return min((limit for limit in limits if limit is not None), default=None)
-
-
-Env = gymnasium.Env[Any, Any]
 
 
 Apply = Way | Callable[[Env, "Task"], None]

@@ -10,6 +10,8 @@ import gymnasium
 import numpy as np
 from gymnasium import spaces
 
+from metarl.tasks.custom.setters import Env
+
 Space = gymnasium.Space[Any]
 OBSERVATIONS = "Box, Discrete, MultiBinary, MultiDiscrete, Tuple and Dict"
 ACTIONS = "a Box of floats, Discrete or a MultiDiscrete vector"
@@ -130,7 +132,7 @@ def plain_reward(reward: Any) -> float:
 class PlainEnv(gymnasium.Wrapper[np.ndarray, Any, Any, Any]):
     """An environment as a family shows it: flat observations, plain actions."""
 
-    def __init__(self, env: gymnasium.Env[Any, Any]) -> None:
+    def __init__(self, env: Env) -> None:
         """Wrap an environment.
 
         Args:

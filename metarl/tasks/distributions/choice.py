@@ -99,14 +99,14 @@ class Choice(Described):
         return column
 
 
-def _leaves(value: Any) -> list[Any]:
+def _leaves(value: object) -> list[object]:
     """Yield what vectors consist of."""
     if isinstance(value, list | tuple):
         return [leaf for item in value for leaf in _leaves(item)]
     return [value]
 
 
-def _kind(leaf: Any) -> str | None:
+def _kind(leaf: object) -> str | None:
     if isinstance(leaf, bool | np.bool_):
         return "truth value"
     if isinstance(leaf, int | float | np.number):
@@ -114,7 +114,7 @@ def _kind(leaf: Any) -> str | None:
     return "string" if isinstance(leaf, str) else None
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -126,6 +126,6 @@ def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in plain) if isinstance(plain, list | tuple) else plain
 
 
-def _lists(value: Any) -> Any:
+def _lists(value: object) -> object:
     """Vectors as environments know them."""
     return [_lists(item) for item in value] if isinstance(value, list | tuple) else value

@@ -15,7 +15,7 @@ _SOLVED = ("success", "is_success")
 """The infos that tell it, the first one that an environment has."""
 
 
-def told(info: Mapping[Any, Any], *, foreign: bool) -> dict[str, float]:
+def told(info: Mapping[Any, object], *, foreign: bool) -> dict[str, float]:
     """The numbers among a step's infos, by the names of their metrics.
 
     Args:
@@ -31,7 +31,7 @@ def told(info: Mapping[Any, Any], *, foreign: bool) -> dict[str, float]:
     return found | ({SUCCESS: solved[0]} if solved else {})
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     """A number, or the only one of an array; None of anything else."""
     if isinstance(value, bool | float):
         return float(value)
