@@ -80,7 +80,7 @@ class BatchedEnv(Protocol):
             tells as infos begin with `info/`, but for `success`.
         """
 
-    def require_room(self) -> None:
+    def require_intact(self) -> None:
         """Raise if the simulator has lost contacts for want of room since the last reset."""
 
     def close(self) -> None:

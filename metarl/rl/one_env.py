@@ -70,7 +70,7 @@ class OneEnv:
             {},
         )
 
-    def require_room(self) -> None:
+    def require_intact(self) -> None:
         """A simulator of one environment loses nothing."""
 
     def close(self) -> None:

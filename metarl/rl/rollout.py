@@ -138,7 +138,7 @@ def rollout(
     finite = torch.isfinite(episodes.reward) & seen & (final | ~last)
     acted = torch.isfinite(episodes.action.reshape(*seen.shape, -1)).all(-1) | ~seen
     require_finite(finite | ~episodes.mask, acted, tasks)
-    env.require_room()
+    env.require_intact()
     return episodes, state
 
 

@@ -125,7 +125,7 @@ def collect_trials(
     acted = torch.isfinite(lived.action.reshape(*seen.shape, -1)).all(-1) | ~seen
     finite, acted = (x.view(-1, *shape).permute(1, 2, 0) for x in (finite, acted))
     require_finite(finite, acted, tasks)
-    env.require_room()
+    env.require_intact()
     return lived
 
 

@@ -290,7 +290,7 @@ class EngineLike(Protocol):
     def step(self, action: Array, noise: Array) -> tuple[Array, Array, Array, Array, Metrics]:
         """Return observations, reward, terminated, truncated and metrics, `[T, E, …]` each."""
 
-    def require_room(self) -> None:
+    def require_intact(self) -> None:
         """Refuse what a simulator has lost for want of room since the last reset."""
 
     def close(self) -> None:

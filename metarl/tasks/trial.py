@@ -149,9 +149,9 @@ class TrialEngine:
         rows = self._xp.clip(self._episode, max=self.episodes - 1)
         return self._env.reset(self._tasks, self._noise[rows, *self._rows], mask)
 
-    def require_room(self) -> None:
+    def require_intact(self) -> None:
         """Ask the engine for room."""
-        self._env.require_room()
+        self._env.require_intact()
 
     def close(self) -> None:
         """Free the engine."""

@@ -176,7 +176,7 @@ def test_dropped_contacts_end_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     for _ in range(20):
         engine.step(np.ones((2, 1, 6)), None)
     with pytest.raises(EnvironmentFailure, match="had more contacts than there is room for"):
-        engine.require_room()
+        engine.require_intact()
 
 
 @pytest.mark.parametrize("name", ["bandit-k5", "tabular-mdp"])

@@ -178,7 +178,7 @@ class Engine:
         """
         raise ValueError(f"no pictures of {self.family.name} are drawn by {type(self).__name__}")
 
-    def require_room(self) -> None:
+    def require_intact(self) -> None:
         """Nothing has room for less than all."""
 
     def close(self) -> None:

@@ -148,7 +148,7 @@ class WarpEngine(DeviceEngine):
         obs, truncated = self._observe(after), as_array(self._out_of_time())
         return StepOutput(obs, reward, terminated, truncated, metrics)
 
-    def require_room(self) -> None:
+    def require_intact(self) -> None:
         """Refuse contacts that were dropped since the last reset; it waits for the device.
 
         Raises:

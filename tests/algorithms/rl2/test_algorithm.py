@@ -416,7 +416,7 @@ class CueEnv:
         never = np.zeros_like(right, dtype=bool)
         return StepOutput(np.zeros((*right.shape, 1)), right, never, never | (self._t >= 3), {})
 
-    def require_room(self) -> None:
+    def require_intact(self) -> None:
         pass
 
     def close(self) -> None:
