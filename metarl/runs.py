@@ -122,6 +122,11 @@ def with_family(config: RunConfig, folder: Path, given: str | None = None) -> tu
     described = config.family
     if given is not None:
         family = load_family(given, described["preset"], described["horizon"], tried=False)
+        if family.name != described["name"]:
+            raise ValueError(
+                f"{folder} was trained on {described['name']}, and {given} is another family, "
+                f"{family.name}: give the place where that of the run is now"
+            )
         found = {k: v for k, v in described.items() if k not in ORIGIN}
         found |= {k: v for k, v in family.to_json().items() if k in ORIGIN}
     elif "source" in described:

@@ -111,6 +111,20 @@ def test_what_is_not_found_takes_another_place(
     assert load_agent(run, family=there).iteration == 2
 
 
+def test_another_family_takes_no_runs_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both are named before anything is announced, and the run stays as it was."""
+    _, run = made(tmp_path, "a_family_of_its_own")
+    described = source(run)
+    options = ["--resume", str(run), "--env", "half-cheetah-vel", "--iterations", "2"]
+    assert train_metarl.main(options) == 2
+    out, err = capsys.readouterr()
+    assert "was trained on boat, and half-cheetah-vel is another family" in err
+    assert "from now on" not in out
+    assert source(run) == described
+
+
 def test_a_family_of_python_is_given_to_its_run(tmp_path: Path) -> None:
     """The object itself; another one is refused."""
     run = tmp_path / "run"
@@ -119,7 +133,7 @@ def test_a_family_of_python_is_given_to_its_run(tmp_path: Path) -> None:
     assert load_agent(run, family=gallery.walk).family.env is gallery.walk.env
     with pytest.raises(ValueError, match="is now .* but the run describes"):
         load_agent(run, family=gallery.fixed_list)
-    with pytest.raises(ValueError, match="is now .* but the run describes"):
+    with pytest.raises(ValueError, match="trained on Walk, and .* is another family, FixedList"):
         load_agent(run, family="tests.tasks.gallery:fixed_list")
 
 

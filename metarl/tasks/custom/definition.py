@@ -117,7 +117,9 @@ class CustomDefinition:
                     self.env, max_episode_steps=-1, disable_env_checker=True, **keywords
                 )
             except (gymnasium.error.Error, ImportError) as error:
-                raise ValueError(f"gymnasium.make({self.env!r}): {error}") from None
+                missing = getattr(error, "name", None) in ("imageio", "glfw", "OpenGL")
+                extra = '; pip install "metarl[render]" has what it needs' if missing else ""
+                raise ValueError(f"gymnasium.make({self.env!r}): {error}{extra}") from None
         env = self.env(**keywords)
         if not isinstance(env, gymnasium.Env):
             raise ValueError(
