@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from metarl.experiment.config import nearest
-from metarl.tasks.registry import hints
+from metarl.tasks.registry import family_names, hints
 
 Overrides = dict[str, Any]
 
@@ -37,8 +37,8 @@ def overrides(table: Mapping[str, Mapping[str, Overrides]], preset: str, env: st
     if preset.startswith(LIKE):
         env, _, other = preset.removeprefix(LIKE).partition("/")
         preset = other or "default"
-        families = {name for rows in table.values() for name in rows}
-        if env not in families and not hints(env):
+        families = {name for rows in table.values() for name in rows} | set(family_names())
+        if env not in families and hints(env) is None:
             raise ValueError(f"preset {LIKE}{env}: no such family; {nearest(env, families)}")
     if preset not in table:
         hint = nearest(preset, table)

@@ -61,8 +61,8 @@ def dice(policy: Policy) -> LossFn:
     def loss(params: Params, batch: PolicyBatch) -> Tensor:
         new = log_prob(policy.distribution(params, batch.obs), batch.action)
         now = torch.where(batch.mask, new, 0.0)
-        until = now.cumsum(-1)
-        return -_mean((_box(until) - _box(until - now)) * batch.advantage, batch.mask)
+        until, advantage = now.cumsum(-1), torch.where(batch.mask, batch.advantage, 0.0)
+        return -_mean((_box(until) - _box(until - now)) * advantage, batch.mask)
 
     return loss
 

@@ -25,7 +25,7 @@ def made(tmp_path: Path, *options: str) -> Any:
 
 
 @pytest.mark.parametrize("algo", METHODS)
-@pytest.mark.parametrize("like", ["bandit-k5", "half-cheetah-vel/default"])
+@pytest.mark.parametrize("like", ["bandit-k5", "half-cheetah-vel/default", "acrobot"])
 def test_a_preset_can_be_like_any_familys(algo: str, like: str) -> None:
     """For one's own environment: exactly that family's hyper-parameters."""
     family = like.partition("/")[0]

@@ -165,6 +165,7 @@ def test_padding_reaches_no_gradient(name: str, std: float) -> None:
         return torch.cat([field, torch.zeros(2, 4, *field.shape[2:], dtype=field.dtype)], 1)
 
     longer = PolicyBatch(*map(padded, data[:4]), dist={name: padded(p) for name, p in dist.items()})
+    longer = longer._replace(advantage=torch.where(longer.mask, longer.advantage, torch.nan))
 
     def kl(params: dict[str, Tensor], data: PolicyBatch) -> Tensor:
         return mean_kl(policy.distribution(params, data.obs), data)

@@ -32,7 +32,9 @@ def told(info: Mapping[Any, object], *, foreign: bool) -> dict[str, float]:
 
 
 def _number(value: object) -> float | None:
-    """A number, or the only one of an array; None of anything else."""
+    """Return a number, or the only one of an array or list; None of anything else."""
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
     if isinstance(value, bool | float):
         return float(value)
     if not (isinstance(value, int) or hasattr(value, "__array__")):
