@@ -24,7 +24,7 @@ from metarl.metaworld import official_evaluation
 from metarl.protocols import EvalOptions
 from metarl.rl.intervals import interval
 from metarl.runs import read_run_config, with_family
-from metarl.tasks import repeats_advice
+from metarl.tasks import Tasks, compared, repeats_advice
 from metarl.tasks.oracles import oracle_scores, require_oracles
 
 
@@ -98,7 +98,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     console = make_console()
     show_evaluation(console, evaluation, title)
     if options.split == "test":
-        trained = agent.family.split("train").sample(agent.algorithm.config.tasks, options.seed, 0)
+        trained = _trained_on(agent, read_run_config(options.run_dir).seed)
         if advice := repeats_advice(agent.family, drawn, trained):
             say(console, f"note: {advice}")
     table = {
@@ -123,6 +123,12 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
             name: {"mean": mean, "ci95": ci95} for name, (mean, ci95) in players.items()
         }
     return table
+
+
+def _trained_on(agent: Agent, seed: int) -> list[Tasks]:
+    """The tasks that a run with a seed has met in its first iterations."""
+    n, split = agent.algorithm.config.tasks, agent.family.split("train")
+    return [split.sample(n, seed, i) for i in range(compared(agent.family, n, agent.iteration))]
 
 
 def _family_of(options: EvaluateOptions) -> str | None:

@@ -8,6 +8,7 @@ Importing this package makes the families of installed packages known to Gymnasi
 from __future__ import annotations
 
 from metarl.tasks.contract.rules import check_family
+from metarl.tasks.custom.own_tasks import UnfitTasks
 from metarl.tasks.distributions import (
     Beta,
     Choice,
@@ -30,7 +31,7 @@ from metarl.tasks.registry import (
     register_family,
     register_with_gymnasium,
 )
-from metarl.tasks.repeated import repeats, repeats_advice
+from metarl.tasks.repeated import compared, repeats, repeats_advice
 from metarl.tasks.single import FamilyEnv
 from metarl.tasks.task import Tasks, stack_tasks, task_at
 
@@ -50,8 +51,10 @@ __all__ = [
     "OnCircle",
     "TaskFamily",
     "Tasks",
+    "UnfitTasks",
     "Uniform",
     "check_family",
+    "compared",
     "family_from_json",
     "family_names",
     "guarded",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from metarl.tasks.family import TaskFamily
 from metarl.tasks.task import Tasks
+from metarl.tasks.values import value_at
+
+MOST = 2000
+"""Tasks of training that held-out ones are compared with, unless one iteration has more."""
 
 
 class Repeats(NamedTuple):
@@ -16,34 +20,62 @@ class Repeats(NamedTuple):
 
     tasks: int  # drawn to be held out
     different: int  # of them
-    trained: int  # of them, met among the tasks of a training iteration, too
+    trained: int  # of them, met among the tasks of training, too
 
 
-def repeats(held_out: Mapping[str, np.ndarray], trained: Mapping[str, np.ndarray]) -> Repeats:
+def compared(family: TaskFamily, n: int, iterations: int) -> int:
+    """Say how many iterations of training held-out tasks are compared with.
+
+    One is enough where the tasks come from distributions that hardly give one twice.
+
+    Args:
+        family: of the tasks.
+        n: tasks of an iteration.
+        iterations: of training.
+    """
+    listed = not family.parameters or family.number is not None
+    return max(1, min(iterations, MOST // n)) if listed else 1
+
+
+def repeats(held_out: Tasks, trained: Sequence[Tasks]) -> Repeats:
     """Count how many held-out tasks are different ones, and how many are tasks of training."""
-    drawn, known = _rows(held_out), set(_rows(trained))
+    drawn, known = _rows(held_out), {row for tasks in trained for row in _rows(tasks)}
     return Repeats(len(drawn), len(set(drawn)), sum(row in known for row in drawn))
 
 
 def _rows(tasks: Mapping[str, np.ndarray]) -> list[tuple[object, ...]]:
     """Every task as something that can be compared."""
-    columns = [[_value(v) for v in np.asarray(tasks[name])] for name in sorted(tasks)]
+    columns = [
+        [_comparable(value_at(values, i)) for i in range(len(values))]
+        for _, values in sorted(tasks.items())
+    ]
     return list(zip(*columns, strict=True))
 
 
-def _value(value: np.ndarray) -> object:
-    """The bits of numbers, or what is shown of anything else."""
-    found = np.asarray(value)
-    return repr(value) if found.dtype == object else found.tobytes()
+def _comparable(value: object) -> object:
+    """The same value as one that a set can hold; what is shown of it where there is none."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return frozenset((key, _comparable(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return tuple(map(_comparable, value))
+    if isinstance(value, set):
+        return frozenset(map(_comparable, value))
+    try:
+        hash(value)
+    except TypeError:
+        return repr(value)
+    return value
 
 
-def repeats_advice(family: TaskFamily, held_out: Tasks, trained: Tasks) -> str:
+def repeats_advice(family: TaskFamily, held_out: Tasks, trained: Sequence[Tasks]) -> str:
     """Say what to know of held-out tasks that are not new; nothing where they are.
 
     Args:
         family: of the tasks.
         held_out: drawn from one of its splits, to be evaluated on.
-        trained: those of a training iteration.
+        trained: those of each of the first iterations of training, see `compared`.
     """
     if family.finite:
         return (
@@ -53,8 +85,11 @@ def repeats_advice(family: TaskFamily, held_out: Tasks, trained: Tasks) -> str:
     found = repeats(held_out, trained)
     if found.different == found.tasks and not found.trained:
         return ""
+    known = sum(len(_rows(tasks)) for tasks in trained)
+    many = f"the first {len(trained)} iterations of training"
+    where = many if len(trained) > 1 else "a training iteration"
     return (
         f"the {found.tasks} held-out tasks of {family.name} are {found.different} different ones, "
-        f"and {found.trained} of them are among the {len(_rows(trained))} of a training iteration: "
+        f"and {found.trained} of them are among the {known} of {where}: "
         "tasks from a fixed list are no new ones; test_parameters of a family can hold some out"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -59,6 +59,19 @@ def equal(one: object, other: object) -> bool:
         same_length = len(one) == len(other)
         return same_length and all(equal(a, b) for a, b in zip(one, other, strict=True))
     return _sort(one) == _sort(other) and bool(one == other)
+
+
+def leaves(value: object) -> Iterator[object]:
+    """Everything in a value that holds no other values."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, np.ndarray):
+        value = value.ravel().tolist()
+    if isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from leaves(item)
+    else:
+        yield value
 
 
 def differing(one: np.ndarray, other: np.ndarray) -> np.ndarray:

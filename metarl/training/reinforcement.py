@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 
@@ -20,7 +20,15 @@ from metarl.protocols import State
 from metarl.rl.evaluate import Evaluation
 from metarl.rl.rollout import NonFiniteError
 from metarl.runs import RunConfig, build, engine_maker
-from metarl.tasks import EnvironmentFailure, Tasks, guarded, repeats, repeats_advice
+from metarl.tasks import (
+    EnvironmentFailure,
+    Tasks,
+    UnfitTasks,
+    compared,
+    guarded,
+    repeats,
+    repeats_advice,
+)
 from metarl.training.loop import Metrics
 from metarl.training.reporter import Reporter
 
@@ -80,10 +88,13 @@ class Training:
             ValueError: there are not so many tasks, or no such evaluation.
         """
         c, family = self.config, self.family
-        trained = self._draw("train", c.algorithm.tasks, "--tasks")
+        n = c.algorithm.tasks
+        trained = [self._draw(n, 0)]
         if not c.evaluates:
             return {}, ""
-        held_out = self._draw("test", c.eval_tasks, "--eval-tasks")
+        held_out = self._draw(c.eval_tasks)
+        many = compared(family, n, c.algorithm.iterations)
+        trained += [self._draw(n, i) for i in range(1, many)]
         size = self.method.measures(
             c.algorithm, family, updates=c.eval_updates, episodes=c.eval_episodes
         )
@@ -92,14 +103,25 @@ class Training:
         repeated = {"different_tasks": found.different, "tasks_of_training": found.trained}
         return {"tasks": c.eval_tasks, **size, **(repeated if advice else {})}, advice
 
-    def _draw(self, split: Literal["train", "test"], n: int, option: str) -> Tasks:
-        """The first tasks of a split, as training and evaluation draw them."""
-        path = (0,) if split == "train" else ()
-        draw = partial(self.family.split(split).sample, n, self.config.seed, *path)
+    def _draw(self, n: int, *iteration: int) -> Tasks:
+        """The tasks of an iteration, as training draws them, or those held out."""
+        option = "--tasks" if iteration else "--eval-tasks"
+        sample = self.family.split("train" if iteration else "test").sample
+
+        def draw(n: int) -> Tasks:
+            drawing = partial(sample, n, self.config.seed, *iteration)
+            return guarded(drawing, f"drawing {n} tasks of {self.family.name}")
+
         try:
-            return guarded(draw, f"drawing {n} tasks of {self.family.name}")
+            return draw(n)
+        except UnfitTasks:
+            raise
         except ValueError as error:
-            raise ValueError(f"{error}\nwhere there are fewer, {option} takes fewer") from None
+            with suppress(ValueError):
+                draw(1)  # if that fails, too, the number is not what it is about
+                if n > 1:
+                    error = ValueError(f"{error}\nwhere there are fewer, {option} takes fewer")
+            raise error from None
 
     @property
     def iteration(self) -> int:

@@ -236,7 +236,26 @@ class WithoutReplacement(FixedList):
         return list(self.np_random.choice(self.goals, n, replace=False))
 
 
+class LongList(FixedList):
+    """Three hundred tasks, each a dictionary with an array."""
+
+    def sample_tasks(self, n):
+        return [{"goal": np.array([i, 1.0])} for i in self.np_random.integers(300, size=n)]
+
+    def reset_task(self, task):
+        self.target = task["goal"][0] / 300
+
+
+class NoNumber(FixedList):
+    """Among its tasks is one that cannot be compared."""
+
+    def sample_tasks(self, n):
+        return [0.5, *([float("nan")] * (n - 1))]
+
+
 fixed_list = TaskFamily(env=FixedList, horizon=8)
+long_list = TaskFamily(env=LongList, horizon=8)
+no_number = TaskFamily(env=NoNumber, horizon=8)
 without_replacement = TaskFamily(env=WithoutReplacement, horizon=8)
 
 

@@ -1,6 +1,7 @@
 """Tasks that an environment draws itself, and how it is told them."""
 
 from collections import namedtuple
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,16 @@ class NoEquality:
     """As most classes: two are the same only if they are one."""
 
 
+class Terrain(Enum):
+    """Two of these are one, so that they can be compared without an `==` of their own."""
+
+    FLAT = 0
+    STEEP = 1
+
+
+unseeded = np.random.default_rng(0)
+
+
 @pytest.mark.parametrize(
     ("draw", "message"),
     [
@@ -115,8 +126,15 @@ class NoEquality:
         (lambda n: [1.0] * (n - 1), r"sample_tasks\(9\) of Bad gives 8 tasks"),
         (lambda n: [{"a": 1}] * (n - 1) + [{"b": 1}], "different names.*'a'.*'b'"),
         (lambda n: [(1, 2)] * (n - 1) + [[1, 2]], "let all its tasks be of one kind"),
-        (lambda n: [NoEquality() for _ in range(n)], "other tasks for the same reset seed"),
-        (lambda n: [float("nan")] * n, "let what is no number compare by =="),
+        (lambda n: [NoEquality() for _ in range(n)], "NoEquality, which has no ==.* an __eq__"),
+        (lambda n: [{"a": [1, NoEquality()]}] * (n - 1) + [{"a": [1, NoEquality()]}], "no =="),
+        (lambda n: list(unseeded.uniform(0, 1, n)), "other tasks for the same reset seed"),
+        (
+            lambda n: [{"kind": Terrain(i)} for i in unseeded.integers(2, size=n)],
+            "other tasks for the same reset seed",
+        ),
+        (lambda n: [float("nan")] * n, "gives nan: NaN equals nothing"),
+        (lambda n: [{"a": 1.0}] * (n - 1) + [{"a": np.array([1, np.nan])}], "NaN equals nothing"),
     ],
 )
 def test_tasks_that_would_not_come_back_are_refused(draw, message: str) -> None:

@@ -181,6 +181,16 @@ def test_tasks_of_training_are_not_called_held_out(
     assert said in capsys.readouterr().out
 
 
+def test_what_is_wrong_with_every_task_is_not_put_down_to_their_number(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Fewer tasks are no way out of that."""
+    assert train(tmp_path / "run", env=FIXED("no_number")) == 2
+    said = capsys.readouterr().err
+    assert "NaN equals nothing" in said
+    assert "where there are fewer" not in said
+
+
 def test_a_finite_family_says_how_many_tasks_it_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

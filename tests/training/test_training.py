@@ -1,6 +1,7 @@
 """What the training of a reinforcement learner asks for, iteration by iteration."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from metarl.algorithms.registry import METHODS
 from metarl.protocols import EvalOptions
 from metarl.rl.data import BatchedEnv, Tasks
 from metarl.runs import RunConfig
-from metarl.tasks import make_family
+from metarl.tasks import load_family, make_family
 from metarl.training.reinforcement import Training
 
 
@@ -38,8 +39,8 @@ class Recorder:
         return state, {}
 
 
-def training(algo: str, seed: int = 0) -> tuple[Training, Recorder]:
-    config = RunConfig(
+def config_of(algo: str, seed: int = 0) -> RunConfig:
+    return RunConfig(
         algo=algo,
         preset="default",
         seed=seed,
@@ -51,7 +52,10 @@ def training(algo: str, seed: int = 0) -> tuple[Training, Recorder]:
         family=make_family("point-nav", horizon=5).to_json(),
         algorithm=METHODS[algo].config(tasks=4, episodes=2),
     )
-    made = Training(config, threads=1)
+
+
+def training(algo: str, seed: int = 0) -> tuple[Training, Recorder]:
+    made = Training(config_of(algo, seed), threads=1)
     made.algorithm = recorder = Recorder(made.algorithm)
     return made, recorder
 
@@ -90,3 +94,24 @@ def test_a_run_is_evaluated_on_tasks_that_it_is_not_trained_on(
     assert not trained & {row.tobytes() for row in first}
     test = made.family.split("test").sample(len(first), 0)["goal"]
     np.testing.assert_array_equal(first, test)
+
+
+def test_held_out_tasks_are_compared_with_all_that_training_will_meet() -> None:
+    """Where its tasks are from a list, of which one iteration is a small part."""
+    family = load_family("tests.tasks.gallery:long_list")
+    algorithm = METHODS["maml-trpo"].config(iterations=400, tasks=4, episodes=2)
+    config = replace(
+        config_of("maml-trpo"), family=family.to_json(), algorithm=algorithm, eval_tasks=5
+    )
+    made = Training(config, threads=1)
+    met = {
+        tuple(goal)
+        for i in range(400)
+        for goal in family.split("train").sample(4, config.seed, i)["goal"]
+    }
+    held_out = family.split("test").sample(5, config.seed)["goal"]
+    found = made.measures["different_tasks"], made.measures["tasks_of_training"]
+    assert found == (len({*map(tuple, held_out)}), sum(tuple(goal) in met for goal in held_out))
+    assert found == (5, 5)
+    assert "5 of them are among the 1600 of the first 400 iterations" in made.advice
+    made.close()
