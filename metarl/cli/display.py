@@ -63,12 +63,15 @@ def with_interval(mean: float, ci95: float, unit: str = "") -> tuple[str, str]:
 
     Args:
         mean: of the unit.
-        ci95: nan where there is no interval, which is shown as a dash.
+        ci95: nan where there is no interval, which is shown as a dash; beside 0 stands all of the
+            mean that is not rounding.
         unit: what both end with, such as " %".
     """
     if not math.isfinite(ci95) or abs(mean) >= 1e7:
         return f"{mean:.4g}{unit}", f"± {ci95:.2g}{unit}" if math.isfinite(ci95) else "–"
-    exponent = int(f"{ci95:.1e}".partition("e")[2]) if ci95 > 0 else -2
+    if ci95 <= 1e-12 * abs(mean):  # nothing but rounding
+        return f"{mean + 0.0:.7g}{unit}", f"± 0{unit}"
+    exponent = int(f"{ci95:.1e}".partition("e")[2])
     decimals = min(max(1 - exponent, 0), 6)
     return f"{mean:.{decimals}f}{unit}", f"± {ci95:.{decimals}f}{unit}"
 

@@ -213,7 +213,10 @@ def test_a_finite_family_says_how_many_tasks_it_has(
         (0.99812, 0.0042, ("0.9981", "± 0.0042")),
         (5.0, 0.0996, ("5.00", "± 0.10")),
         (12345.6, 1234.5, ("12346", "± 1234")),
-        (3.0, 0.0, ("3.000", "± 0.000")),
+        (3.0, 0.0, ("3", "± 0")),
+        (0.1, 1.4e-17, ("0.1", "± 0")),
+        (-0.0, 0.0, ("0", "± 0")),
+        (2.625, 0.0, ("2.625", "± 0")),
         (1.5, np.nan, ("1.5", "–")),
     ],
 )
@@ -222,6 +225,11 @@ def test_figures_have_the_digits_that_their_interval_knows(
 ) -> None:
     """Two of the interval's, and as many decimals of the mean."""
     assert display.with_interval(mean, ci95) == shown
+
+
+def test_an_interval_of_nothing_is_shown_as_0() -> None:
+    """The unit follows both."""
+    assert display.with_interval(100.0, 0.0, " %") == ("100 %", "± 0 %")
 
 
 def test_all_tables_write_figures_alike(capsys: pytest.CaptureFixture[str]) -> None:
