@@ -144,6 +144,8 @@ def test_blanks_around_labels_and_columns_are_no_matter(tmp_path: Path) -> None:
         ("1e3", "1000"),
         ("New York", "New  York"),
         ("a b", "a\N{NO-BREAK SPACE}b"),
+        ("9007199254740993", "9007199254740993.0"),
+        ("inf", "Infinity"),
     ],
 )
 def test_one_label_in_two_spellings_is_refused(one: str, other: str, tmp_path: Path) -> None:
@@ -161,3 +163,24 @@ def test_one_label_in_two_spellings_is_refused(one: str, other: str, tmp_path: P
     tasks = write(tmp_path / "tasks.csv", np.arange(240) * 7 % 50, who=labels)
     with pytest.raises(ValueError, match=f"tasks has the tasks .*{message}"):
         own(tasks, task="who")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("9007199254740992", "9007199254740993"),
+        ("1e400", "1e500"),
+        ("1_0", "10"),
+        ("inf", "-inf"),
+        ("Infinity", "infinite"),
+        ("1e9999999999999999999999", "1"),
+    ],
+)
+def test_two_labels_that_differ_as_they_are_written_are_two_classes(
+    one: str, other: str, tmp_path: Path
+) -> None:
+    """Whole numbers are as large as they like, infinity is a name, and 1_0 is no number."""
+    labels = [f"c{kind}" if kind > 1 else (one, other)[kind] for kind in KINDS]
+    source = own(write(tmp_path / "t.csv", labels))
+    assert isinstance(source, ClassSource)
+    assert {one, other} <= set(source.stock.names)

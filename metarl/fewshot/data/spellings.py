@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from decimal import Decimal, InvalidOperation
 
 
 def refuse_spellings(source: str, names: list[str], what: str) -> None:
@@ -13,7 +14,7 @@ def refuse_spellings(source: str, names: list[str], what: str) -> None:
         names: different ones.
         what: they are of, classes or tasks.
     """
-    seen: dict[float | str, str] = {}
+    seen: dict[Decimal | str, str] = {}
     for name in names:
         other = seen.setdefault(_meaning(name), name)
         if other != name:
@@ -23,11 +24,23 @@ def refuse_spellings(source: str, names: list[str], what: str) -> None:
             )
 
 
-def _meaning(name: str) -> float | str:
-    """Return what two spellings share: the number that is meant, or all but the blanks."""
-    text = "".join(unicodedata.normalize("NFKC", name).split())
+def as_number(name: str) -> Decimal | None:
+    """Return the very number that a name spells, however large; None where it is not one."""
+    text = _without_blanks(name)
+    if "_" in text:  # part of numbers in Python alone
+        return None
     try:
-        number = float(text)
-    except ValueError:
-        return text
-    return number if number == number else text  # not a number is equal to nothing
+        number = Decimal(text)
+    except InvalidOperation:
+        return None
+    return None if number.is_nan() else number  # which is equal to nothing
+
+
+def _meaning(name: str) -> Decimal | str:
+    """Return what two spellings share: the number that is meant, or all but the blanks."""
+    number = as_number(name)
+    return _without_blanks(name) if number is None else number
+
+
+def _without_blanks(name: str) -> str:
+    return "".join(unicodedata.normalize("NFKC", name).split())

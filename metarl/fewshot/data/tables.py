@@ -14,6 +14,7 @@ from metarl.fewshot.data.classes import ClassSource, Ways, random_classes
 from metarl.fewshot.data.doubts import warn_of_answers
 from metarl.fewshot.data.holdout import HoldOut
 from metarl.fewshot.data.rows import RowSource, row_source
+from metarl.fewshot.data.spellings import as_number
 from metarl.fewshot.data.task import DataWarning
 
 
@@ -178,10 +179,8 @@ def _classes(table: Table, target: str) -> tuple[list[str], np.ndarray]:
 
 
 def _has_fraction(text: str) -> bool:
-    try:
-        return not float(text).is_integer()
-    except ValueError:
-        return False
+    number = as_number(text)
+    return number is not None and number != number.to_integral_value()
 
 
 def parkinsons_source(folder: Path, target: str, hold: HoldOut) -> RowSource:
