@@ -85,6 +85,73 @@ def test_a_reward_that_no_episode_reaches_is_not_said_to_be_dead(env: Any) -> No
     assert (verdict.passed, verdict.shown) == (None, False)
     assert "in fewer than 1.5 % of them" in verdict.advice
     assert "reaches nothing" not in verdict.advice
+    assert ("too rare" in verdict.advice) == (env is Corner)  # a cost of actions is not rare
+    assert "other parameters" not in verdict.advice  # there are none
+
+
+class Lever(gymnasium.Env):
+    """Pays by the action alone, and shows nothing."""
+
+    observation_space = spaces.Box(-1, 1, (1,), np.float32)
+    action_space = spaces.Discrete(3)
+    live = dead = 1.0
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action):
+        return np.zeros(1, np.float32), self.paid(int(action)), False, False, {}
+
+    def paid(self, action):
+        return action * self.live + self.dead * 0
+
+
+class Places(Lever):
+    """Shows the time."""
+
+    def reset(self, *, seed=None, options=None):
+        self.time = 0
+        return super().reset(seed=seed)
+
+    def step(self, action):
+        self.time += 1
+        return np.full(1, self.time / 10, np.float32), self.paid(int(action)), False, False, {}
+
+
+class Late(Lever):
+    def paid(self, action):
+        return action * self.live if self.dead > 0.9 else 0.0
+
+
+class Between(Lever):
+    def paid(self, action):
+        return action * self.live if 0.5 < self.dead < 0.51 else 0.0
+
+
+ALONE = {"dead": Uniform(0, 1)}
+BESIDE = {"live": Uniform(0, 1), "dead": Uniform(0, 1)}
+
+
+@pytest.mark.parametrize(("env", "declared"), [(Lever, ALONE), (Lever, BESIDE), (Places, BESIDE)])
+def test_a_parameter_that_changes_no_dense_reward_is_dead(env: Any, declared: Any) -> None:
+    """Be they paid by the action alone."""
+    verdict = matters(TaskFamily(env=env, parameters=declared, horizon=8))
+    assert verdict.passed is False
+    assert verdict.advice.startswith("dead changed nothing in 200 whole episodes")
+    assert "too rare" not in verdict.advice
+
+
+def test_a_parameter_is_tried_at_the_ends_of_the_others_too() -> None:
+    """It may matter there alone."""
+    assert matters(TaskFamily(env=Late, parameters=BESIDE, horizon=5)).passed
+
+
+def test_a_parameter_that_may_matter_beside_other_values_is_not_said_to_be_dead() -> None:
+    """It could not be shown, and the reason says so."""
+    verdict = matters(TaskFamily(env=Between, parameters=BESIDE, horizon=5))
+    assert (verdict.passed, verdict.shown) == (None, False)
+    assert "perhaps only at other values of the other parameters" in verdict.advice
 
 
 class Hands(Walk):

@@ -25,7 +25,8 @@ EPISODES = 200
 """Whole episodes that are played at the most, where the short ones show no difference."""
 BUDGET = 100_000
 """Steps of whole episodes."""
-
+RARE = 0.9
+"""Rewards are rare where this share of them, or more, is one value."""
 
 CONFIRMED = 6
 """Episodes in which an observation must be a task's value to show it."""
@@ -43,27 +44,66 @@ def task_matters(family: TaskFamily) -> str:
     """
     dead: list[str] = []
     unclear: list[str] = []
-    for name, tasks in _each_alone(family):
+    live: list[list[Task]] = []
+    groups = list(_each_alone(family))
+    for name, tasks in groups:
         if _short_episodes_differ(family, tasks):
+            live.append(tasks)
             continue
         if name and _nothing_reads(family, name):
             dead.append(f"{name} is read by nothing that reset and step do")
             continue
         found, tried = _whole_episodes_differ(family, tasks[:4])
-        if not found:
-            what = f"{name or 'the task'} changed nothing in {tried}"
-            (dead if _pays_by_state(family, tasks[0]) else unclear).append(what)
+        if not found and not (len(groups) > 1 and _differs_elsewhere(family, name)):
+            unclear.append(f"{name or 'the task'} changed nothing in {tried}")
+    if unclear:
+        reason = _unpaid(family, groups[0][1][0], live)
+        if not reason:
+            dead += unclear
+        elif not dead:
+            other = ", perhaps only at other values of the other parameters"
+            raise NotShown(
+                f"{'; '.join(unclear)}, in which {reason}{other if len(groups) > 1 else ''}, or "
+                "the task is not applied; look at an episode that is paid"
+            )
     if dead:
         return (
             f"{'; '.join(dead)}: the task reaches nothing, or reset overwrites it; leave out what "
             "does nothing, or give an apply(env, task) function that sets what matters"
         )
-    if unclear:
-        raise NotShown(
-            f"{'; '.join(unclear)}, in which no reward depended on the state: rewards may be too "
-            "rare for random actions, or the task is not applied; look at an episode that is paid"
-        )
     return ""
+
+
+def _unpaid(family: TaskFamily, task: Task, live: list[list[Task]]) -> str:
+    """Say why episodes could not tell what a task changes; nothing if they could.
+
+    Args:
+        family: of the tasks.
+        task: one of them, whose episodes are judged.
+        live: tasks that differ in a parameter which matters, for every such parameter.
+    """
+    if _pays_by_state(family, task):
+        return ""
+    env = family.make()
+    runs = [wander(env, family, 2 * k, task) for k in range(PROBES)]
+    env.close()
+    rewards = np.concatenate([run.reward for run in runs])
+    if np.unique(rewards, return_counts=True)[1].max() >= RARE * len(rewards):
+        return (
+            "no reward depended on the state: rewards may be too rare for random actions, or the "
+            "task matters where they do not lead"
+        )
+    if any(_rewards_differ(family, tasks) for tasks in live):
+        return ""
+    if all(np.array_equal(run.obs, np.broadcast_to(run.obs[0], run.obs.shape)) for run in runs):
+        return ""  # there is no place that they did not reach
+    return "rewards depended on the actions alone: the task may matter where random play never is"
+
+
+def _rewards_differ(family: TaskFamily, tasks: list[Task]) -> bool:
+    """Say whether the same random actions are paid differently in one of the tasks."""
+    first, *others = (run.reward for run in play_each(family, tasks))
+    return any(not np.array_equal(first, other, equal_nan=True) for other in others)
 
 
 def _each_alone(family: TaskFamily) -> Iterator[tuple[str, list[Task]]]:
@@ -75,6 +115,13 @@ def _each_alone(family: TaskFamily) -> Iterator[tuple[str, list[Task]]]:
     alone = {k: _different([{**tasks[0], k: task[k]} for task in tasks]) for k in tasks[0]}
     varied = {name: group for name, group in alone.items() if len(group) > 1}
     yield from varied.items() or [("", tasks)]
+
+
+def _differs_elsewhere(family: TaskFamily, name: str) -> bool:
+    """Say whether a parameter changes a short episode at other values of the other parameters."""
+    tasks = some_tasks(family)
+    groups = (_different([{**base, name: t[name]} for t in tasks]) for base in tasks[-2:])
+    return any(_short_episodes_differ(family, group) for group in groups)
 
 
 def _different(tasks: list[Task]) -> list[Task]:
