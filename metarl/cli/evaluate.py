@@ -128,7 +128,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
 def _trained_on(agent: Agent, seed: int) -> list[Tasks]:
     """The tasks that a run with a seed has met in its first iterations."""
     n, split = agent.algorithm.config.tasks, agent.family.split("train")
-    return [split.sample(n, seed, i) for i in range(compared(agent.family, n, agent.iteration))]
+    return [split.sample(n, seed, i) for i in range(compared(agent.family, agent.iteration))]
 
 
 def _family_of(options: EvaluateOptions) -> str | None:

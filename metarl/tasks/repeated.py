@@ -11,8 +11,8 @@ from metarl.tasks.family import TaskFamily
 from metarl.tasks.task import Tasks
 from metarl.tasks.values import value_at
 
-MOST = 2000
-"""Tasks of training that held-out ones are compared with, unless one iteration has more."""
+MOST = 50
+"""Iterations of training that held-out tasks are compared with: every draw makes an environment."""
 
 
 class Repeats(NamedTuple):
@@ -23,18 +23,17 @@ class Repeats(NamedTuple):
     trained: int  # of them, met among the tasks of training, too
 
 
-def compared(family: TaskFamily, n: int, iterations: int) -> int:
+def compared(family: TaskFamily, iterations: int) -> int:
     """Say how many iterations of training held-out tasks are compared with.
 
     One is enough where the tasks come from distributions that hardly give one twice.
 
     Args:
         family: of the tasks.
-        n: tasks of an iteration.
         iterations: of training.
     """
     listed = not family.parameters or family.number is not None
-    return max(1, min(iterations, MOST // n)) if listed else 1
+    return max(1, min(iterations, MOST)) if listed else 1
 
 
 def repeats(held_out: Tasks, trained: Sequence[Tasks]) -> Repeats:

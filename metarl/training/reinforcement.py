@@ -93,7 +93,7 @@ class Training:
         if not c.evaluates:
             return {}, ""
         held_out = self._draw(c.eval_tasks)
-        many = compared(family, n, c.algorithm.iterations)
+        many = compared(family, c.algorithm.iterations)
         trained += [self._draw(n, i) for i in range(1, many)]
         size = self.method.measures(
             c.algorithm, family, updates=c.eval_updates, episodes=c.eval_episodes

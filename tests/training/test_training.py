@@ -96,7 +96,7 @@ def test_a_run_is_evaluated_on_tasks_that_it_is_not_trained_on(
     np.testing.assert_array_equal(first, test)
 
 
-def test_held_out_tasks_are_compared_with_all_that_training_will_meet() -> None:
+def test_held_out_tasks_are_compared_with_those_of_many_iterations() -> None:
     """Where its tasks are from a list, of which one iteration is a small part."""
     family = load_family("tests.tasks.gallery:long_list")
     algorithm = METHODS["maml-trpo"].config(iterations=400, tasks=4, episodes=2)
@@ -106,12 +106,12 @@ def test_held_out_tasks_are_compared_with_all_that_training_will_meet() -> None:
     made = Training(config, threads=1)
     met = {
         tuple(goal)
-        for i in range(400)
+        for i in range(50)
         for goal in family.split("train").sample(4, config.seed, i)["goal"]
     }
     held_out = family.split("test").sample(5, config.seed)["goal"]
     found = made.measures["different_tasks"], made.measures["tasks_of_training"]
     assert found == (len({*map(tuple, held_out)}), sum(tuple(goal) in met for goal in held_out))
-    assert found == (5, 5)
-    assert "5 of them are among the 1600 of the first 400 iterations" in made.advice
+    assert found == (5, 3)
+    assert "3 of them are among the 200 of the first 50 iterations" in made.advice
     made.close()
