@@ -67,7 +67,7 @@ class LineSearch(NamedTuple):
     vector: Tensor  # [P]; the start itself where no candidate was accepted
     accepted: bool
     backtracks: int  # rejected candidates
-    trial: Candidate  # of the accepted candidate, or of the start
+    found: Candidate  # the accepted one, or the start
 
 
 def line_search(
@@ -86,8 +86,8 @@ def line_search(
     finite is rejected like any other. A rejected search returns `start` itself.
     """
     for i in range(steps):
-        candidate = start + decay**i * step
-        trial = evaluate(candidate)
-        if trial.surrogate < at_start.surrogate and trial.kl <= max_kl:
-            return LineSearch(candidate, True, i, trial)
+        vector = start + decay**i * step
+        candidate = evaluate(vector)
+        if candidate.surrogate < at_start.surrogate and candidate.kl <= max_kl:
+            return LineSearch(vector, True, i, candidate)
     return LineSearch(start, False, steps, at_start)

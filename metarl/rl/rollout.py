@@ -122,11 +122,11 @@ def rollout(
     """
     noise = env.draw_noise(rng)
     acting = learner.noise(rng, (env.horizon, env.num_tasks, env.num_episodes)).to(device)
-    whole = _Share(env, state, tasks, noise.reset, noise.step, acting)
+    whole = _Half(env, state, tasks, noise.reset, noise.step, acting)
     stopping = Event()
 
-    def live(share: _Share[State]) -> tuple[Episodes, State]:
-        return _live(learner, share, scaling, device, stopping)
+    def live(half: _Half[State]) -> tuple[Episodes, State]:
+        return _live(learner, half, scaling, device, stopping)
 
     if workers is None or not env.parts:
         episodes, state = live(whole)
@@ -142,7 +142,7 @@ def rollout(
     return episodes, state
 
 
-class _Share(NamedTuple, Generic[State]):
+class _Half(NamedTuple, Generic[State]):
     """Environments, the learner's state for their tasks, and all their randomness."""
 
     env: BatchedEnv
@@ -152,7 +152,7 @@ class _Share(NamedTuple, Generic[State]):
     step: Any  # noise [H, T, E, …]
     acting: Tensor  # noise [H, T, E, …]
 
-    def split(self, parts: Sequence[BatchedEnv]) -> list[_Share[State]]:
+    def split(self, parts: Sequence[BatchedEnv]) -> list[_Half[State]]:
         """Cut it into what belongs to each part of the environments."""
         for name, values in self.tasks.items():
             if len(values) != self.env.num_tasks:
@@ -163,7 +163,7 @@ class _Share(NamedTuple, Generic[State]):
         for part in parts:
             rows = slice(first, first + part.num_tasks)
             shares.append(
-                _Share(
+                _Half(
                     part,
                     some_tasks(self.state, rows),
                     {name: values[rows] for name, values in self.tasks.items()},
@@ -178,24 +178,24 @@ class _Share(NamedTuple, Generic[State]):
 
 def _live(
     learner: Learner[State],
-    share: _Share[State],
+    half: _Half[State],
     scaling: ActionScaling,
     device: torch.device,
     stopping: Event,
 ) -> tuple[Episodes, State]:
-    """Run the environments of a share for one episode, or until nobody wants it any more."""
-    env, state = share.env, share.state
+    """Run the environments of some tasks for one episode, or until nobody wants it any more."""
+    env, state = half.env, half.state
     shape = (env.num_tasks, env.num_episodes)
     buffer = EpisodeBuffer(shape, env.horizon, device)
-    obs = env.reset(share.tasks, share.reset)
+    obs = env.reset(half.tasks, half.reset)
     scale = scaling.like(obs)
     asks = may_ask(obs)
     running = torch.ones(shape, dtype=torch.bool, device=device)
     inputs = _first_input(env, obs, device)
     final_obs = inputs.obs
     for t in range(env.horizon):
-        action, state = learner.act(state, inputs, share.acting[t])
-        found = env.step(scale(action.action), share.step[t])
+        action, state = learner.act(state, inputs, half.acting[t])
+        found = env.step(scale(action.action), half.step[t])
         obs, reward, terminated, truncated = (_tensor(x, device) for x in found[:4])
         done = terminated | truncated
         step = {

@@ -69,4 +69,4 @@ def test_a_failed_line_search_returns_the_start_itself() -> None:
         start, result = search(lambda _, t=trial: t)
         assert result.vector is start
         assert not result.accepted
-        assert result.trial == Candidate(1.0, 0.0)
+        assert result.found == Candidate(1.0, 0.0)

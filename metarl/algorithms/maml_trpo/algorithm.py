@@ -257,8 +257,8 @@ class MamlTrpo:
             decay=c.line_search_decay,
         )
         metrics = {
-            "outer/kl": search.trial.kl,
-            "outer/surrogate_gain": loss - search.trial.surrogate,
+            "outer/kl": search.found.kl,
+            "outer/surrogate_gain": loss - search.found.surrogate,
             "outer/backtracks": float(search.backtracks),
             "outer/accepted": float(search.accepted),
             "outer/cg_residual": float(solution.residual),

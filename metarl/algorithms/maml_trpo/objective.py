@@ -44,21 +44,24 @@ class Setting(NamedTuple):
     learn_rates: bool = False  # α is part of the meta-parameters
     stacked: bool = False  # one vmapped call for all tasks (fast on a GPU)
     product: LinearMap[Any, Meta, Meta] | None = None  # Fisher product; None keeps graphs
-    trial: Traced[..., tuple[Tensor, Tensor]] | None = None  # surrogate and KL; None is eager
+    candidate: Traced[..., tuple[Tensor, Tensor]] | None = None  # surrogate and KL; None is eager
 
     def traced(self, *, compiled: bool) -> Setting:
-        """Trace the Fisher product, and a trial of the line search, as one function each."""
+        """Trace the Fisher product, and a candidate of the line search, as one function each."""
         losses = self.losses.stacked() if self.stacked else self.losses
         product = fisher_product(
             losses.inner, losses.outputs, losses.kl, first_order=self.first_order
         )
 
-        def trial(theta: Params, rates: Params, inner: Any, outer: Any) -> tuple[Tensor, Tensor]:
+        def candidate(
+            theta: Params, rates: Params, inner: Any, outer: Any
+        ) -> tuple[Tensor, Tensor]:
             outputs = losses.outputs(adapt(theta, inner, losses.inner, rates), outer)
             return losses.surrogate(outputs, outer), losses.kl(outputs, outer)
 
         return self._replace(
-            product=LinearMap(product, compiled=compiled), trial=Traced(trial, compiled=compiled)
+            product=LinearMap(product, compiled=compiled),
+            candidate=Traced(candidate, compiled=compiled),
         )
 
 
@@ -127,9 +130,9 @@ class _Part:
 
     def evaluate(self, state: MetaState) -> tuple[float, float]:
         theta, rates, *_ = self._lift(state)
-        if self._setting.trial is not None:
+        if self._setting.candidate is not None:
             batches = self.adaptation.batches
-            surrogate, kl = self._setting.trial(theta, rates, batches, self._outer_batch)
+            surrogate, kl = self._setting.candidate(theta, rates, batches, self._outer_batch)
             return float(surrogate), float(kl)
         phi = adapt_values(theta, self.adaptation.batches, self._losses.inner, rates)
         with torch.no_grad():
